@@ -1,0 +1,80 @@
+"""What goes in and comes out of the pilots' routes."""
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from diracx_api.models.fields import stated
+
+
+class Slot(BaseModel):
+    """A pilot asks for work for a slot."""
+
+    stamp: str = stated("The pilot's stamp.", "0f3c9a…", max_length=64)
+    site: str = stated("The site it runs at.", "LCG.CERN.ch", max_length=100)
+    ce: str = stated("The computing element.", "ce01.cern.ch", default="", max_length=128)
+    cores: int = stated("Free cores.", 1, ge=1)
+    ram_mb: int = stated("Free memory in MB.", 4096, ge=1)
+    platform: str | None = stated("The platform.", "x86_64-el9", default=None)
+    tags: list[str] = stated("What the node offers.", ["cvmfs:lhcb"], default=[], max_length=1000)
+    count: int = stated("How many jobs at most.", 1, default=1, ge=1, le=100)
+
+
+class MatchedJob(BaseModel):
+    """A job for the pilot."""
+
+    job_id: int = stated("The job's number.", 17)
+    attempt: int = stated("The attempt's number, to be sent with everything.", 1)
+    owner: str = stated("Whose job it is.", "alice")
+    group: str = stated("In which group.", "user")
+    vo: str = stated("In which VO.", "lhcb")
+    cores: int = stated("Cores it may use.", 1)
+    ram_mb: int = stated("Memory it may use in MB.", 256)
+    heartbeat_seconds: float = stated("How often to report.", 30)
+    payload: dict[str, Any] = stated(
+        "What to run.", {"kind": "cwl", "bundle": "9f8…", "path": "simulate", "inputs": {}}
+    )
+
+
+class Matches(BaseModel):
+    """Work for a pilot."""
+
+    jobs: list[MatchedJob] = stated("None: ask again later.", [])
+    retry_after: float = stated("Seconds to wait when there was none.", 2.0)
+
+
+class Upload(BaseModel):
+    """A file to be stored."""
+
+    checksum: str = stated(
+        "SHA-256 of the content in hex.", "9f86d08" + "0" * 57, pattern="^[0-9a-fA-F]{64}$"
+    )
+    size: int = stated("Bytes.", 1024, ge=0)
+
+
+class Uploads(BaseModel):
+    """Outputs of an attempt that are to be stored."""
+
+    attempt: int = stated("The attempt that the pilot holds.", 1, ge=1)
+    files: list[Upload] = stated("The files.", [], max_length=10000)
+
+
+class Downloads(BaseModel):
+    """Inputs of an attempt that are to be fetched."""
+
+    attempt: int = stated("The attempt that the pilot holds.", 1, ge=1)
+    locations: list[str] = stated("Locations in the input object.", ["sandbox:/S3/…"], max_length=10000)
+
+
+class Address(BaseModel):
+    """Where to fetch a file."""
+
+    location: str = stated("As it was asked for.", "sandbox:/S3/…")
+    url: str = stated("A signed address.", "http://localhost:8000/api/…")
+
+
+class Release(BaseModel):
+    """A pilot gives its job back."""
+
+    attempt: int = stated("The attempt that the pilot holds.", 1, ge=1)
+    reason: str = stated("Why.", "the pilot was stopped", max_length=200)

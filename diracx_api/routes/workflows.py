@@ -1,0 +1,90 @@
+"""Workflows: submit, check, read, kill."""
+
+from typing import Annotated, Any
+
+from fastapi import Header, Path, Query
+
+from diracx_api.deps import Db, Me, ReadDb, Router
+from diracx_api.models import workflows as models
+from diracx_api.submission import OPENAPI, SentBody
+from diracx_tasks.auth import rights
+from diracx_tasks.core.database import reading, utc
+from diracx_tasks.workflows import control, events, search, submit
+
+router = Router("workflows", "/api/workflows")
+Key = Annotated[str | None, Header(max_length=128)]
+Hash = Annotated[str, Path(pattern="^[0-9a-f]{64}$")]
+
+
+@router.post("", right=rights.submit, status_code=201, response_model=models.Submitted, openapi_extra=OPENAPI)
+def submit_workflow(
+    db: Db, me: Me, body: SentBody, idempotency_key: Key = None, x_ms_client_request_id: Key = None
+) -> Any:
+    """Submit a workflow; the same Idempotency-Key a second time gives the first workflow."""
+    key = idempotency_key or x_ms_client_request_id
+    with reading() as before:
+        if found := submit.earlier(before, key, by=me, bundle=body.bundle):
+            return found
+    # Checked before the transaction begins: a document may take seconds.
+    checked = submit.check(body.bundle, body.inputs, by=me)
+    return submit.submit(db, body.bundle, checked, by=me, name=body.name, key=key)
+
+
+@router.post("/check", right=rights.submit, response_model=models.Checked, openapi_extra=OPENAPI)
+def check_workflow(me: Me, body: SentBody) -> Any:
+    """Whether a workflow can run, without running it; 422 says where it cannot."""
+    checked = submit.check(body.bundle, body.inputs, by=me)
+    return {"ok": True, "diagnostics": [], "graph": checked["graph"]}
+
+
+@router.get("", right=rights.read, response_model=models.WorkflowPage)
+def list_workflows(
+    db: ReadDb,
+    me: Me,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 50,
+    before: int | None = None,
+    status: str | None = None,
+) -> Any:
+    """The VO's workflows, newest first."""
+    found = search.page(db, by=me, limit=limit, before=before, status=status)
+    return {"workflows": found, "next": found[-1]["workflow_id"] if len(found) == limit else None}
+
+
+@router.get("/bundles/{key}", right=rights.payload, response_model=models.BundleFiles)
+def get_bundle(db: ReadDb, me: Me, key: Hash) -> Any:
+    """A workflow's original files, by their hash."""
+    return search.bundle_of(db, key, me.vo)
+
+
+@router.get("/{workflow_id}", right=rights.read, response_model=models.WorkflowDetail)
+def get_workflow(db: ReadDb, me: Me, workflow_id: int) -> Any:
+    """State, steps with their counts, and outputs."""
+    return search.detail(db, search.find(db, workflow_id, by=me))
+
+
+@router.get("/{workflow_id}/graph", right=rights.read, response_model=models.Graph)
+def get_workflow_graph(db: ReadDb, me: Me, workflow_id: int) -> Any:
+    """Steps with their states, and what flows between them."""
+    return search.graph(db, search.find(db, workflow_id, by=me))
+
+
+@router.get("/{workflow_id}/events", right=rights.read, response_model=models.Events)
+def get_workflow_events(
+    db: ReadDb, me: Me, workflow_id: int, after: int = 0, limit: Annotated[int, Query(ge=1, le=10000)] = 1000
+) -> Any:
+    """What happened after the event `after`."""
+    search.find(db, workflow_id, by=me)
+    found = events.since(db, workflow_id, after, limit)
+    names = models.Event.model_fields
+    rows = [
+        {name: getattr(event, name) for name in names if name != "at"} | {"at": utc(event.at)}
+        for event in found
+    ]
+    return {"events": rows, "last": found[-1].event_id if found else after}
+
+
+@router.post("/{workflow_id}/kill", right=rights.manage, response_model=models.WorkflowState)
+def kill_workflow(db: Db, me: Me, workflow_id: int) -> Any:
+    """Kill a workflow and all its jobs."""
+    found = control.kill(db, workflow_id, by=me)
+    return {"workflow_id": workflow_id, "status": found.status}

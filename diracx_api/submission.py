@@ -1,0 +1,81 @@
+"""The body of a submission, JSON or multipart, as a bundle and its inputs."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+from pydantic import ValidationError
+from starlette.datastructures import UploadFile
+
+from diracx_api.models.workflows import Submission
+from diracx_tasks.core.errors import BadRequest, TooLarge
+from diracx_tasks.cwl.bundle import MAX_BYTES, MAX_FILES, Bundle
+
+# Base64 makes four bytes of three, and JSON escapes some.
+MOST = MAX_BYTES * 2
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What was sent: the files, and the inputs as a mapping or as YAML text."""
+
+    bundle: Bundle
+    inputs: dict[str, Any] | str
+    name: str
+
+
+async def sent(request: Request) -> Sent:
+    """The body within the limits; BadRequest or InvalidCwl otherwise."""
+    if int(request.headers.get("content-length") or 0) > MOST:
+        raise TooLarge(f"a submission may have {MOST} bytes")
+    try:
+        if request.headers.get("content-type", "").startswith("multipart/"):
+            return await _from_form(request)
+        body = Submission.model_validate_json(await request.body())
+    except ValidationError as error:
+        words = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        raise BadRequest(f"not a submission: {words}") from error
+    bundle = Bundle.from_json({"entrypoint": body.main, "files": body.files})
+    return Sent(bundle, body.inputs, body.name)
+
+
+SentBody = Annotated[Sent, Depends(sent)]
+
+
+async def _from_form(request: Request) -> Sent:
+    async with request.form(max_files=MAX_FILES, max_part_size=MAX_BYTES) as form:
+        parts = [part for part in form.getlist("files") if isinstance(part, UploadFile)]
+        files = {part.filename or "workflow.cwl": await part.read() for part in parts}
+        fields = {name: str(form[name]) for name in ("main", "inputs", "name") if name in form}
+    main = fields.get("main") or next(iter(files), "")
+    return Sent(Bundle.of(files, main), fields.get("inputs", ""), fields.get("name", "")[:128])
+
+
+FORM = {
+    "type": "object",
+    "required": ["files"],
+    "properties": {
+        "main": {
+            "type": "string",
+            "description": "As in JSON; the first file by default.",
+            "example": "workflow.cwl",
+        },
+        "name": {"type": "string", "description": "As in JSON.", "example": "pi"},
+        "inputs": {"type": "string", "description": "YAML or JSON text.", "example": "points: 1000"},
+        "files": {
+            "type": "array",
+            "items": {"type": "string", "format": "binary"},
+            "description": "The documents, with their relative paths as file names.",
+        },
+    },
+}
+# FastAPI cannot describe a body that comes in two shapes.
+OPENAPI = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": Submission.model_json_schema()},
+            "multipart/form-data": {"schema": FORM},
+        },
+    }
+}

@@ -1,0 +1,78 @@
+"""The Celery application: the only file that configures Celery."""
+
+from typing import Any
+
+from celery import Celery
+from celery.signals import worker_process_init
+from kombu import Exchange, Queue
+
+from diracx_tasks.core.plugins import load_tasks
+from diracx_tasks.core.settings import settings
+from diracx_tasks.engine.queues import DEFAULT, QUEUES
+from diracx_tasks.engine.task import REGISTRY
+
+# Longer than the longest task may run; what a dead worker held comes back through the outbox long before.
+VISIBILITY = 3600
+
+
+def route(name: str, args: Any, kwargs: Any, options: Any, task: Any = None, **_: Any) -> dict[str, str]:
+    """The queue of a task, by what it declares."""
+    declared = REGISTRY.get(name)
+    return {"queue": declared.queue if declared else DEFAULT}
+
+
+def make_app() -> Celery:
+    """The application with all tasks loaded."""
+    found = Celery("diracx", broker=settings().broker, set_as_current=True)
+    load_tasks()
+    exchange = Exchange("diracx", type="direct")
+    is_redis = settings().broker.startswith(("redis", "unix", "socket"))
+    found.conf.update(
+        task_queues=[Queue(name, exchange, routing_key=name) for name in QUEUES],
+        task_default_queue=DEFAULT,
+        task_routes=(route,),
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        task_ignore_result=True,
+        task_send_sent_event=False,
+        worker_prefetch_multiplier=1,
+        worker_send_task_events=True,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_hijack_root_logger=False,
+        worker_max_tasks_per_child=10_000,
+        worker_soft_shutdown_timeout=5.0,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_transport_options=_redis_options() if is_redis else {"confirm_publish": True},
+        beat_scheduler="celery.beat:Scheduler",
+        beat_max_loop_interval=1,
+        beat_schedule={
+            name: {"task": name, "schedule": declared.every, "options": {"expires": max(5.0, declared.every)}}
+            for name, declared in REGISTRY.items()
+            if declared.every
+        },
+        enable_utc=True,
+        timezone="UTC",
+    )
+    return found
+
+
+def _redis_options() -> dict[str, Any]:
+    return {
+        "visibility_timeout": VISIBILITY,
+        "queue_order_strategy": "priority",
+        "socket_timeout": 30,
+        "socket_connect_timeout": 2,
+        "socket_keepalive": True,
+        "health_check_interval": 10,
+    }
+
+
+@worker_process_init.connect
+def _warm_up(**_: Any) -> None:
+    from diracx_tasks.workflows.isolate import warm_up
+
+    warm_up()
+
+
+app = make_app()

@@ -1,0 +1,42 @@
+"""Who may do what. A route states one of these; what a VO owns, no other VO sees, is in the verbs' queries."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from diracx_tasks.auth.tokens import PILOT, User
+from diracx_tasks.core.errors import Forbidden
+
+USER = "NormalUser"
+ADMIN = "JobAdministrator"
+SERVICE = "ServiceAdministrator"
+
+
+@dataclass(frozen=True)
+class Right:
+    """A named rule on the token; `is_open` rights need no token at all."""
+
+    name: str
+    holds: Callable[[User], bool]
+    is_open: bool = False
+
+
+def _any_of(*properties: str) -> Callable[[User], bool]:
+    return lambda user: not user.properties.isdisjoint(properties)
+
+
+anyone = Right("anyone", lambda user: True, is_open=True)
+signed_url = Right("the bearer of a signed URL", lambda user: True, is_open=True)
+submit = Right("a normal user", _any_of(USER))
+read = Right("a normal user or administrator of the VO", _any_of(USER, ADMIN))
+manage = Right("the owner, or an administrator of the VO", _any_of(USER, ADMIN))
+report = Right(
+    "the owner, an administrator of the VO, or the pilot that holds the job", _any_of(USER, ADMIN, PILOT)
+)
+pilot = Right("a pilot", _any_of(PILOT))
+payload = Right("a pilot of the VO, or who may read", _any_of(PILOT, USER, ADMIN))
+
+
+def must_own(user: User, *, owner: str, vo: str, what: str) -> None:
+    """Raise Forbidden unless the thing is the user's, or he administrates its VO."""
+    if user.vo != vo or (user.name != owner and ADMIN not in user.properties):
+        raise Forbidden(f"{what} belongs to {owner} of {vo}")

@@ -1,0 +1,151 @@
+"""`diracx up`: the whole system on this machine, in the foreground, until Ctrl-C."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import click
+
+from diracx_tasks.core.paths import data_folder
+
+STOP_ORDER = ("pilots", "beat", "worker", "flower", "api", "redis")
+START_SECONDS = 90
+TOKEN_PERIOD = 43200
+
+
+@click.command()
+@click.option("--data", type=click.Path(path_type=Path, file_okay=False), help="Folder for everything that is kept.")
+@click.option("--port", type=int, help="Port of the API.  [default: 8000, or a free one]")
+@click.option("--slots", type=int, help="Jobs at a time.  [default: one per core]")
+@click.option("--workers", type=int, help="Celery processes.  [default: one per core, at least 2]")
+@click.option("--no-flower", is_flag=True, help="Leave Flower out.")
+def up(data: Path | None, port: int | None, slots: int | None, workers: int | None, no_flower: bool) -> None:
+    """Run the API, Celery workers, beat, Flower and pilots on this machine."""
+    from diracx_tasks.cli.embedded import Home, cores
+
+    os.environ["DIRACX_DATA"] = str((data or data_folder()).expanduser().resolve())
+    home = Home(Path(os.environ["DIRACX_DATA"]))
+    home.take()
+    System(home, port).run(slots or cores(), workers or max(2, cores()), with_flower=not no_flower)
+
+
+class System:
+    """The processes of one embedded installation."""
+
+    def __init__(self, home: "Home", port: int | None) -> None:  # type: ignore[name-defined] # noqa: F821
+        from diracx_tasks.cli.supervisor import Supervisor
+
+        self.home = home
+        self.port = port
+        self.supervisor = Supervisor(sys.stdout)
+        self.stopping = threading.Event()
+
+    def run(self, slots: int, workers: int, *, with_flower: bool) -> None:
+        """Start, keep running, and stop in order at INT or TERM."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: self.stopping.set())
+        try:
+            self._redis()
+            self._database()
+            self._servers(workers, with_flower=with_flower)
+            if self._wait_until_ready():
+                self._pilots(slots)
+                self._keep_running()
+        finally:
+            self.supervisor.say("up", "stopping; what runs is given back and goes on at the next start")
+            self.supervisor.stop(STOP_ORDER)
+            self.supervisor.say("up", "stopped")
+
+    def _redis(self) -> None:
+        from diracx_tasks.cli.embedded import choose_redis, wait_for_redis
+        from diracx_tasks.cli.supervisor import Child
+
+        if "DIRACX_REDIS_URL" not in os.environ:
+            command, os.environ["DIRACX_REDIS_URL"] = choose_redis(self.home)
+            self.supervisor.start(Child("redis", command))
+            wait_for_redis(os.environ["DIRACX_REDIS_URL"])
+
+    def _database(self) -> None:
+        from diracx_tasks.cli.embedded import API_PORT
+        from diracx_tasks.core import schema
+
+        port = self.port or self.home.port("api", API_PORT)
+        os.environ.setdefault("DIRACX_URL", f"http://127.0.0.1:{port}")
+        self.port = port
+        from diracx_tasks.auth.keys import create
+        from diracx_tasks.core.settings import settings
+
+        if not settings().token_keys:
+            create(settings().keys_file)
+        self.supervisor.say("up", f"database at version {schema.migrate()}, data in {self.home.folder}")
+
+    def _servers(self, workers: int, *, with_flower: bool) -> None:
+        from diracx_tasks.cli.embedded import FLOWER_PORT
+        from diracx_tasks.cli.supervisor import Child, python
+        from diracx_tasks.engine.queues import QUEUES
+
+        if with_flower:
+            port, password = self.home.port("flower", FLOWER_PORT), self.home.secret("flower")
+            os.environ["DIRACX_FLOWER_URL"] = f"http://admin:{password}@127.0.0.1:{port}"
+            options = (f"--port={port}", "--address=127.0.0.1", "--logging=warning")
+            secret = {"FLOWER_BASIC_AUTH": f"admin:{password}"}
+            self.supervisor.start(Child("flower", _celery("flower", *options), secret))
+        api = ("--factory", "diracx_api.app:create_app", "--host=127.0.0.1", f"--port={self.port}", "--no-access-log")
+        self.supervisor.start(Child("api", python("uvicorn", *api)))
+        options = ("-Q", ",".join(QUEUES), "-c", str(workers), "-E", "--loglevel=warning", "-n", "local@%h")
+        quiet = ("--without-gossip", "--without-mingle")
+        # Celery's own TERM waits without bound for running tasks.
+        soft = {"REMAP_SIGTERM": "SIGQUIT"}
+        self.supervisor.start(Child("worker", _celery("worker", *options, *quiet), soft, patience=25))
+        self.supervisor.start(Child("beat", _celery("beat", "--loglevel=warning", "--pidfile=")))
+
+    def _wait_until_ready(self) -> bool:
+        import urllib3
+
+        until = time.monotonic() + START_SECONDS
+        url = f"{os.environ['DIRACX_URL']}/api/health/startup"
+        while not self.stopping.is_set():
+            self.supervisor.watch()
+            try:
+                if urllib3.request("GET", url, retries=False, timeout=2).status == 200:
+                    self.home.write_client(os.environ["DIRACX_URL"])
+                    return True
+            except urllib3.exceptions.HTTPError:
+                pass
+            if time.monotonic() > until:
+                raise click.ClickException(f"the API did not start within {START_SECONDS} s")
+            time.sleep(0.1)
+        return False
+
+    def _pilots(self, slots: int) -> None:
+        import psutil
+
+        from diracx_tasks.cli.supervisor import Child, python
+
+        ram_mb = int(psutil.virtual_memory().total / 1e6 / slots)
+        folder = self.home.folder / "work"
+        folder.mkdir(exist_ok=True)
+        command = python("diracx_tasks.pilots.local", str(slots), str(ram_mb), "DIRAC.Local.here", str(folder))
+        self.supervisor.start(Child("pilots", command, patience=40))
+
+    def _keep_running(self) -> None:
+        url, flower = os.environ["DIRACX_URL"], os.environ.get("DIRACX_FLOWER_URL")
+        self.supervisor.say("up", f"API documentation: {url}/api/docs")
+        if flower:
+            self.supervisor.say("up", f"Flower: {flower}")
+        self.supervisor.say("up", "ready; submit with `diracx workflows submit`, stop with Ctrl-C")
+        renewed = time.monotonic()
+        while not self.stopping.wait(0.5):
+            self.supervisor.watch()
+            if time.monotonic() > renewed + TOKEN_PERIOD:
+                self.home.write_client(url)
+                renewed = time.monotonic()
+
+
+def _celery(command: str, *options: str) -> list[str]:
+    from diracx_tasks.cli.supervisor import python
+
+    return python("celery", "-A", "diracx_tasks", command, *options)

@@ -1,0 +1,151 @@
+"""The HTTP client of the pilot and of the command line: JSON in, JSON out, files to and from the store."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import urllib3
+
+from diracx_tasks.core.errors import ApiError, LoginNeeded, Unreachable
+
+AWAY = (502, 503, 504)
+
+
+class Client:
+    """Talks to one API with one token; safe to use from several threads."""
+
+    def __init__(self, url: str, token: str, *, retries: int = 5, timeout: float = 60) -> None:
+        self.url = url.rstrip("/")
+        self.token = token
+        # POST is repeated only when it cannot have been carried out: no connection, or 503 before the work.
+        self._retry = urllib3.Retry(
+            total=retries,
+            read=0,
+            status_forcelist=AWAY,
+            allowed_methods=None,
+            backoff_factor=0.3,
+            backoff_max=5,
+            raise_on_status=False,
+        )
+        self._pool = urllib3.PoolManager(
+            maxsize=8, timeout=urllib3.Timeout(connect=5, read=timeout), retries=self._retry
+        )
+
+    @classmethod
+    def from_environment(cls, **options: Any) -> "Client":
+        """A client for DIRACX_URL and DIRACX_TOKEN, else for what `diracx up` wrote into the data folder."""
+        stored = _stored()
+        url = os.environ.get("DIRACX_URL") or stored.get("url")
+        token = os.environ.get("DIRACX_TOKEN") or stored.get("token")
+        if not url:
+            raise Unreachable("no server is known: set DIRACX_URL, or start one here with `diracx up`")
+        if not token:
+            raise LoginNeeded(f"no token for {url}: set DIRACX_TOKEN")
+        return cls(url, token, **options)
+
+    def get(self, path: str, **query: Any) -> Any:
+        """The answer's JSON."""
+        return self._json("GET", path, None, query)
+
+    def post(
+        self, path: str, body: Any = None, *, headers: dict[str, str] | None = None, **query: Any
+    ) -> Any:
+        """The answer's JSON."""
+        return self._json("POST", path, body, query, headers)
+
+    def patch(self, path: str, body: Any = None, **query: Any) -> Any:
+        """The answer's JSON."""
+        return self._json("PATCH", path, body, query)
+
+    def put(self, path: str, body: Any = None, **query: Any) -> Any:
+        """The answer's JSON."""
+        return self._json("PUT", path, body, query)
+
+    def stream(self, path: str, *, timeout: float = 3600, **query: Any) -> urllib3.BaseHTTPResponse:
+        """The open answer, to be read line by line and released by the caller."""
+        return self._send("GET", path, query=query, preload_content=False, timeout=timeout)
+
+    def upload(self, grant: dict[str, Any], path: Path) -> None:
+        """Store a file under an upload grant (a presigned POST): `{"url", "fields"}`."""
+        # The policy allows exactly one content under this name: a repeated upload is harmless.
+        fields = [
+            *grant["fields"].items(),
+            ("file", (path.name, path.read_bytes(), "application/octet-stream")),
+        ]
+        self._checked(self._request("POST", self._absolute(grant["url"]), fields=fields))
+
+    def download(self, url: str, to: Path) -> None:
+        """Fetch a presigned URL into a file."""
+        answer = self._request("GET", self._absolute(url), preload_content=False)
+        if answer.status >= 400:
+            self._checked(answer)
+        part = to.with_name(to.name + ".part")
+        with part.open("wb") as out:
+            for chunk in answer.stream(1 << 20):
+                out.write(chunk)
+        answer.release_conn()
+        part.rename(to)
+
+    def _absolute(self, url: str) -> str:
+        return url if "://" in url else self.url + url
+
+    def _json(
+        self, method: str, path: str, body: Any, query: dict[str, Any], headers: dict[str, str] | None = None
+    ) -> Any:
+        sent = {"Content-Type": "application/json"} if body is not None else {}
+        data = json.dumps(body).encode() if body is not None else None
+        answer = self._send(method, path, query=query, body=data, headers={**sent, **(headers or {})})
+        return json.loads(answer.data) if answer.data else None
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: dict[str, Any],
+        headers: dict[str, str] | None = None,
+        **options: Any,
+    ) -> urllib3.BaseHTTPResponse:
+        url = self.url + path
+        given = {key: value for key, value in query.items() if value is not None}
+        if given:
+            url += "?" + urlencode(given, doseq=True)
+        sent = {"Authorization": f"Bearer {self.token}", "Accept": "application/json", **(headers or {})}
+        return self._checked(self._request(method, url, headers=sent, **options))
+
+    def _request(self, method: str, url: str, **options: Any) -> urllib3.BaseHTTPResponse:
+        try:
+            return self._pool.request(method, url, **options)
+        except urllib3.exceptions.HTTPError as error:
+            raise Unreachable(f"{url.split('?', maxsplit=1)[0]} does not answer: {error}") from error
+
+    def _checked(self, answer: urllib3.BaseHTTPResponse) -> urllib3.BaseHTTPResponse:
+        if answer.status < 400:
+            return answer
+        detail = _detail(answer)
+        if answer.status == 401:
+            raise LoginNeeded(f"{self.url} does not accept the token: {detail}")
+        if answer.status in AWAY:
+            raise Unreachable(f"{self.url} is not ready: {detail}")
+        raise ApiError(answer.status, detail)
+
+
+def _detail(answer: urllib3.BaseHTTPResponse) -> Any:
+    text = answer.data.decode(errors="replace")
+    try:
+        body = json.loads(text)
+    except ValueError:
+        return text[:2000]
+    return body.get("detail", body) if isinstance(body, dict) else body
+
+
+def _stored() -> dict[str, str]:
+    from diracx_tasks.core.paths import data_folder
+
+    try:
+        stored: dict[str, str] = json.loads((data_folder() / "client.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return stored

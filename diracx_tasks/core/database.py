@@ -1,0 +1,164 @@
+"""Sessions on the one database, its clock, and what happens right after a commit."""
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import (
+    CursorResult,
+    DateTime,
+    Engine,
+    Executable,
+    LargeBinary,
+    MetaData,
+    create_engine,
+    event,
+    literal,
+    select,
+)
+from sqlalchemy.dialects import mysql
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+
+from diracx_tasks.core.settings import settings
+
+log = logging.getLogger(__name__)
+
+# DIRAC's databases: schemas in MySQL, nothing in SQLite.
+DIRAC_SCHEMAS = ("JobDB", "JobLoggingDB", "PilotAgentsDB", "SandboxMetadataDB")
+POOL = 10
+
+Timestamp = DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
+Blob = LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
+
+
+class Table(DeclarativeBase):
+    """The base of all tables: one metadata, so that one transaction spans them."""
+
+    metadata = MetaData()
+
+
+class utc_now(FunctionElement[datetime]):
+    """The database's own clock in UTC, `seconds` from now."""
+
+    type = DateTime()
+    inherit_cache = True
+
+    def __init__(self, seconds: float = 0) -> None:
+        super().__init__(literal(round(seconds * 1_000_000)))
+
+
+@compiles(utc_now, "mysql")
+@compiles(utc_now, "mariadb")
+def _mysql_now(element: utc_now, compiler: SQLCompiler, **options: Any) -> str:
+    return f"(UTC_TIMESTAMP(6) + INTERVAL {compiler.process(element.clauses, **options)} MICROSECOND)"
+
+
+@compiles(utc_now, "sqlite")
+def _sqlite_now(element: utc_now, compiler: SQLCompiler, **options: Any) -> str:
+    offset = f"({compiler.process(element.clauses, **options)} / 1000000.0) || ' seconds'"
+    # Six digits, as SQLAlchemy writes them: SQLite compares times as texts.
+    return f"(strftime('%Y-%m-%d %H:%M:%f', 'now', {offset}) || '000')"
+
+
+@contextmanager
+def session() -> Iterator[Session]:
+    """A transaction: committed at the end, rolled back by an exception."""
+    with Session(engine(), expire_on_commit=False) as db:
+        yield db
+        commit(db)
+
+
+@contextmanager
+def reading() -> Iterator[Session]:
+    """A session that changes nothing; on SQLite it does not wait for writers."""
+    with Session(engine().execution_options(diracx_reading=True), expire_on_commit=False) as db:
+        yield db
+
+
+def commit(db: Session) -> None:
+    """Commit, then do what was asked for with `after_commit`."""
+    db.commit()
+    for action in db.info.pop("after_commit", []):
+        try:
+            action()
+        except Exception as error:
+            # What is done here is speed only: a sweep does it again from the database.
+            log.warning("after a commit: %s: %s", type(error).__name__, error)
+
+
+def after_commit(db: Session, action: Callable[[], None]) -> None:
+    """Do something once the transaction is in the database, and only then; its failure is logged, not raised."""
+    db.info.setdefault("after_commit", []).append(action)
+
+
+def changed(db: Session, statement: Executable) -> int:
+    """Carry out an UPDATE or DELETE and answer how many rows it changed; loaded objects stay as they are."""
+    found = db.execute(statement, execution_options={"synchronize_session": False})
+    assert isinstance(found, CursorResult)
+    return found.rowcount
+
+
+def engine() -> Engine:
+    """This process's engine; a forked child gets its own."""
+    return _engine(settings().database, os.getpid())
+
+
+def make_engine(url: str) -> Engine:
+    """An engine for a URL, set up as all of ours are."""
+    if url.startswith("sqlite"):
+        made = create_engine(url, connect_args={"timeout": 30, "check_same_thread": False}, pool_size=POOL)
+        event.listen(made, "connect", _prepare_sqlite)
+        event.listen(made, "begin", _begin_sqlite)
+        return made.execution_options(schema_translate_map=dict.fromkeys(DIRAC_SCHEMAS))
+    made = create_engine(
+        url,
+        pool_pre_ping=True,
+        pool_recycle=1800,
+        pool_size=POOL,
+        max_overflow=30,
+        pool_timeout=10,
+        # Gap locks would turn bulk inserts of neighbours into deadlocks; our writes are compare-and-swap.
+        isolation_level="READ COMMITTED",
+        connect_args={"connect_timeout": 5, "read_timeout": 120, "write_timeout": 120},
+    )
+    return made.execution_options(schema_translate_map=dict(settings().database_schemas))
+
+
+def utc(moment: datetime | None) -> str | None:
+    """A stored time as the API gives it: `2026-11-23T10:00:00.123456Z`."""
+    return moment.isoformat(timespec="microseconds") + "Z" if moment else None
+
+
+def now() -> datetime:
+    """This machine's time in UTC, naive as it is stored; deadlines use `utc_now`."""
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+def database_time(db: Session) -> datetime:
+    """The database's own time, for measuring the clock's skew."""
+    return db.execute(select(utc_now())).scalar_one()
+
+
+@lru_cache(4)
+def _engine(url: str, pid: int) -> Engine:
+    return make_engine(url)
+
+
+def _prepare_sqlite(connection: Any, record: ConnectionPoolEntry) -> None:
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Any) -> None:
+    # A transaction that reads first and writes later would fail at once when another writes in between.
+    reading = connection.get_execution_options().get("diracx_reading")
+    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")

@@ -1,0 +1,34 @@
+"""Redis connections and the Lua scripts that run in it."""
+
+import os
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any
+
+from redis import Redis
+from redis.backoff import ExponentialBackoff
+from redis.commands.core import Script
+from redis.retry import Retry
+
+from diracx_tasks.core.settings import settings
+
+Connection = Redis
+
+
+def redis() -> Redis:
+    """This process's connection pool; answers are texts."""
+    return _redis(settings().redis_url, os.getpid())
+
+
+@lru_cache(64)
+def script(package: str, name: str) -> Script:
+    """A `.lua` file of a package; loaded into Redis when it is first run, and again after a flush."""
+    return redis().register_script((files(package) / f"{name}.lua").read_text())
+
+
+@lru_cache(4)
+def _redis(url: str, pid: int) -> Redis:
+    # Callers fall back on the database: better a quick error than a long wait.
+    retry = Retry(ExponentialBackoff(cap=0.2, base=0.02), 2)
+    options: dict[str, Any] = {"socket_timeout": 5, "socket_connect_timeout": 1, "retry": retry}
+    return Redis.from_url(url, decode_responses=True, **options)

@@ -1,0 +1,91 @@
+"""Every setting of the servers, from environment variables `DIRACX_*` only."""
+
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from diracx_tasks.core.paths import data_folder
+
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class Settings(BaseSettings):
+    """What an installation sets; the defaults are the embedded installation's.
+
+    An operator sets at least DIRACX_DATABASE_URL, DIRACX_REDIS_URL, DIRACX_S3_* and DIRACX_URL;
+    `diracx admin check` says what is missing or wrong.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="DIRACX_", extra="ignore")
+
+    data: Path = Field(default_factory=data_folder, description="Folder of the embedded installation.")
+    url: str = Field("http://127.0.0.1:8000", description="The API's address as users and pilots reach it.")
+    database_url: str = Field(
+        "",
+        description="SQLAlchemy URL: mysql+pymysql://... or sqlite:///...; default: SQLite in the data folder.",
+    )
+    database_schemas: dict[str, str] = Field(
+        {}, description='Other names of DIRAC\'s databases, as JSON: {"JobDB": "prod_JobDB"}.'
+    )
+    redis_url: str = Field("redis://127.0.0.1:6379/0", description="Matcher, locks and limits.")
+    broker_url: str = Field("", description="Celery's broker, Redis or RabbitMQ; default: the same Redis.")
+    s3_endpoint: str = Field("", description="URL of the S3 server; empty: sandboxes are a folder.")
+    s3_bucket: str = Field("diracx-sandboxes", description="Bucket of the sandboxes; it must exist.")
+    s3_access_key: str = Field("", description="S3 access key.")
+    s3_secret_key: SecretStr = Field(SecretStr(""), description="S3 secret key.")
+    s3_region: str = Field("us-east-1", description="S3 region that signatures are made for.")
+    token_issuer: str = Field("", description="The `iss` of tokens; default: the URL.")
+    token_keys: str = Field(
+        "", description="JWK set as JSON, or a file; default: keys/jwks.json in the data folder."
+    )
+    token_minutes: float = Field(20, gt=5.25, description="Life of an access token in minutes.")
+    vo: str = Field("local", description="VO of the embedded installation.")
+    heartbeat_seconds: Seconds = Field(30, description="How often a pilot reports on its job.")
+    matched_seconds: Seconds = Field(300, description="A matched job must run within this time.")
+    missed_heartbeats: int = Field(3, ge=2, description="So many missed heartbeats make a job Stalled.")
+    stalled_seconds: Seconds = Field(600, description="A Stalled job is rescheduled after this time.")
+    max_reschedules: int = Field(3, ge=0, description="A job that is lost more often fails.")
+    lease_seconds: Seconds = Field(
+        30, description="A job taken from the queue and not claimed returns to it."
+    )
+    sandbox_days: float = Field(
+        15, gt=0, description="A sandbox without a job is removed after so many days."
+    )
+    sandbox_bytes: int = Field(1 << 30, gt=0, description="The largest file that the sandbox store takes.")
+    url_seconds: int = Field(300, ge=10, description="Life of a presigned URL.")
+    flower_url: str = Field("", description="Where Flower is, for links.")
+
+    @property
+    def database(self) -> str:
+        """The database's URL."""
+        return self.database_url or f"sqlite:///{self.data / 'diracx.db'}"
+
+    @property
+    def broker(self) -> str:
+        """The broker's URL."""
+        return self.broker_url or self.redis_url
+
+    @property
+    def issuer(self) -> str:
+        """The `iss` of tokens."""
+        return self.token_issuer or self.url
+
+    @property
+    def keys_file(self) -> Path:
+        """Where the keys are when they are in a file."""
+        return Path(self.token_keys) if self.token_keys else self.data / "keys" / "jwks.json"
+
+
+@lru_cache(1)
+def settings() -> Settings:
+    """This process's settings, read once."""
+    return Settings()
+
+
+def stated() -> dict[str, str]:
+    """The DIRACX_ variables that the environment states."""
+    return {name: value for name, value in os.environ.items() if name.startswith("DIRACX_")}

@@ -1,0 +1,57 @@
+"""A workflow as nodes and edges: steps, not jobs, so that a million elements stay one node."""
+
+from typing import Any
+
+from cwltool.process import Process, shortname
+
+from diracx_tasks.cwl.hints import is_one_job
+from diracx_tasks.cwl.load import walk
+
+KINDS = {"Workflow": "workflow", "ExpressionTool": "expression"}
+
+
+def kind_of(process: Process) -> str:
+    """`tool`, `workflow` or `expression`."""
+    kind = KINDS.get(process.tool["class"], "tool")
+    return "tool" if kind == "workflow" and is_one_job(process) else kind
+
+
+def graph(root: Process) -> dict[str, Any]:
+    """`{"nodes": [{path, name, kind, parent, scatter}], "edges": [{from, to}]}` of the whole tree.
+
+    A root that is no workflow, or that runs as one job, is one node with the path ''.
+    """
+    if kind_of(root) != "workflow":
+        name = shortname(root.tool.get("id", "main")) or "main"
+        return {"nodes": [_node("", name, kind_of(root), scatter=False)], "edges": []}
+    nodes, edges = [], []
+    hidden: tuple[str, ...] = ()
+    for path, step in walk(root):
+        if path.startswith(hidden) and hidden:
+            continue
+        kind = kind_of(step.embedded_tool)
+        if kind == "tool":
+            hidden = (*hidden, path + "/")
+        nodes.append(_node(path, path.rpartition("/")[2], kind, scatter="scatter" in step.tool))
+        edges.extend({"from": source, "to": path} for source in _sources(step.tool, path))
+    return {"nodes": nodes, "edges": edges}
+
+
+def _node(path: str, name: str, kind: str, *, scatter: bool) -> dict[str, Any]:
+    return {"path": path, "name": name, "kind": kind, "parent": path.rpartition("/")[0], "scatter": scatter}
+
+
+def _sources(step: dict[str, Any], path: str) -> list[str]:
+    """The sibling steps that a step takes values from."""
+    above = path.rpartition("/")[0]
+    found: set[str] = set()
+    for parameter in step["in"]:
+        sources = parameter.get("source", [])
+        for source in [sources] if isinstance(sources, str) else sources:
+            parts = source.rpartition("#")[2].split("/")
+            own = step["id"].rpartition("#")[2].split("/")
+            # `#main/align/out` beside the step `#main/sort`: one part more means another step's output.
+            if len(parts) > len(own):
+                sibling = parts[len(own) - 1]
+                found.add(f"{above}/{sibling}" if above else sibling)
+    return sorted(found)

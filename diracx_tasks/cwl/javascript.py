@@ -1,0 +1,60 @@
+"""JavaScript of CWL expressions in a V8 isolate: no file system, no network, a time and a memory limit."""
+
+import json
+from typing import Any
+
+from cwl_utils.errors import JavascriptException
+from cwl_utils.sandboxjs import NodeJSEngine, set_js_engine
+from cwl_utils.types import CWLOutputType
+from py_mini_racer import JSEvalException, JSOOMException, JSTimeoutException, MiniRacer
+
+MAX_SECONDS = 10.0
+MAX_MEMORY = 256 * 1024 * 1024
+
+
+class V8Engine(NodeJSEngine):
+    """Evaluates in mini-racer; parameter references stay with cwl-utils (`regex_eval`)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._isolate: MiniRacer | None = None
+        self._owner = ""
+        self.is_poisoned = False
+
+    def belong_to(self, owner: str) -> None:
+        """Throw the isolate away if it has seen another owner's code: that may have changed built-ins."""
+        if owner != self._owner:
+            self._owner, self._isolate = owner, None
+
+    def eval(self, scan: str, jslib: str = "", timeout: float = MAX_SECONDS, **_: Any) -> CWLOutputType:
+        """The value of one expression; JavascriptException says what went wrong."""
+        # One function around library and expression: a second `const` of the same name is no error.
+        body = scan if scan.startswith("{") else f"{{return ({scan});}}"
+        code = f'JSON.stringify((function(){{"use strict";{jslib}\nreturn (function(){body})()}})())'
+        if self._isolate is None:
+            self._isolate = MiniRacer()
+        seconds = min(timeout, MAX_SECONDS)
+        try:
+            found = self._isolate.eval(code, timeout_sec=seconds, max_memory=MAX_MEMORY)
+        except JSTimeoutException as error:
+            self._isolate = None
+            raise JavascriptException(
+                f"the expression ran longer than {seconds:g} s: {scan[:200]}"
+            ) from error
+        except JSOOMException as error:
+            # An isolate that ran out of memory can hang at exit (mini-racer 0.14): the process must go.
+            self.is_poisoned = True
+            raise JavascriptException(
+                f"the expression used more than {MAX_MEMORY >> 20} MB: {scan[:200]}"
+            ) from error
+        except JSEvalException as error:
+            raise JavascriptException(f"{error} in: {scan[:500]}") from error
+        value: CWLOutputType = json.loads(found) if isinstance(found, str) else None  # type: ignore[assignment]
+        return value
+
+
+def install() -> V8Engine:
+    """Make V8 the JavaScript engine of cwl-utils and cwltool in this process."""
+    engine = V8Engine()
+    set_js_engine(engine)
+    return engine

@@ -1,0 +1,76 @@
+"""Limits on a YAML text that are checked on its events, before anything is built from it."""
+
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import (
+    AliasEvent,
+    MappingEndEvent,
+    MappingStartEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+)
+
+from diracx_tasks.core.errors import InvalidCwl
+
+MAX_TEXT = 4 * 1024 * 1024
+MAX_NODES = 200_000
+MAX_DEPTH = 64
+
+
+def check_text(name: str, content: bytes) -> None:
+    """Raise InvalidCwl for a text that is no YAML, too long, too deep, or too big once its aliases are expanded."""
+    if len(content) > MAX_TEXT:
+        raise _refused(name, f"a document may have {MAX_TEXT} bytes, this one has {len(content)}")
+    try:
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        raise _refused(name, f"not UTF-8 text: {error.reason} at byte {error.start}") from error
+    try:
+        _Count(name).run(text)
+    except MarkedYAMLError as error:
+        raise _refused(name, f"not YAML: {error.problem or error.context}", error.problem_mark) from error
+    except YAMLError as error:
+        raise _refused(name, f"not YAML: {str(error).splitlines()[0]}") from error
+
+
+class _Count:
+    """Walks the parser's events and adds up what the expanded document would hold."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.nodes = 0
+        self.anchors: dict[str, int] = {}
+        self.open: list[tuple[str | None, int]] = []
+
+    def run(self, text: str) -> None:
+        for event in YAML(typ="safe", pure=True).parse(text):
+            self._add(event)
+            if self.nodes > MAX_NODES:
+                words = f"the document holds more than {MAX_NODES} nodes once its aliases are expanded"
+                raise _refused(self.name, words, event.start_mark)
+
+    def _add(self, event: Any) -> None:
+        if isinstance(event, (MappingStartEvent, SequenceStartEvent)):
+            self.open.append((event.anchor, self.nodes))
+            self.nodes += 1
+            if len(self.open) > MAX_DEPTH:
+                raise _refused(self.name, f"nested deeper than {MAX_DEPTH} levels", event.start_mark)
+        elif isinstance(event, (MappingEndEvent, SequenceEndEvent)):
+            anchor, before = self.open.pop()
+            if anchor:
+                self.anchors[anchor] = self.nodes - before
+        elif isinstance(event, AliasEvent):
+            self.nodes += self.anchors.get(event.anchor, 1)
+        elif isinstance(event, ScalarEvent):
+            self.nodes += 1
+            if event.anchor:
+                self.anchors[event.anchor] = 1
+
+
+def _refused(name: str, words: str, mark: Any = None) -> InvalidCwl:
+    place = {"line": mark.line + 1, "column": mark.column + 1} if mark else {"line": None, "column": None}
+    found = {"severity": "error", "file": name, **place, "message": words, "advice": "Correct the text here."}
+    return InvalidCwl(f"{name}: {words}", [found])

@@ -1,0 +1,111 @@
+"""Killing and rescheduling jobs, and the journal of those that ended."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from diracx_tasks.auth.rights import must_own
+from diracx_tasks.auth.tokens import User
+from diracx_tasks.core.database import changed, utc_now
+from diracx_tasks.core.errors import Conflict, NotFound
+from diracx_tasks.core.settings import settings
+from diracx_tasks.jobs.states import FINAL, Status, can_become
+from diracx_tasks.jobs.status import Change, Outcome, close_attempt, move, record, unpacked, why_not
+from diracx_tasks.jobs.submit import ask_for_optimizer
+from diracx_tasks.jobs.tables import Ended, Job
+from diracx_tasks.matching import queue
+
+CAN_RESCHEDULE = can_become(Status.RESCHEDULED) - {Status.WAITING, Status.CHECKING, Status.FAILED}
+
+
+def kill(db: Session, job_id: int, *, by: User) -> Outcome:
+    """Kill a job of the user's; Conflict when it has ended otherwise, REFUSED when it is killed already."""
+    job = db.get(Job, job_id, with_for_update=True)
+    if job is None or job.vo != by.vo:
+        raise NotFound(f"there is no job {job_id} in {by.vo}")
+    must_own(by, owner=job.owner, vo=job.vo, what=f"job {job_id}")
+    outcome = _kill(db, job_id, job.attempt, f"by {by.name}")
+    if outcome is not Outcome.APPLIED and job.status not in (Status.KILLED, Status.DELETED):
+        raise Conflict(why_not(db, job_id, Status.KILLED))
+    return outcome
+
+
+def kill_all(db: Session, job_ids: Collection[int], reason: str) -> int:
+    """Kill those that have not ended; answers how many."""
+    rows = db.execute(
+        select(Job.job_id, Job.attempt).where(Job.job_id.in_(job_ids), Job.status.not_in(FINAL))
+    ).all()
+    return sum(_kill(db, row.job_id, row.attempt, reason) is Outcome.APPLIED for row in rows)
+
+
+def reschedule(db: Session, job_id: int, *, attempt: int, reason: str, source: str) -> Outcome:
+    """Give a job that a pilot holds back to the queue as a new attempt; the old one is fenced with it.
+
+    After DIRACX_MAX_RESCHEDULES it fails instead.
+    """
+    job = db.execute(
+        select(Job.reschedules, Job.attempt, Job.status).where(Job.job_id == job_id).with_for_update()
+    ).one()
+    if job.attempt != attempt:
+        return Outcome.LATE
+    if job.status not in CAN_RESCHEDULE:
+        return Outcome.REFUSED
+    if job.reschedules >= settings().max_reschedules:
+        words = f"{reason}; attempt {attempt} was the last"
+        change = Change(Status.FAILED, "Maximum of reschedulings reached", words, source)
+        return move(db, job_id, change, attempt=attempt, frm=CAN_RESCHEDULE)
+    fenced = {
+        "attempt": attempt + 1,
+        "reschedules": job.reschedules + 1,
+        "rescheduled_at": utc_now(),
+        "started_at": None,
+        "site": "ANY",
+    }
+    record(db, [job_id], Change(Status.RESCHEDULED, "Job Rescheduled", reason, source))
+    back = Change(Status.RECEIVED, "Job Rescheduled", reason, source, columns=fenced)
+    outcome = move(db, job_id, back, attempt=attempt, frm=CAN_RESCHEDULE)
+    close_attempt(db, job_id, attempt, Status.RESCHEDULED, reason)
+    ask_for_optimizer(db)
+    return outcome
+
+
+@dataclass(frozen=True)
+class End:
+    """How a job ended; `outputs` only when it is Done."""
+
+    job_id: int
+    status: Status
+    reason: str
+    outputs: Any
+
+
+def take_ended(db: Session, owner_task: str, owner_id: int, limit: int) -> list[End]:
+    """The owner's jobs that ended since it looked last; they are struck off with the caller's commit."""
+    rows = db.scalars(
+        select(Ended)
+        .where(Ended.owner_task == owner_task, Ended.owner_id == owner_id)
+        .order_by(Ended.job_id)
+        .limit(limit)
+    ).all()
+    changed(db, delete(Ended).where(Ended.job_id.in_([row.job_id for row in rows])))
+    return [
+        End(row.job_id, Status(row.status), row.reason, unpacked(row.outputs) if row.outputs else None)
+        for row in rows
+    ]
+
+
+def has_ended(db: Session, owner_task: str, owner_id: int) -> bool:
+    """Whether there is something to take."""
+    query = select(Ended.job_id).where(Ended.owner_task == owner_task, Ended.owner_id == owner_id)
+    return db.execute(query.limit(1)).first() is not None
+
+
+def _kill(db: Session, job_id: int, attempt: int, reason: str) -> Outcome:
+    change = Change(Status.KILLED, "Marked for termination", f"killed {reason}", "JobManager")
+    outcome = move(db, job_id, change, attempt=attempt)
+    if outcome is Outcome.APPLIED:
+        queue.remove(db, [job_id])
+    return outcome

@@ -1,0 +1,113 @@
+"""What a pilot tells of its job while it runs and at its end, and what it is told to do."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from diracx_tasks.auth.tokens import User
+from diracx_tasks.core.database import changed, utc_now
+from diracx_tasks.core.errors import Conflict, Forbidden, NotFound
+from diracx_tasks.core.settings import settings
+from diracx_tasks.jobs.states import Status
+from diracx_tasks.jobs.status import Change, Outcome, move, why_not
+from diracx_tasks.jobs.tables import Attempt, Job
+
+TAIL = 65536
+ALIVE = (Status.RUNNING, Status.COMPLETING)
+
+
+@dataclass(frozen=True)
+class Beat:
+    """One heartbeat: the numbers of `usage` are kept as they are, `log` is the tail of the payload's output."""
+
+    attempt: int
+    usage: dict[str, float] = field(default_factory=dict)
+    log: str | None = None
+
+
+@dataclass(frozen=True)
+class Report:
+    """A status that a pilot reports for its attempt."""
+
+    attempt: int
+    change: Change
+    log: str | None = None
+
+
+def beat(db: Session, job_id: int, news: Beat, *, by: User) -> bool:
+    """Note that an attempt lives; False: it is over, the pilot must kill the payload."""
+    _must_hold(db, job_id, news.attempt, by)
+    _keep(db, job_id, news.attempt, news.usage, news.log)
+    deadline = utc_now(settings().heartbeat_seconds * settings().missed_heartbeats)
+    beaten = {"heartbeat_at": utc_now(), "next_check_at": deadline}
+    alive = changed(
+        db,
+        update(Job)
+        .where(Job.job_id == job_id, Job.attempt == news.attempt, Job.status.in_(ALIVE))
+        .values(beaten),
+    )
+    if alive:
+        return True
+    change = Change(Status.RUNNING, minor="Application", source="Heartbeat", columns=beaten)
+    frm = (Status.MATCHED, Status.STALLED)
+    return move(db, job_id, change, attempt=news.attempt, frm=frm) is Outcome.APPLIED
+
+
+def report(db: Session, job_id: int, news: list[Report], *, by: User) -> str:
+    """Apply a pilot's reports in order; answers the job's status.
+
+    A report that says what is already so is harmless; Conflict when the attempt is over.
+    """
+    for one in news:
+        _must_hold(db, job_id, one.attempt, by)
+        deadline = utc_now(settings().heartbeat_seconds * settings().missed_heartbeats)
+        columns = {"heartbeat_at": utc_now(), "next_check_at": deadline} if one.change.to in ALIVE else {}
+        change = Change(**{**vars(one.change), "columns": columns})
+        outcome = move(db, job_id, change, attempt=one.attempt)
+        if outcome is not Outcome.APPLIED and not _is_so(db, job_id, one):
+            raise Conflict(why_not(db, job_id, one.change.to))
+        _keep(db, job_id, one.attempt, {}, one.log)
+    return str(db.execute(select(Job.status).where(Job.job_id == job_id)).scalar_one())
+
+
+def holder(db: Session, job_id: int, attempt: int, by: User) -> Job:
+    """The job, when this pilot holds this attempt of it and it is not over; Conflict or Forbidden otherwise."""
+    _must_hold(db, job_id, attempt, by)
+    job = db.get_one(Job, job_id)
+    if job.attempt != attempt or job.status not in (Status.MATCHED, Status.STALLED, *ALIVE):
+        raise Conflict(
+            f"attempt {attempt} of job {job_id} is over: it is {job.status} (attempt {job.attempt})"
+        )
+    return job
+
+
+def _is_so(db: Session, job_id: int, one: Report) -> bool:
+    row = db.execute(select(Job.status, Job.attempt).where(Job.job_id == job_id)).one()
+    is_behind = one.change.to in ALIVE and row.status in (Status.DONE, Status.FAILED, *ALIVE)
+    return bool(row.attempt == one.attempt and (row.status == one.change.to or is_behind))
+
+
+def _must_hold(db: Session, job_id: int, attempt: int, by: User) -> None:
+    row = db.execute(
+        select(Attempt.pilot, Job.vo)
+        .join(Job, Job.job_id == Attempt.job_id)
+        .where(Attempt.job_id == job_id, Attempt.attempt == attempt)
+    ).one_or_none()
+    if row is None or row.vo != by.vo:
+        raise NotFound(f"there is no attempt {attempt} of a job {job_id} in {by.vo}")
+    if row.pilot != by.pilot_stamp:
+        raise Forbidden(f"attempt {attempt} of job {job_id} belongs to the pilot {row.pilot}")
+
+
+def _keep(db: Session, job_id: int, attempt: int, usage: dict[str, float], log: str | None) -> None:
+    values: dict[str, Any] = {}
+    if usage:
+        values["usage"] = usage
+    if log is not None:
+        values |= {"log": log[-TAIL:], "log_at": utc_now()}
+    if values:
+        changed(
+            db, update(Attempt).where(Attempt.job_id == job_id, Attempt.attempt == attempt).values(**values)
+        )

@@ -1,0 +1,142 @@
+"""What is stored of jobs: DIRAC's tables as they are, and beside them what an attempt and a payload are."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, DateTime, Enum, ForeignKey, Index, Integer, Numeric, String, Text
+from sqlalchemy.dialects import mysql
+from sqlalchemy.orm import Mapped, mapped_column
+
+from diracx_tasks.core.database import Blob, Table, Timestamp
+
+JOBS = "JobDB"
+LOGGING = "JobLoggingDB"
+LongText = Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
+# SQLite numbers rows by itself only in a column of the plain type INTEGER.
+Number = BigInteger().with_variant(Integer(), "sqlite")
+_FLAGS = Enum("True", "False", name="flag", native_enum=True)
+_ACCOUNTED = Enum("True", "False", "Failed", name="accounted", native_enum=True)
+
+
+class JobJDL(Table):
+    """The description that a job was submitted with; its number is the job's."""
+
+    __tablename__ = "JobJDLs"
+    __table_args__ = {"schema": JOBS}  # noqa: RUF012
+
+    job_id: Mapped[int] = mapped_column("JobID", Integer, primary_key=True, autoincrement=True)
+    jdl: Mapped[str] = mapped_column("JDL", LongText, default="")
+    requirements: Mapped[str] = mapped_column("JobRequirements", LongText, default="")
+    original: Mapped[str] = mapped_column("OriginalJDL", LongText, default="")
+
+
+class Job(Table):
+    """One job; Attempt, NextCheckAt and Requirements are ours, everything else is DIRAC's."""
+
+    __tablename__ = "Jobs"
+    __table_args__ = (
+        Index("JobGroup", "JobGroup"),
+        Index("Owner", "Owner"),
+        Index("Status", "Status"),
+        Index("LastUpdateTime", "LastUpdateTime"),
+        Index("NextCheckAt", "NextCheckAt"),
+        {"schema": JOBS},
+    )
+
+    job_id: Mapped[int] = mapped_column(
+        "JobID", Integer, ForeignKey(f"{JOBS}.JobJDLs.JobID", ondelete="CASCADE"), primary_key=True
+    )
+    job_type: Mapped[str] = mapped_column("JobType", String(32), default="user")
+    job_group: Mapped[str] = mapped_column("JobGroup", String(32), default="00000000")
+    site: Mapped[str] = mapped_column("Site", String(100), default="ANY")
+    name: Mapped[str] = mapped_column("JobName", String(128), default="Unknown")
+    owner: Mapped[str] = mapped_column("Owner", String(64), default="Unknown")
+    group: Mapped[str] = mapped_column("OwnerGroup", String(128), default="Unknown")
+    vo: Mapped[str] = mapped_column("VO", String(32))
+    submitted_at: Mapped[datetime | None] = mapped_column("SubmissionTime", DateTime)
+    rescheduled_at: Mapped[datetime | None] = mapped_column("RescheduleTime", DateTime)
+    updated_at: Mapped[datetime | None] = mapped_column("LastUpdateTime", DateTime)
+    started_at: Mapped[datetime | None] = mapped_column("StartExecTime", DateTime)
+    heartbeat_at: Mapped[datetime | None] = mapped_column("HeartBeatTime", DateTime)
+    ended_at: Mapped[datetime | None] = mapped_column("EndExecTime", DateTime)
+    status: Mapped[str] = mapped_column("Status", String(32), default="Received")
+    minor_status: Mapped[str] = mapped_column("MinorStatus", String(128), default="Unknown")
+    application_status: Mapped[str] = mapped_column("ApplicationStatus", String(255), default="Unknown")
+    priority: Mapped[int] = mapped_column("UserPriority", Integer, default=0)
+    reschedules: Mapped[int] = mapped_column("RescheduleCounter", Integer, default=0)
+    verified: Mapped[str] = mapped_column("VerifiedFlag", _FLAGS, default="False")
+    accounted: Mapped[str] = mapped_column("AccountedFlag", _ACCOUNTED, default="False")
+    attempt: Mapped[int] = mapped_column("Attempt", Integer, default=0, server_default="0")
+    # When the job must have moved on, by the database's clock; null: nothing is expected of anybody.
+    next_check_at: Mapped[datetime | None] = mapped_column("NextCheckAt", Timestamp)
+
+
+class JobEvent(Table):
+    """One change of a job, numbered within the job as DIRAC does."""
+
+    __tablename__ = "LoggingInfo"
+    __table_args__ = {"schema": LOGGING}  # noqa: RUF012
+
+    job_id: Mapped[int] = mapped_column("JobID", Integer, primary_key=True, autoincrement=False)
+    number: Mapped[int] = mapped_column("SeqNum", Integer, primary_key=True, autoincrement=False)
+    status: Mapped[str] = mapped_column("Status", String(32), default="")
+    minor_status: Mapped[str] = mapped_column("MinorStatus", String(128), default="")
+    application_status: Mapped[str] = mapped_column("ApplicationStatus", String(255), default="")
+    at: Mapped[datetime] = mapped_column("StatusTime", DateTime)
+    order: Mapped[Any] = mapped_column("StatusTimeOrder", Numeric(12, 3), default=0)
+    source: Mapped[str] = mapped_column("StatusSource", String(32), default="Unknown")
+
+
+class Payload(Table):
+    """What a job runs and whom its end concerns."""
+
+    __tablename__ = "JobPayloads"
+
+    job_id: Mapped[int] = mapped_column("JobID", Integer, primary_key=True, autoincrement=False)
+    payload: Mapped[bytes] = mapped_column("Payload", Blob)
+    requirements: Mapped[dict[str, Any]] = mapped_column("Requirements", JSON)
+    # The task that the end of the job asks for; the ended job is noted under this owner.
+    owner_task: Mapped[str | None] = mapped_column("OwnerTask", String(64))
+    owner_id: Mapped[int | None] = mapped_column("OwnerID", Number)
+
+
+class Attempt(Table):
+    """One pilot's hold of a job."""
+
+    __tablename__ = "JobAttempts"
+
+    job_id: Mapped[int] = mapped_column("JobID", Integer, primary_key=True, autoincrement=False)
+    attempt: Mapped[int] = mapped_column("Attempt", Integer, primary_key=True, autoincrement=False)
+    pilot: Mapped[str] = mapped_column("PilotStamp", String(64), index=True)
+    site: Mapped[str] = mapped_column("Site", String(100), default="")
+    started_at: Mapped[datetime] = mapped_column("StartedAt", Timestamp)
+    ended_at: Mapped[datetime | None] = mapped_column("EndedAt", Timestamp)
+    status: Mapped[str] = mapped_column("Status", String(32), default="Matched")
+    reason: Mapped[str] = mapped_column("Reason", String(255), default="")
+    usage: Mapped[dict[str, Any] | None] = mapped_column("Usage", JSON)
+    log: Mapped[str | None] = mapped_column("Log", LongText)
+    log_at: Mapped[datetime | None] = mapped_column("LogAt", Timestamp)
+
+
+class Ended(Table):
+    """The journal of ended jobs that their owner has not taken note of yet."""
+
+    __tablename__ = "EndedJobs"
+    __table_args__ = (Index("EndedOwner", "OwnerTask", "OwnerID", "JobID"),)
+
+    job_id: Mapped[int] = mapped_column("JobID", Integer, primary_key=True, autoincrement=False)
+    owner_task: Mapped[str] = mapped_column("OwnerTask", String(64))
+    owner_id: Mapped[int] = mapped_column("OwnerID", Number)
+    status: Mapped[str] = mapped_column("Status", String(32))
+    reason: Mapped[str] = mapped_column("Reason", Text)
+    outputs: Mapped[bytes | None] = mapped_column("Outputs", Blob)
+
+
+class Result(Table):
+    """The outputs of a job that is Done."""
+
+    __tablename__ = "JobOutputs"
+
+    job_id: Mapped[int] = mapped_column("JobID", Integer, primary_key=True, autoincrement=False)
+    attempt: Mapped[int] = mapped_column("Attempt", Integer)
+    outputs: Mapped[bytes] = mapped_column("Outputs", Blob)

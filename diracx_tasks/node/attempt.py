@@ -1,0 +1,200 @@
+"""One attempt of a job on this node, from its match to its last report."""
+
+import json
+import logging
+import os
+import shutil
+import stat
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from diracx_tasks.core.client import Client
+from diracx_tasks.core.errors import DiracXError, LoginNeeded
+from diracx_tasks.cwl.bundle import Bundle
+from diracx_tasks.node.halt import Cause, Halt, Halted, Stop, ask
+from diracx_tasks.node.order import INPUTS, LOG, Order, Result
+from diracx_tasks.node.report import Report
+from diracx_tasks.node.staging import Placing, Staging, StagingError
+from diracx_tasks.node.supervisor import GRACE_SECONDS
+from diracx_tasks.node.watchdog import Watchdog, tail
+from diracx_tasks.node.zygote import Exit, Zygote, ZygoteDied
+
+# A state of its own for the upload is worth a request only when it lasts.
+LONG_UPLOAD = 1024 * 1024
+RELEASE_SECONDS = 10
+
+log = logging.getLogger("diracx.pilot")
+
+
+class Refused(Exception):
+    """The attempt has failed; where it was and why."""
+
+    def __init__(self, minor: str, words: str) -> None:
+        super().__init__(words)
+        self.minor = minor
+
+
+class Attempt:
+    """Runs what the server has matched, in a folder of its own below `work`."""
+
+    def __init__(
+        self, client: Client, zygote: Zygote, stop: Stop, matched: dict[str, Any], work: Path
+    ) -> None:
+        self.job_id, self.number = int(matched["job_id"]), int(matched["attempt"])
+        self._client, self._zygote, self._matched = client, zygote, matched
+        self._halt = Halt(stop)
+        self._report = Report(client, self._halt, self.job_id, self.number)
+        self._staging = Staging(client, self._halt, self.job_id, self.number)
+        self._bundles = work / "bundles"
+        self._folder = work / f"{self.job_id}.{self.number}"
+        self._log = self._folder / LOG
+
+    def run(self) -> str:
+        """How it ended, in a word for the pilot's log; ZygoteDied after the job has been given back."""
+        self._folder.mkdir(parents=True)
+        try:
+            with self._watchdog() as watchdog:
+                return self._reported(watchdog)
+        except Halted as halted:
+            self._end_payload()
+            if halted.cause is Cause.STOPPED:
+                release(self._client, self.job_id, self.number, halted.cause.value)
+            return halted.cause.value
+        except ZygoteDied as error:
+            release(self._client, self.job_id, self.number, str(error))
+            raise
+        finally:
+            discard(self._folder)
+
+    def _watchdog(self) -> Watchdog:
+        return Watchdog(
+            self._client,
+            self._report,
+            self._halt,
+            job_id=self.job_id,
+            attempt=self.number,
+            seconds=float(self._matched["heartbeat_seconds"]),
+            log_file=self._log,
+        )
+
+    def _reported(self, watchdog: Watchdog) -> str:
+        try:
+            outputs = self._outputs(watchdog)
+        except Refused as refused:
+            self._say(str(refused))
+            self._report.finish("Failed", refused.minor, str(refused), StandardOutput=tail(self._log))
+            return f"failed: {refused}"
+        self._report.finish("Done", "Execution Complete", Outputs=outputs, StandardOutput=tail(self._log))
+        return "done"
+
+    def _outputs(self, watchdog: Watchdog) -> Any:
+        payload = self._matched["payload"]
+        if payload["kind"] != "cwl":
+            raise Refused("Application not found", f"unsupported: a {payload['kind']} payload")
+        order = _doing("Failed Downloading InputSandbox", lambda: self._order(payload))
+        self._report.note("Running", "Application")
+        self._zygote.run(order)
+        ended = self._wait(watchdog)
+        self._halt.check()
+        result = Result.read_from(self._folder)
+        if result is None:
+            raise Refused("Application Finished With Errors", f"the payload was ended: {_cause(ended)}")
+        if not result.is_success:
+            reason = f"unsupported: {result.reason}" if result.is_unsupported else result.reason
+            raise Refused("Application Finished With Errors", reason)
+        outputs = result.outputs or {}
+        return _doing("Uploading Output Data", lambda: self._staging.store(outputs, self._uploading))
+
+    def _order(self, payload: dict[str, Any]) -> Order:
+        bundle_file, names = self._bundle(payload["bundle"])
+        bundle_folder = self._bundles / payload["bundle"]
+        placing = Placing(self._folder / "inputs", bundle_folder, frozenset(names))
+        inputs = self._staging.fetch(payload["inputs"], placing, self._downloading)
+        (self._folder / INPUTS).write_text(json.dumps(inputs))
+        return Order(
+            folder=str(self._folder),
+            entrypoint=payload["entrypoint"],
+            bundle_file=str(bundle_file),
+            bundle_folder=str(bundle_folder),
+            path=payload["path"],
+            name=payload["path"] or payload["entrypoint"].partition("#")[0],
+        )
+
+    def _bundle(self, wanted: str) -> tuple[Path, list[str]]:
+        path, index = self._bundles / f"{wanted}.json", self._bundles / f"{wanted}.names"
+        if not index.exists():
+            answer = ask(lambda: self._client.get(f"/api/workflows/bundles/{wanted}"), self._halt)
+            if Bundle.from_json(answer).hash != wanted:
+                raise StagingError(f"bundle {wanted}: the server sent another content")
+            self._bundles.mkdir(exist_ok=True)
+            path.write_text(json.dumps(answer))
+            index.write_text(json.dumps(list(answer["files"])))
+        return path, json.loads(index.read_text())
+
+    def _wait(self, watchdog: Watchdog) -> Exit:
+        while (ended := self._zygote.wait(0.25)) is None:
+            self._halt.check()
+            watchdog.watch(self._zygote.payload)
+        watchdog.payload_ended(ended.cpu_seconds)
+        return ended
+
+    def _end_payload(self) -> None:
+        """Return when nothing of the payload runs any more."""
+        until = time.monotonic() + 2 * GRACE_SECONDS
+        while self._zygote.is_busy and time.monotonic() < until:
+            self._zygote.terminate_payload()
+            with suppress(ZygoteDied):
+                self._zygote.wait(0.25)
+        if self._zygote.is_busy:
+            self._zygote.close()
+
+    def _downloading(self) -> None:
+        self._report.note("Running", "Downloading InputSandbox")
+
+    def _uploading(self, size: int) -> None:
+        self._report.note("Completing", "Uploading Output Data")
+        if size > LONG_UPLOAD:
+            ask(self._report.send, self._halt)
+
+    def _say(self, words: str) -> None:
+        with suppress(OSError), self._log.open("a") as file:
+            file.write(f"{words}\n")
+
+
+def release(client: Client, job_id: int, attempt: int, reason: str) -> None:
+    """Give a job back to the queue, if the server can be reached within RELEASE_SECONDS."""
+    stop = Stop(RELEASE_SECONDS)
+    stop.request()
+    body = {"attempt": attempt, "reason": reason}
+    try:
+        ask(lambda: client.post(f"/api/pilots/jobs/{job_id}/release", body), Halt(stop))
+    except (Halted, DiracXError) as error:
+        log.error("job %d could not be given back: %s", job_id, error)
+
+
+def discard(folder: Path) -> None:
+    """Remove a folder with all that a payload has left in it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        for above, folders, _ in os.walk(folder):
+            for path in (os.path.join(above, name) for name in folders):
+                if not os.path.islink(path):
+                    with suppress(OSError):
+                        os.chmod(path, stat.S_IRWXU)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _doing(minor: str, step: Callable[[], Any]) -> Any:
+    try:
+        return step()
+    except LoginNeeded:
+        raise
+    except DiracXError as error:
+        raise Refused(minor, str(error)) from error
+
+
+def _cause(ended: Exit) -> str:
+    return f"signal {ended.code - 128}" if ended.code > 128 else f"exit code {ended.code}"

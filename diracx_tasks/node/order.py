@@ -1,0 +1,52 @@
+"""What the pilot tells a payload, and what it hears back; both stand in the attempt's folder."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+INPUTS = "inputs.json"
+RESULT = "result.json"
+LOG = "log"
+
+
+@dataclass(frozen=True)
+class Order:
+    """Which process of which bundle to run; its inputs are in the folder's INPUTS."""
+
+    folder: str
+    entrypoint: str
+    bundle_file: str
+    bundle_folder: str
+    path: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a payload ended: outputs with local files, or why there are none."""
+
+    status: str
+    outputs: dict[str, Any] | None = None
+    exit_code: int | None = None
+    reason: str = ""
+    is_unsupported: bool = False
+
+    @property
+    def is_success(self) -> bool:
+        """Whether there are outputs."""
+        return self.status == "success"
+
+    def write_to(self, folder: Path) -> None:
+        """Put it into the folder in one step. Raises ValueError for numbers that JSON does not have."""
+        part = folder / f"{RESULT}.part"
+        part.write_text(json.dumps(asdict(self), allow_nan=False))
+        part.rename(folder / RESULT)
+
+    @classmethod
+    def read_from(cls, folder: Path) -> "Result | None":
+        """None if the payload ended before it could write one."""
+        try:
+            return cls(**json.loads((folder / RESULT).read_text()))
+        except FileNotFoundError:
+            return None

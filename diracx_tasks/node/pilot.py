@@ -1,0 +1,205 @@
+"""The pilot, `diracx-pilot`: asks for a job, runs it, asks again. It talks HTTP only."""
+
+import logging
+import os
+import platform
+import signal
+import sys
+import tempfile
+import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import psutil
+
+from diracx_tasks.core.client import Client
+from diracx_tasks.core.errors import ApiError, DiracXError, LoginNeeded, Unreachable
+from diracx_tasks.node import prctl
+from diracx_tasks.node.attempt import Attempt, discard, release
+from diracx_tasks.node.halt import Stop
+from diracx_tasks.node.zygote import Zygote, ZygoteDied
+
+LONGEST_PAUSE = 60.0
+# A node on which nothing can be run must not drain the queue.
+MAX_BROKEN = 3
+
+log = logging.getLogger("diracx.pilot")
+
+
+@dataclass(frozen=True)
+class Slot:
+    """What this pilot offers to one job at a time."""
+
+    stamp: str
+    site: str
+    ce: str
+    cores: int
+    ram_mb: int
+    tags: tuple[str, ...]
+
+    def offer(self) -> dict[str, Any]:
+        """The body of a match request."""
+        return {
+            "stamp": self.stamp,
+            "site": self.site,
+            "ce": self.ce,
+            "cores": self.cores,
+            "ram_mb": self.ram_mb,
+            "platform": node_platform(),
+            "tags": list(self.tags),
+            "count": 1,
+        }
+
+
+class Pilot:
+    """The loop around attempts."""
+
+    def __init__(self, client: Client, slot: Slot, stop: Stop, work: Path) -> None:
+        self._client, self._slot, self._stop, self._work = client, slot, stop, work
+        self._zygote = Zygote()
+        self._broken = 0
+
+    def run(self, *, max_jobs: int, idle_seconds: float) -> int:
+        """Run jobs until stopped, idle for that long, or done with that many (0: no limit); the exit code."""
+        done, idle_since, pause = 0, time.monotonic(), 1.0
+        try:
+            while not self._stop.is_requested and not (max_jobs and done >= max_jobs):
+                answer = self._match(pause)
+                for matched in answer["jobs"]:
+                    self._take(matched)
+                    done, idle_since = done + 1, time.monotonic()
+                if self._broken >= MAX_BROKEN:
+                    log.error("%d jobs in a row could not be run here", self._broken)
+                    return 1
+                if answer["jobs"]:
+                    pause = 1.0
+                    continue
+                if idle_seconds and time.monotonic() - idle_since >= idle_seconds:
+                    break
+                pause = min(pause * 2, LONGEST_PAUSE)
+                self._stop.sleep(min(answer["retry_after"], LONGEST_PAUSE, idle_seconds or LONGEST_PAUSE))
+        finally:
+            self._zygote.close()
+        return 0
+
+    def _match(self, pause: float) -> dict[str, Any]:
+        """The server's answer; when it is away, one without jobs that says to wait for `pause`."""
+        try:
+            answer: dict[str, Any] = self._client.post("/api/pilots/match", self._slot.offer())
+        except Unreachable as error:
+            log.warning("%s", error)
+        except ApiError as error:
+            if error.status < 500 and error.status != 429:
+                raise
+            log.warning("no match: %s", error)
+        else:
+            return answer
+        return {"jobs": [], "retry_after": pause}
+
+    def _take(self, matched: dict[str, Any]) -> None:
+        job_id, number = int(matched["job_id"]), int(matched["attempt"])
+        if self._stop.is_requested:
+            release(self._client, job_id, number, "pilot was stopped")
+            return
+        if self._zygote.is_spent:
+            self._renew()
+        started = time.monotonic()
+        try:
+            ended = Attempt(self._client, self._zygote, self._stop, matched, self._work).run()
+            self._broken = 0
+        except ZygoteDied as error:
+            ended = f"given back: {error}"
+            self._broken += 1
+        except ApiError as error:
+            ended = f"not reported: {error}"
+            self._broken += 1
+        except LoginNeeded:
+            raise
+        except Exception:
+            log.exception("job %d (attempt %d): the pilot failed", job_id, number)
+            self._renew()
+            release(self._client, job_id, number, "the pilot failed; its log has the details")
+            ended = "given back"
+            self._broken += 1
+        log.info("job %d (attempt %d): %s after %.2f s", job_id, number, ended, time.monotonic() - started)
+
+    def _renew(self) -> None:
+        self._zygote.close()
+        discard(self._work / "bundles")
+        self._zygote = Zygote()
+
+
+def node_platform() -> str:
+    """This node in DIRAC's words, such as `Linux_x86_64_glibc-2.36`."""
+    libc = "-".join(filter(None, platform.libc_ver()))
+    return "_".join(filter(None, [platform.system(), platform.machine(), libc]))
+
+
+def memory_share(cores: int) -> int:
+    """This node's memory (MB) for that many of its cores."""
+    return int(psutil.virtual_memory().total / (1 << 20) * min(1.0, cores / (psutil.cpu_count() or 1)))
+
+
+@click.command()
+@click.option("--url", envvar="DIRACX_URL", help="Base URL of the API.")
+@click.option("--site", envvar="DIRACX_SITE", required=True, help="Site for which jobs are asked.")
+@click.option("--ce", default="", help="Computing element that has started this pilot.")
+@click.option("--cores", default=1, show_default=True, help="Cores of the one slot.")
+@click.option("--ram-mb", type=int, help="Memory of the slot [default: the cores' share of the node].")
+@click.option("--tag", "tags", multiple=True, help="Tag that jobs may require; may be repeated.")
+@click.option("--work-dir", type=click.Path(path_type=Path, file_okay=False), help="Folder for jobs' files.")
+@click.option("--max-jobs", default=0, help="Stop after so many jobs; 0: no limit.")
+@click.option("--idle-seconds", envvar="DIRACX_PILOT_IDLE_SECONDS", default=0.0, help="0: idle for ever.")
+@click.option("--grace", default=10.0, show_default=True, help="Seconds for the running job after SIGTERM.")
+def main(
+    *,
+    url: str | None,
+    site: str,
+    ce: str,
+    cores: int,
+    ram_mb: int | None,
+    tags: tuple[str, ...],
+    work_dir: Path | None,
+    max_jobs: int,
+    idle_seconds: float,
+    grace: float,
+) -> None:
+    """Run jobs of a DiracX server on this machine, one at a time.
+
+    The token is taken from DIRACX_TOKEN, the pilot's name from DIRACX_PILOT_STAMP.
+    """
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    stamp = os.environ.get("DIRACX_PILOT_STAMP") or uuid.uuid4().hex
+    slot = Slot(stamp, site, ce, cores, ram_mb or memory_share(cores), tags)
+    stop = Stop(grace)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.request())
+    if work_dir:
+        work_dir.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix="pilot-", dir=work_dir)).resolve()
+    try:
+        client = _client(url)
+        sys.exit(Pilot(client, slot, stop, work).run(max_jobs=max_jobs, idle_seconds=idle_seconds))
+    except DiracXError as error:
+        log.error("%s", error)
+        sys.exit(error.exit_code)
+    finally:
+        discard(work)
+
+
+def _client(url: str | None) -> Client:
+    if url:
+        os.environ["DIRACX_URL"] = url
+    # Calls that must not be lost are repeated here, where an order to stop is heard.
+    client = Client.from_environment(retries=1)
+    # Payloads run as the same user: they must not find the pilot's token.
+    os.environ.pop("DIRACX_TOKEN", None)
+    prctl.hide_environment()
+    return client
+
+
+if __name__ == "__main__":
+    main()

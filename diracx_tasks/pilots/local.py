@@ -1,0 +1,82 @@
+"""The local computing element: keeps as many pilots running on this machine as there are slots."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from functools import partial
+from pathlib import Path
+
+from diracx_tasks.auth.tokens import issue_pilot
+from diracx_tasks.core.database import session
+from diracx_tasks.core.settings import settings
+from diracx_tasks.node.prctl import die_with_parent
+from diracx_tasks.pilots import register
+
+GRID_TYPE = "local"
+TOKEN_SECONDS = 7 * 86400
+PERIOD = 0.5
+
+
+class Factory:
+    """Starts pilots, notices their end, and says so in the database."""
+
+    def __init__(self, slots: int, ram_mb: int, site: str, work: Path) -> None:
+        self.slots, self.ram_mb, self.site, self.work = slots, ram_mb, site, work
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._stopping = threading.Event()
+
+    def run(self) -> None:
+        """Work until a TERM or INT signal, then let the pilots end."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._stopping.set())
+        self._forget_earlier()
+        while not self._stopping.wait(PERIOD):
+            self._reap()
+            while len(self._running) < self.slots:
+                self._start()
+        for process in self._running.values():
+            process.terminate()
+        for process in self._running.values():
+            process.wait()
+        self._reap()
+
+    def _forget_earlier(self) -> None:
+        """Pilots of a factory that was killed died with it, or are orphans that must not go on."""
+        with session() as db:
+            stamps = register.unfinished(db, settings().vo, GRID_TYPE)
+            register.ended(db, stamps, status="Aborted", reason="the factory was restarted")
+
+    def _start(self) -> None:
+        with session() as db:
+            stamp = register.register(db, settings().vo, site=self.site, grid_type=GRID_TYPE)
+        environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("DIRACX_")},
+            "DIRACX_URL": settings().url,
+            "DIRACX_TOKEN": issue_pilot(settings().vo, stamp, seconds=TOKEN_SECONDS),
+            "DIRACX_PILOT_STAMP": stamp,
+        }
+        arguments = ["--site", self.site, "--ce", "local", "--cores", "1", "--ram-mb", str(self.ram_mb)]
+        command = [sys.executable, "-m", "diracx_tasks.node.pilot", *arguments, "--work-dir", str(self.work)]
+        die_together = partial(die_with_parent, os.getpid(), signal.SIGTERM)
+        self._running[stamp] = subprocess.Popen(command, env=environment, preexec_fn=die_together)
+
+    def _reap(self) -> None:
+        for stamp, process in list(self._running.items()):
+            if process.poll() is None:
+                continue
+            del self._running[stamp]
+            status = "Done" if process.returncode == 0 else "Failed"
+            with session() as db:
+                register.ended(db, [stamp], status=status, reason=f"exit code {process.returncode}")
+
+
+def main() -> None:
+    """`python -m diracx_tasks.pilots.local SLOTS RAM_MB SITE FOLDER`: what `diracx up` runs."""
+    slots, ram_mb, site, folder = sys.argv[1:]
+    Factory(int(slots), int(ram_mb), site, Path(folder)).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""Whose a stored file is, where it lies, and which job or workflow it belongs to."""
+
+import re
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.orm import Session
+
+from diracx_tasks.core.database import changed, utc_now
+from diracx_tasks.core.errors import BadRequest, Forbidden, TooLarge
+from diracx_tasks.core.settings import settings
+from diracx_tasks.sandboxes.store import Grant, store
+from diracx_tasks.sandboxes.tables import Mapping, Sandbox, SandboxOwner
+
+SE = "SandboxSE"
+FORMATS = ("tar.bz2", "tar.zst", "file")
+# DiracX's own pattern of PFNs, without the prefix of the storage element.
+PFN = re.compile(r"^/S3/[a-z0-9.\-]{3,63}(?:/[^/]+){3}/[a-z0-9]{3,10}:[0-9a-f]{64}\.[a-z0-9.]+$")
+MOST_CONTENTS = 64 * 1024
+
+
+@dataclass(frozen=True)
+class Owner:
+    """A user in one of his groups."""
+
+    name: str
+    group: str
+    vo: str
+
+    @property
+    def prefix(self) -> str:
+        """Where all PFNs of the owner begin."""
+        return f"/S3/{store().bucket}/{self.vo}/{self.group}/{self.name}/"
+
+
+def initiate(db: Session, owner: Owner, *, checksum: str, size: int, kind: str = "file") -> Grant:
+    """Announce a file: `{"pfn", "url", "fields"}` of its upload; `url` is None when it is stored already."""
+    if size > settings().sandbox_bytes:
+        raise TooLarge(f"Sandbox too large, maximum allowed is {settings().sandbox_bytes} bytes")
+    pfn = f"{owner.prefix}sha256:{checksum.lower()}.{kind}"
+    is_new = _register(db, owner, pfn, size)
+    if not is_new and store().has(key_of(pfn)):
+        return {"pfn": f"SB:{SE}|{pfn}", "url": None, "fields": {}}
+    return {"pfn": f"SB:{SE}|{pfn}", **store().grant(key_of(pfn), checksum=checksum.lower(), size=size)}
+
+
+def download_url(db: Session, pfn: str, owner: Owner) -> str:
+    """A signed address of one of the owner's files."""
+    plain = _owned(pfn, owner)
+    changed(
+        db, update(Sandbox).where(Sandbox.se_name == SE, Sandbox.pfn == plain).values(accessed_at=utc_now())
+    )
+    return store().url(key_of(plain))
+
+
+def contents(location: str, owner: Owner) -> str:
+    """The text of a small file; BadRequest beyond CWL's 64 KiB."""
+    data = store().read(key_of(_owned(location, owner)), MOST_CONTENTS + 1)
+    if len(data) > MOST_CONTENTS:
+        raise BadRequest(f"{location} is larger than the 64 KiB that loadContents may read")
+    return data.decode(errors="replace")
+
+
+def assign(db: Session, entity: str, locations: Iterable[str], kind: str) -> None:
+    """Say that a job or workflow uses files, so that they are kept; repeating it is harmless."""
+    pfns = {_plain(location) for location in locations if is_stored(location)}
+    if not pfns:
+        return
+    ids = list(db.scalars(select(Sandbox.sandbox_id).where(Sandbox.se_name == SE, Sandbox.pfn.in_(pfns))))
+    if ids:
+        db.execute(_ignoring(db, Mapping), [{"sandbox_id": i, "entity": entity, "kind": kind} for i in ids])
+        changed(db, update(Sandbox).where(Sandbox.sandbox_id.in_(ids)).values(is_assigned=True))
+
+
+def refuse_foreign(locations: Collection[str], owner: Owner) -> None:
+    """Raise Forbidden for a stored file that is not the owner's."""
+    for location in locations:
+        if is_stored(location):
+            _owned(location, owner)
+
+
+def is_stored(location: str) -> bool:
+    """Whether a location is in the store."""
+    return location.startswith(("sandbox:", "SB:"))
+
+
+def location_of(pfn: str) -> str:
+    """The location of a file in CWL values."""
+    return f"sandbox:{_plain(pfn)}"
+
+
+def _plain(name: str) -> str:
+    return name.removeprefix("sandbox:").removeprefix(f"SB:{SE}|")
+
+
+def _owned(name: str, owner: Owner) -> str:
+    plain = _plain(name)
+    if not PFN.match(plain) or ".." in plain:
+        raise BadRequest(f"{name!r} is not the name of a sandbox")
+    if not plain.startswith(owner.prefix):
+        raise Forbidden(f"Invalid PFN. PFN must start with {owner.prefix}")
+    return plain
+
+
+def key_of(pfn: str) -> str:
+    """The name in the store."""
+    return pfn.split("/", 3)[3]
+
+
+def _register(db: Session, owner: Owner, pfn: str, size: int) -> bool:
+    """Whether the row is new; an old one is marked as used just now."""
+    found = changed(
+        db, update(Sandbox).where(Sandbox.se_name == SE, Sandbox.pfn == pfn).values(accessed_at=utc_now())
+    )
+    if found:
+        return False
+    row = {
+        "owner_id": _owner_id(db, owner),
+        "se_name": SE,
+        "pfn": pfn,
+        "size": size,
+        "registered_at": utc_now(),
+        "accessed_at": utc_now(),
+        "is_assigned": False,
+    }
+    db.execute(_ignoring(db, Sandbox), [row])
+    return True
+
+
+def _owner_id(db: Session, owner: Owner) -> int:
+    query = select(SandboxOwner.owner_id).where(
+        SandboxOwner.owner == owner.name, SandboxOwner.group == owner.group, SandboxOwner.vo == owner.vo
+    )
+    found = db.scalar(query)
+    if found is None:
+        db.execute(_ignoring(db, SandboxOwner), [{"owner": owner.name, "group": owner.group, "vo": owner.vo}])
+        found = db.scalars(query).one()
+    return found
+
+
+def _ignoring(db: Session, table: Any) -> Any:
+    """An INSERT that leaves rows alone that are there: two pilots may announce the same file at once."""
+    if db.get_bind().dialect.name == "sqlite":
+        return sqlite.insert(table).on_conflict_do_nothing()
+    return insert(table).prefix_with("IGNORE", dialect="mysql").prefix_with("IGNORE", dialect="mariadb")

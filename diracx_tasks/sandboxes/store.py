@@ -1,0 +1,223 @@
+"""Where sandboxes lie: S3, or a folder of the embedded installation behind the same signed addresses."""
+
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import IO, Any, Protocol
+from urllib.parse import quote, urlencode
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from diracx_tasks.auth.keys import signing_key
+from diracx_tasks.core.errors import BadRequest, Forbidden, NotFound, Unavailable
+from diracx_tasks.core.settings import settings
+
+Grant = dict[str, Any]
+DELETE_AT_ONCE = 1000
+
+
+class Store(Protocol):
+    """An object store; a key is `<vo>/<group>/<owner>/sha256:<hex>.<format>`."""
+
+    bucket: str
+
+    def grant(self, key: str, *, checksum: str, size: int) -> Grant:
+        """`{"url", "fields"}` of a presigned POST that takes exactly this size."""
+
+    def url(self, key: str) -> str:
+        """A presigned GET."""
+
+    def has(self, key: str) -> bool:
+        """Whether the object is there."""
+
+    def read(self, key: str, most: int) -> bytes:
+        """Its first bytes."""
+
+    def delete(self, keys: Sequence[str]) -> None:
+        """Remove objects; those that are not there are no error."""
+
+
+@lru_cache(1)
+def store() -> Store:
+    """This process's store, as the settings say."""
+    return S3Store() if settings().s3_endpoint else FolderStore(settings().data / "sandboxes")
+
+
+class S3Store:
+    """Any S3 server that checks signatures."""
+
+    def __init__(self) -> None:
+        given = settings()
+        self.bucket = given.s3_bucket
+        self.client = boto3.client(
+            "s3",
+            endpoint_url=given.s3_endpoint,
+            aws_access_key_id=given.s3_access_key,
+            aws_secret_access_key=given.s3_secret_key.get_secret_value(),
+            region_name=given.s3_region,
+            config=Config(
+                signature_version="s3v4",
+                s3={"addressing_style": "path"},
+                connect_timeout=5,
+                read_timeout=30,
+                retries={"max_attempts": 3},
+                request_checksum_calculation="when_required",
+                response_checksum_validation="when_required",
+            ),
+        )
+
+    def grant(self, key: str, *, checksum: str, size: int) -> Grant:
+        """A presigned POST whose policy fixes key and size."""
+        grant: Grant = self.client.generate_presigned_post(
+            self.bucket,
+            key,
+            Conditions=[["content-length-range", size, size]],
+            ExpiresIn=settings().url_seconds,
+        )
+        return grant
+
+    def url(self, key: str) -> str:
+        """A presigned GET."""
+        parameters = {"Bucket": self.bucket, "Key": key}
+        url: str = self.client.generate_presigned_url(
+            "get_object", parameters, ExpiresIn=settings().url_seconds
+        )
+        return url
+
+    def has(self, key: str) -> bool:
+        """Whether the object is there."""
+        try:
+            self.client.head_object(Bucket=self.bucket, Key=key)
+        except ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
+                return False
+            raise Unavailable(f"the sandbox store refuses: {error}") from error
+        except BotoCoreError as error:
+            raise Unavailable(f"the sandbox store does not answer: {error}") from error
+        return True
+
+    def read(self, key: str, most: int) -> bytes:
+        """The first bytes of an object."""
+        try:
+            answer = self.client.get_object(Bucket=self.bucket, Key=key, Range=f"bytes=0-{most - 1}")
+            found: bytes = answer["Body"].read(most)
+        except ClientError as error:
+            raise NotFound(f"{key} is not in the sandbox store: {error}") from error
+        except BotoCoreError as error:
+            raise Unavailable(f"the sandbox store does not answer: {error}") from error
+        return found
+
+    def delete(self, keys: Sequence[str]) -> None:
+        """Remove up to DELETE_AT_ONCE objects."""
+        objects: Any = {"Objects": [{"Key": key} for key in keys], "Quiet": True}
+        try:
+            self.client.delete_objects(Bucket=self.bucket, Delete=objects)
+        except (ClientError, BotoCoreError) as error:
+            raise Unavailable(f"the sandbox store does not delete: {error}") from error
+
+
+class FolderStore:
+    """A folder behind the API's own signed addresses."""
+
+    bucket = "local"
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def grant(self, key: str, *, checksum: str, size: int) -> Grant:
+        """Form fields whose signature `receive` checks."""
+        fields = {"key": key, "checksum": checksum, "size": str(size), "expires": _expiry()}
+        return {
+            "url": f"{settings().url}/api/sandboxes/files",
+            "fields": {**fields, "signature": _sign("PUT", fields)},
+        }
+
+    def url(self, key: str) -> str:
+        """An address whose signature `locate` checks."""
+        fields = {"key": key, "expires": _expiry()}
+        query = urlencode({"expires": fields["expires"], "signature": _sign("GET", fields)})
+        return f"{settings().url}/api/sandboxes/files/{quote(key)}?{query}"
+
+    def receive(self, fields: dict[str, str], content: IO[bytes]) -> None:
+        """Store what was uploaded under a grant; refuses another size or content."""
+        _check(
+            "PUT",
+            {name: fields[name] for name in ("key", "checksum", "size", "expires")},
+            fields["signature"],
+        )
+        target = self._path(fields["key"])
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = target.with_name(f".{target.name}.{time.monotonic_ns()}")
+        try:
+            _copy(content, part, int(fields["size"]), fields["checksum"])
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
+
+    def locate(self, key: str, expires: str, signature: str) -> Path:
+        """The file behind a signed address."""
+        _check("GET", {"key": key, "expires": expires}, signature)
+        path = self._path(key)
+        if not path.is_file():
+            raise NotFound(f"{key} is not in the sandbox store")
+        return path
+
+    def has(self, key: str) -> bool:
+        """Whether the file is there."""
+        return self._path(key).is_file()
+
+    def read(self, key: str, most: int) -> bytes:
+        """The first bytes of a file."""
+        try:
+            with self._path(key).open("rb") as stream:
+                return stream.read(most)
+        except OSError as error:
+            raise NotFound(f"{key} is not in the sandbox store") from error
+
+    def delete(self, keys: Sequence[str]) -> None:
+        """Remove files."""
+        for key in keys:
+            self._path(key).unlink(missing_ok=True)
+
+    def _path(self, key: str) -> Path:
+        path = (self.folder / key).resolve()
+        if not path.is_relative_to(self.folder.resolve()):
+            raise Forbidden(f"{key!r} lies outside the sandbox store")
+        return path
+
+
+def _copy(content: IO[bytes], to: Path, size: int, checksum: str) -> None:
+    digest, count = hashlib.sha256(), 0
+    with to.open("wb") as out:
+        while block := content.read(1 << 20):
+            count += len(block)
+            if count > size:
+                break
+            digest.update(block)
+            out.write(block)
+    if count != size or digest.hexdigest() != checksum:
+        raise BadRequest(
+            f"the file does not have the {size} bytes with the SHA-256 {checksum} that were announced"
+        )
+
+
+def _expiry() -> str:
+    return str(int(time.time()) + settings().url_seconds)
+
+
+def _sign(verb: str, fields: dict[str, str]) -> str:
+    secret = hashlib.sha256(b"sandboxes" + json.dumps(signing_key().as_dict(private=True)).encode()).digest()
+    return hmac.new(secret, json.dumps([verb, fields], sort_keys=True).encode(), "sha256").hexdigest()
+
+
+def _check(verb: str, fields: dict[str, str], signature: str) -> None:
+    if not hmac.compare_digest(_sign(verb, fields), signature):
+        raise Forbidden("the signature of this address does not hold")
+    if float(fields["expires"]) < time.time():
+        raise Forbidden("this address has expired: ask for a new one")

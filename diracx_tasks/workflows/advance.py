@@ -1,0 +1,195 @@
+"""The one writer of a workflow's nodes: applies what was decided if nobody else has changed the workflow since."""
+
+from typing import Any
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.orm import Session
+
+from diracx_tasks.core.database import changed, utc_now
+from diracx_tasks.jobs import control
+from diracx_tasks.jobs.states import Status as JobStatus
+from diracx_tasks.jobs.status import packed
+from diracx_tasks.jobs.submit import NewJob, create
+from diracx_tasks.workflows.decide import Instance, Step
+from diracx_tasks.workflows.events import tell
+from diracx_tasks.workflows.look import TASK
+from diracx_tasks.workflows.states import FINAL, Status
+from diracx_tasks.workflows.tables import Node, NodeValues, Workflow
+
+PAGE = 500
+CONTAINERS = ("workflow", "scatter")
+ENDS = {JobStatus.DONE: Status.DONE, JobStatus.FAILED: Status.FAILED}
+
+
+def apply(db: Session, workflow: Workflow, step: Step) -> bool:
+    """Carry out a decision; False when the workflow has changed since it was looked at."""
+    if not _take(db, workflow):
+        return False
+    if step.instances:
+        _make(db, workflow, step)
+    if step.end:
+        _end(db, workflow, step.node, step.end, step.outputs, step.reason)
+    else:
+        values: dict[str, Any] = {"is_dirty": step.is_dirty}
+        if step.cursor is not None:
+            values["cursor"] = step.cursor
+        changed(db, update(Node).where(Node.node_id == step.node.node_id).values(values))
+    return True
+
+
+def note_ended(db: Session, workflow: Workflow) -> bool:
+    """Take note of up to PAGE jobs that ended; False when the workflow has changed since it was looked at."""
+    if not _take(db, workflow):
+        return False
+    ends = {end.job_id: end for end in control.take_ended(db, TASK, workflow.workflow_id, PAGE)}
+    nodes = db.scalars(select(Node).where(Node.job_id.in_(ends), Node.status == Status.RUNNING)).all()
+    for node in nodes:
+        end = ends[node.job_id or 0]
+        status = ENDS.get(end.status, Status.KILLED)
+        reason = "" if status is Status.DONE else f"{end.reason or end.status} (job {end.job_id})"
+        _end(db, workflow, node, status, end.outputs, reason)
+    return True
+
+
+def kill(db: Session, workflow: Workflow) -> bool:
+    """End everything that goes on in a workflow that is to be killed; False as in `apply`."""
+    if not _take(db, workflow):
+        return False
+    _abandon(db, workflow.workflow_id, "the workflow was killed")
+    _finish(db, workflow, Status.KILLED, None, workflow.reason)
+    return True
+
+
+def _take(db: Session, workflow: Workflow) -> bool:
+    """Win the right to change the workflow: what was read is still so, and nobody else writes until the commit."""
+    values: dict[str, Any] = {"version": workflow.version + 1}
+    if workflow.status == Status.RECEIVED:
+        values["status"] = Status.RUNNING
+    won = changed(
+        db,
+        update(Workflow)
+        .where(
+            Workflow.workflow_id == workflow.workflow_id,
+            Workflow.version == workflow.version,
+            Workflow.status == workflow.status,
+        )
+        .values(values),
+    )
+    return bool(won)
+
+
+def _make(db: Session, workflow: Workflow, step: Step) -> None:
+    parent, jobs = step.node, [one for one in step.instances if one.given["kind"] == "tool"]
+    numbers = iter(create(db, [_job(workflow, one) for one in jobs]))
+    if parent.kind == "tool":
+        changed(db, update(Node).where(Node.node_id == parent.node_id).values(job_id=next(numbers)))
+        return
+    rows = [_row(workflow, parent, one, numbers) for one in step.instances]
+    nodes = [Node(**row) for row in rows]
+    db.add_all(nodes)
+    db.flush()
+    values = [_values(node, one.given) for node, one in zip(nodes, step.instances, strict=True)]
+    db.execute(insert(NodeValues), values)
+    _tell_made(db, workflow, step, nodes)
+
+
+def _row(workflow: Workflow, parent: Node, one: Instance, numbers: Any) -> dict[str, Any]:
+    kind = one.given["kind"]
+    ends = {"skipped": Status.SKIPPED, "expression": Status.DONE, "broken": Status.FAILED}
+    return {
+        "workflow_id": workflow.workflow_id,
+        "parent_id": parent.node_id,
+        "path": one.path,
+        "slot": one.slot,
+        "kind": "tool" if kind in ("skipped", "broken") else kind,
+        "status": ends.get(kind, Status.RUNNING),
+        "is_dirty": kind in CONTAINERS,
+        "job_id": next(numbers) if kind == "tool" else None,
+        "total": one.given.get("total", 0),
+        "dims": one.given.get("dims"),
+        "reason": one.given.get("reason"),
+    }
+
+
+def _values(node: Node, given: dict[str, Any]) -> dict[str, Any]:
+    # A job carries its inputs itself.
+    inputs = packed(given["inputs"]) if node.kind in CONTAINERS else None
+    outputs = packed(given["outputs"]) if "outputs" in given else None
+    return {"node_id": node.node_id, "inputs": inputs, "outputs": outputs}
+
+
+def _job(workflow: Workflow, one: Instance) -> NewJob:
+    payload = {
+        "kind": "cwl",
+        "bundle": workflow.bundle,
+        "entrypoint": workflow.entrypoint,
+        "path": one.path,
+        "inputs": one.given["inputs"],
+    }
+    return NewJob(
+        name=one.path or workflow.name,
+        vo=workflow.vo,
+        owner=workflow.owner,
+        group=workflow.group,
+        payload=payload,
+        requirements=one.given["requirements"],
+        job_group=f"{workflow.workflow_id:08d}",
+        owner_task=TASK,
+        owner_id=workflow.workflow_id,
+    )
+
+
+def _tell_made(db: Session, workflow: Workflow, step: Step, nodes: list[Node]) -> None:
+    if step.node.kind == "scatter":
+        words = f"{len(nodes)} of {step.node.total} instances made"
+        tell(db, workflow.workflow_id, Status.RUNNING, words, path=step.node.path)
+    for node in nodes:
+        if node.status != Status.RUNNING or step.node.kind != "scatter":
+            words = node.reason or (f"{node.total} instances" if node.kind == "scatter" else "")
+            tell(
+                db,
+                workflow.workflow_id,
+                node.status,
+                words,
+                path=node.path,
+                slot=node.slot,
+                job_id=node.job_id,
+            )
+
+
+def _end(
+    db: Session, workflow: Workflow, node: Node, status: Status, outputs: dict[str, Any] | None, reason: str
+) -> None:
+    values = {"status": status, "is_dirty": False, "reason": reason or None}
+    changed(db, update(Node).where(Node.node_id == node.node_id).values(values))
+    if node.parent_id == 0:
+        _abandon(db, workflow.workflow_id, "the workflow has ended")
+        _finish(db, workflow, status, outputs, reason)
+        return
+    if outputs is not None:
+        changed(
+            db, update(NodeValues).where(NodeValues.node_id == node.node_id).values(outputs=packed(outputs))
+        )
+    changed(db, update(Node).where(Node.node_id == node.parent_id).values(is_dirty=True))
+    if node.kind in CONTAINERS or status is not Status.DONE:
+        tell(db, workflow.workflow_id, status, reason, path=node.path, slot=node.slot, job_id=node.job_id)
+
+
+def _finish(
+    db: Session, workflow: Workflow, status: Status, outputs: dict[str, Any] | None, reason: str
+) -> None:
+    status = Status.DONE if status is Status.SKIPPED else status
+    assert status in FINAL
+    values: dict[str, Any] = {"status": status, "ended_at": utc_now(), "reason": reason}
+    if outputs is not None:
+        values["outputs"] = packed(outputs)
+    changed(db, update(Workflow).where(Workflow.workflow_id == workflow.workflow_id).values(values))
+    tell(db, workflow.workflow_id, status, reason)
+
+
+def _abandon(db: Session, workflow_id: int, reason: str) -> None:
+    """Kill the jobs that still go on, and close all nodes."""
+    going_on = (Node.workflow_id == workflow_id, Node.status == Status.RUNNING)
+    jobs = list(db.scalars(select(Node.job_id).where(*going_on, Node.job_id.is_not(None))))
+    control.kill_all(db, [job for job in jobs if job], f"because {reason}")
+    changed(db, update(Node).where(*going_on).values(status=Status.KILLED, is_dirty=False, reason=reason))

@@ -1,0 +1,109 @@
+"""Entry of workflows: checked, then stored with everything they need, in one transaction."""
+
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from diracx_tasks.auth.tokens import User
+from diracx_tasks.core.database import utc_now
+from diracx_tasks.core.errors import Conflict
+from diracx_tasks.cwl.bundle import Bundle
+from diracx_tasks.cwl.values import locations
+from diracx_tasks.engine.outbox import enqueue
+from diracx_tasks.jobs.status import packed
+from diracx_tasks.sandboxes import metadata
+from diracx_tasks.workflows import isolate
+from diracx_tasks.workflows.events import tell
+from diracx_tasks.workflows.states import Status
+from diracx_tasks.workflows.tables import Node, NodeValues, StoredBundle, Workflow
+
+
+def check(bundle: Bundle, inputs: dict[str, Any] | str, *, by: User) -> dict[str, Any]:
+    """`{"graph", "start"}`; InvalidCwl with places, Forbidden for files that are not the user's."""
+    owner = metadata.Owner(by.name, by.group, by.vo)
+    found = isolate.check(bundle, inputs, lambda location: metadata.contents(location, owner))
+    metadata.refuse_foreign(list(locations(found["start"]["inputs"])), owner)
+    return found
+
+
+def earlier(db: Session, key: str | None, *, by: User, bundle: Bundle) -> Workflow | None:
+    """What the user submitted under this idempotency key before; Conflict when that was something else."""
+    if not key:
+        return None
+    found = db.scalar(
+        select(Workflow).where(
+            Workflow.vo == by.vo, Workflow.owner == by.name, Workflow.idempotency_key == key
+        )
+    )
+    if found and found.bundle != bundle.hash:
+        raise Conflict(
+            f"the idempotency key {key!r} was used for workflow {found.workflow_id}, another document"
+        )
+    return found
+
+
+def submit(
+    db: Session, bundle: Bundle, checked: dict[str, Any], *, by: User, name: str = "", key: str | None = None
+) -> Workflow:
+    """Store a checked workflow and have it advanced; the same key a second time gives the first workflow."""
+    if found := earlier(db, key, by=by, bundle=bundle):
+        return found
+    if db.get(StoredBundle, bundle.hash) is None:
+        _store_bundle(db, bundle)
+    workflow = Workflow(
+        vo=by.vo,
+        owner=by.name,
+        group=by.group,
+        name=(name or bundle.entrypoint)[:128],
+        bundle=bundle.hash,
+        entrypoint=bundle.entrypoint,
+        status=Status.RECEIVED,
+        submitted_at=utc_now(),
+        graph=packed(checked["graph"]),
+        idempotency_key=key,
+    )
+    try:
+        with db.begin_nested():
+            db.add(workflow)
+    except IntegrityError:
+        # The same request twice at once: the other one has just won.
+        if found := earlier(db, key, by=by, bundle=bundle):
+            return found
+        raise
+    _plant(db, workflow.workflow_id, checked["start"])
+    used = [place for place in locations(checked["start"]["inputs"]) if metadata.is_stored(place)]
+    metadata.assign(db, f"Workflow:{workflow.workflow_id}", used, "Input")
+    tell(db, workflow.workflow_id, Status.RECEIVED, f"submitted by {by.name}")
+    ask_to_advance(db, workflow.workflow_id)
+    return workflow
+
+
+def ask_to_advance(db: Session, workflow_id: int) -> None:
+    """Have a workflow looked at after this transaction."""
+    enqueue(db, "workflows.advance", f"workflow-{workflow_id}.advance", workflow_id=workflow_id)
+
+
+def _plant(db: Session, workflow_id: int, start: dict[str, Any]) -> None:
+    """The root node; a root that is one tool becomes a job when the workflow is first advanced."""
+    root = Node(
+        workflow_id=workflow_id,
+        parent_id=0,
+        path="",
+        kind=start["kind"],
+        status=Status.RUNNING,
+        is_dirty=True,
+    )
+    db.add(root)
+    db.flush()
+    db.add(NodeValues(node_id=root.node_id, inputs=packed(start["inputs"])))
+
+
+def _store_bundle(db: Session, bundle: Bundle) -> None:
+    try:
+        with db.begin_nested():
+            db.add(StoredBundle(hash=bundle.hash, data=packed(bundle.to_json()), created_at=utc_now()))
+    except IntegrityError:
+        # Somebody else has just stored the same content.
+        return

@@ -1,0 +1,105 @@
+"""What is stored of workflows: documents, process instances, their values, and what happened."""
+
+from datetime import datetime
+
+from sqlalchemy import JSON, BigInteger, Index, Integer, String, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from diracx_tasks.core.database import Blob, Table, Timestamp
+
+Number = BigInteger().with_variant(Integer(), "sqlite")
+
+
+class StoredBundle(Table):
+    """A workflow's original files under the hash of their content."""
+
+    __tablename__ = "Bundles"
+
+    hash: Mapped[str] = mapped_column("Hash", String(64), primary_key=True)
+    data: Mapped[bytes] = mapped_column("Data", Blob)
+    created_at: Mapped[datetime] = mapped_column("CreatedAt", Timestamp)
+
+
+class Workflow(Table):
+    """One submitted workflow."""
+
+    __tablename__ = "Workflows"
+    __table_args__ = (
+        UniqueConstraint("VO", "Owner", "IdempotencyKey", name="SubmittedOnce"),
+        Index("WorkflowsOfVO", "VO", "WorkflowID"),
+    )
+
+    workflow_id: Mapped[int] = mapped_column("WorkflowID", Number, primary_key=True, autoincrement=True)
+    vo: Mapped[str] = mapped_column("VO", String(32))
+    owner: Mapped[str] = mapped_column("Owner", String(64))
+    group: Mapped[str] = mapped_column("OwnerGroup", String(128))
+    name: Mapped[str] = mapped_column("Name", String(128))
+    bundle: Mapped[str] = mapped_column("Bundle", String(64))
+    entrypoint: Mapped[str] = mapped_column("Entrypoint", String(255))
+    status: Mapped[str] = mapped_column("Status", String(32))
+    reason: Mapped[str] = mapped_column("Reason", Text, default="")
+    submitted_at: Mapped[datetime] = mapped_column("SubmittedAt", Timestamp)
+    ended_at: Mapped[datetime | None] = mapped_column("EndedAt", Timestamp)
+    # Counted up by every change of its nodes: of two workers that advance it, one starts over.
+    version: Mapped[int] = mapped_column("Version", Number, default=0)
+    graph: Mapped[bytes] = mapped_column("Graph", Blob)
+    outputs: Mapped[bytes | None] = mapped_column("Outputs", Blob)
+    idempotency_key: Mapped[str | None] = mapped_column("IdempotencyKey", String(128))
+
+
+class Node(Table):
+    """One process instance: a workflow, a scatter, a tool's job or an expression, at its place in the tree.
+
+    A step's instance has slot 0, a scatter's instances are numbered from 0; the root's parent is 0.
+    """
+
+    __tablename__ = "WorkflowNodes"
+    __table_args__ = (
+        UniqueConstraint("WorkflowID", "ParentID", "Path", "Slot", name="NodePlace"),
+        Index("NodeDirty", "WorkflowID", "IsDirty"),
+        Index("NodeCounts", "WorkflowID", "Path", "Kind", "Status"),
+        Index("NodeChildren", "ParentID", "Status"),
+        Index("NodeJob", "JobID"),
+    )
+
+    node_id: Mapped[int] = mapped_column("NodeID", Number, primary_key=True, autoincrement=True)
+    workflow_id: Mapped[int] = mapped_column("WorkflowID", Number)
+    parent_id: Mapped[int] = mapped_column("ParentID", Number)
+    path: Mapped[str] = mapped_column("Path", String(255))
+    slot: Mapped[int] = mapped_column("Slot", Integer, default=0)
+    kind: Mapped[str] = mapped_column("Kind", String(16))
+    status: Mapped[str] = mapped_column("Status", String(16))
+    # Whether `advance` must look at it.
+    is_dirty: Mapped[bool] = mapped_column("IsDirty", default=False)
+    job_id: Mapped[int | None] = mapped_column("JobID", Integer)
+    # Of a scatter: how many slots there are, how many have been made, the lengths of its arrays.
+    total: Mapped[int] = mapped_column("Total", Integer, default=0)
+    cursor: Mapped[int] = mapped_column("SlotCursor", Integer, default=0)
+    dims: Mapped[list[int] | None] = mapped_column("Dims", JSON)
+    reason: Mapped[str | None] = mapped_column("Reason", Text)
+
+
+class NodeValues(Table):
+    """Inputs and outputs of a node, apart from the rows that are read often."""
+
+    __tablename__ = "WorkflowValues"
+
+    node_id: Mapped[int] = mapped_column("NodeID", Number, primary_key=True, autoincrement=False)
+    inputs: Mapped[bytes | None] = mapped_column("Inputs", Blob)
+    outputs: Mapped[bytes | None] = mapped_column("Outputs", Blob)
+
+
+class WorkflowEvent(Table):
+    """Something that happened to a workflow, as its owner reads it."""
+
+    __tablename__ = "WorkflowEvents"
+    __table_args__ = (Index("EventsOfWorkflow", "WorkflowID", "EventID"),)
+
+    event_id: Mapped[int] = mapped_column("EventID", Number, primary_key=True, autoincrement=True)
+    workflow_id: Mapped[int] = mapped_column("WorkflowID", Number)
+    at: Mapped[datetime] = mapped_column("HappenedAt", Timestamp)
+    path: Mapped[str] = mapped_column("Path", String(255), default="")
+    slot: Mapped[int | None] = mapped_column("Slot", Integer)
+    status: Mapped[str] = mapped_column("Status", String(16))
+    message: Mapped[str] = mapped_column("Message", Text, default="")
+    job_id: Mapped[int | None] = mapped_column("JobID", Integer)

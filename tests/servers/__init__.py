@@ -1,0 +1,11 @@
+"""Real servers for the tests: each one on loopback, in its own folder, free to be killed."""
+
+from .mariadb import MariaDB
+from .ports import free_port
+from .process import NotReady, Server
+from .programs import Missing, need
+from .rabbitmq import RabbitMQ
+from .redis import Redis
+from .rgw import Rgw
+
+__all__ = ["MariaDB", "Missing", "NotReady", "RabbitMQ", "Redis", "Rgw", "Server", "free_port", "need"]

@@ -1,0 +1,220 @@
+"""A small HTTP server that speaks the pilots' routes and stores files, for tests of the pilot alone."""
+
+import hashlib
+import json
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from diracx_tasks.cwl.bundle import Bundle
+
+STORE = "sandbox:/S3/bucket/vo/group/owner"
+FINAL = ("Done", "Failed", "Killed")
+
+
+@dataclass
+class Server:
+    """What the pilot sees of a server; tests put jobs in and read what the pilot has sent."""
+
+    bundles: dict[str, Bundle] = field(default_factory=dict)
+    waiting: list[dict[str, Any]] = field(default_factory=list)
+    store: dict[str, bytes] = field(default_factory=dict)
+    states: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
+    heartbeats: list[dict[str, Any]] = field(default_factory=list)
+    released: list[dict[str, Any]] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+    to_kill: set[int] = field(default_factory=set)
+    late: set[int] = field(default_factory=set)
+    token: str = "secret"
+    before_match: Callable[[], object] = lambda: None
+    is_away: bool = False
+    breaks_outputs: bool = False
+    port: int = 0
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def a_job(self, bundle: Bundle, path: str = "", *, job_id: int = 1, **inputs: Any) -> int:
+        """A waiting job for one process of a bundle."""
+        self.bundles[bundle.hash] = bundle
+        payload = {
+            "kind": "cwl",
+            "bundle": bundle.hash,
+            "entrypoint": bundle.entrypoint,
+            "path": path,
+            "inputs": inputs,
+        }
+        self.waiting.append(
+            {
+                "job_id": job_id,
+                "attempt": 1,
+                "cores": 1,
+                "ram_mb": 256,
+                "heartbeat_seconds": 0.5,
+                "payload": payload,
+            }
+        )
+        return job_id
+
+    def stored(self, content: bytes, basename: str, **more: Any) -> dict[str, Any]:
+        """A File of the store with this content."""
+        location = location_of(content)
+        self.store[location] = content
+        return {"class": "File", "location": location, "basename": basename, "size": len(content), **more}
+
+    def content(self, file: dict[str, Any]) -> bytes:
+        """What the store has under a File of the outputs."""
+        return self.store[file["location"]]
+
+    def last(self, job_id: int = 1) -> dict[str, Any]:
+        """The last state that the pilot has reported; empty before the first."""
+        return (self.states.get(job_id) or [{}])[-1]
+
+    def ended(self, job_id: int = 1) -> dict[str, Any]:
+        """The final state, once it has been reported."""
+        wait_for(lambda: self.last(job_id).get("Status") in FINAL)
+        return self.last(job_id)
+
+    def answer(self, method: str, path: str, body: Any) -> tuple[int, Any]:
+        """Status and JSON of the answer to one of the pilots' routes."""
+        self.requests.append(f"{method} {path}")
+        if self.is_away:
+            return 503, {"detail": "away"}
+        if path == "/api/pilots/match":
+            self.before_match()
+            return 200, {"jobs": [self.waiting.pop(0)] if self.waiting else [], "retry_after": 0.1}
+        if path in ("/api/jobs/heartbeat", "/api/jobs/status"):
+            return self._heartbeat(body) if path.endswith("heartbeat") else self._status(body)
+        if found := re.fullmatch(r"/api/workflows/bundles/(\w+)", path):
+            return 200, self.bundles[found[1]].to_json()
+        if found := re.fullmatch(r"/api/pilots/jobs/(\d+)/(\w+)", path):
+            return self._for_job(int(found[1]), found[2], body)
+        return 404, {"detail": "no such route"}
+
+    def _heartbeat(self, body: dict[str, Any]) -> tuple[int, Any]:
+        self.heartbeats.append(body)
+        ids = [int(job) for job in body]
+        return 200, [
+            {"job_id": job, "command": "Kill", "arguments": ""} for job in ids if job in self.to_kill
+        ]
+
+    def _status(self, body: dict[str, Any]) -> tuple[int, Any]:
+        for job, changes in body.items():
+            if int(job) in self.late:
+                return 409, {"detail": f"job {job} is on a later attempt"}
+            if self.breaks_outputs and any("Outputs" in change for change in changes.values()):
+                return 413, {"detail": "outputs too large"}
+            self.states.setdefault(int(job), []).extend(changes[at] for at in sorted(changes))
+        return 200, {"success": {job: {} for job in body}, "failed": {}}
+
+    def _for_job(self, job_id: int, what: str, body: Any) -> tuple[int, Any]:
+        if what == "downloads":
+            return 200, [{"location": one, "url": f"{self.url}/store?{one}"} for one in body["locations"]]
+        if what == "uploads":
+            return 200, [self._grant(file["checksum"]) for file in body["files"]]
+        self.released.append({"job_id": job_id, **body})
+        return 200, {}
+
+    def _grant(self, checksum: str) -> dict[str, Any]:
+        location = f"{STORE}/sha256:{checksum}.file"
+        url = None if location in self.store else f"{self.url}/store"
+        return {
+            "pfn": f"SB:SandboxSE|{location}",
+            "location": location,
+            "url": url,
+            "fields": {"key": location},
+        }
+
+
+def location_of(content: bytes) -> str:
+    """The store's name for a content."""
+    return f"{STORE}/sha256:{hashlib.sha256(content).hexdigest()}.file"
+
+
+def wait_for(is_so: Callable[[], Any], seconds: float = 20) -> None:
+    """Return when it is so; AssertionError if it does not become so."""
+    until = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < until, "it did not happen in time"
+        time.sleep(0.02)
+
+
+@contextmanager
+def running() -> Iterator[Server]:
+    """A server that listens while the block lasts."""
+    server = Server()
+
+    class Handler(_Handler):
+        state = server
+
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    http.daemon_threads = True
+    server.port = http.server_address[1]
+    thread = threading.Thread(target=http.serve_forever, args=(0.05,))
+    thread.start()
+    try:
+        yield server
+    finally:
+        http.shutdown()
+        thread.join()
+        http.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    # Header and body are two packets: without this the second waits for the client's delayed ACK.
+    disable_nagle_algorithm = True
+    state: Server
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+    def do_GET(self) -> None:
+        if self.path.startswith("/store?"):
+            content = self.state.store.get(self.path.partition("?")[2])
+            self._send(404 if content is None else 200, content or b"")
+        else:
+            self._json(None)
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.path == "/store":
+            self.state.requests.append("POST /store")
+            parts = _parts(self.headers["Content-Type"], body)
+            self.state.store[parts["key"].decode()] = parts["file"]
+            self._send(204, b"")
+        else:
+            self._json(json.loads(body) if body else None)
+
+    do_PATCH = do_POST
+
+    def _json(self, body: Any) -> None:
+        if self.headers["Authorization"] != f"Bearer {self.state.token}":
+            self._send(401, b'{"detail": "the token does not hold"}')
+            return
+        status, answer = self.state.answer(self.command, self.path, body)
+        self._send(status, json.dumps(answer).encode())
+
+    def _send(self, status: int, content: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+
+def _parts(content_type: str, body: bytes) -> dict[str, bytes]:
+    boundary = content_type.partition("boundary=")[2].encode()
+    parts = {}
+    for part in body.split(b"--" + boundary)[1:-1]:
+        head, _, content = part.partition(b"\r\n\r\n")
+        name = re.search(rb'name="([^"]*)"', head)
+        assert name is not None
+        parts[name[1].decode()] = content.removesuffix(b"\r\n")
+    return parts
