@@ -1,5 +1,6 @@
 """The `@task` decorator: everything that an operator expects around a task, stated where the task is declared."""
 
+import logging
 import traceback
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -14,6 +15,7 @@ from diracx_tasks.engine.locks import lease
 from diracx_tasks.engine.queues import Priority, Size, queue_of
 from diracx_tasks.engine.retries import Backoff
 
+log = logging.getLogger(__name__)
 GRACE = 30
 
 
@@ -126,6 +128,7 @@ def _failed(
     error = traceback.format_exc()
     tries = int(headers.get("tries", 0)) + 1
     pause = declared.retry.pause(tries)
+    log.warning("%s, try %d: %s", message.request.id, tries, error)
     if pause is not None:
         return _later(message, arguments, headers, tries=tries, pause=pause, error=error)
     if key := headers.get("outbox"):

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
-from diracx_tasks.core.database import utc_now
+from diracx_tasks.core.database import now
 from diracx_tasks.engine.outbox import enqueue
 from diracx_tasks.jobs.states import Status
 from diracx_tasks.jobs.status import Change, packed, record
@@ -60,8 +60,8 @@ def _row(job_id: int, job: NewJob) -> dict[str, Any]:
         "owner": job.owner,
         "group": job.group,
         "job_group": job.job_group,
-        "submitted_at": utc_now(),
-        "updated_at": utc_now(),
+        "submitted_at": now(),
+        "updated_at": now(),
         "status": Status.RECEIVED,
         "minor_status": ACCEPTED.minor,
         "priority": job.requirements.get("priority", 5),

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import Session
 
-from diracx_tasks.core.database import after_commit, changed, utc_now
+from diracx_tasks.core.database import after_commit, changed, now
 from diracx_tasks.core.redis import redis
 from diracx_tasks.matching import keys
 from diracx_tasks.matching.tables import JobClass, Queued
@@ -67,7 +67,7 @@ def add(db: Session, entries: Sequence[Entry]) -> None:
             needs = normalised(members[0].requirements)
             # Two optimizers may meet the same new class: the second one's is the same.
             db.merge(JobClass(class_id=class_id, vo=members[0].vo, requirements=needs))
-        common = {"class_id": class_id, "queued_at": utc_now()}
+        common = {"class_id": class_id, "queued_at": now()}
         rows = [{"job_id": e.job_id, "vo": e.vo, "place": e.place, **common} for e in members]
         db.execute(insert(Queued), rows)
     added = [entry.job_id for entry in entries]

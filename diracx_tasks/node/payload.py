@@ -27,18 +27,16 @@ from schema_salad.exceptions import ValidationException
 from diracx_tasks.core.errors import DiracXError, UnsupportedCwl
 from diracx_tasks.cwl import javascript
 from diracx_tasks.cwl.bundle import Bundle
-from diracx_tasks.cwl.load import load, process_at
+from diracx_tasks.cwl.diagnostics import explain
+from diracx_tasks.cwl.load import base_uri, load, process_at
 from diracx_tasks.node import container
 from diracx_tasks.node.order import INPUTS, Order, Result
 
 LOAD_SECONDS = 60
 MAX_WORDS = 250
 WARM_UP = b"cwlVersion: v1.2\nclass: ExpressionTool\ninputs: []\noutputs: []\nexpression: ${return {};}\n"
-# What cwltool puts around its words: where in a document, which job, the way to the fault, our folders.
-NOISE = re.compile(
-    r"\S+:\d+:\d+:\s|^\[job [^]]*\]\s|^Job error:\s*"
-    r"|^checking (?:field|object|item)\b.*|[^\s']*/[0-9a-f]{64}/"
-)
+# What cwltool puts before its words: where in a document, which job.
+NOISE = re.compile(r"\S+:\d+:\d+:\s|^\[job [^]]*\]\s|^Job error:\s*")
 
 
 @dataclass(frozen=True)
@@ -136,7 +134,7 @@ def run(order: Order, prepared: Prepared) -> None:
 
 def words(error: object) -> str:
     """One short line for a job's ApplicationStatus, without the places that cwltool puts before."""
-    lines = (NOISE.sub("", NOISE.sub("", line.strip())) for line in str(error).splitlines())
+    lines = (NOISE.sub("", line.strip()) for line in str(error).splitlines())
     return " ".join(" ".join(lines).split())[:MAX_WORDS]
 
 
@@ -195,7 +193,10 @@ def _loaded(entrypoint: str, bundle_file: Path, bundle_folder: Path) -> tuple[Bu
     # One folder for all payloads of a bundle, so that the loaded tree can be kept; filled anew for each.
     files = json.loads(bundle_file.read_text())["files"]
     bundle = Bundle.from_json({"files": files, "entrypoint": entrypoint})
-    return bundle, load(bundle, folder=bundle_folder)
+    try:
+        return bundle, load(bundle, folder=bundle_folder)
+    except (WorkflowException, ValidationException) as error:
+        raise explain(error, base_uri(bundle, bundle_folder), entrypoint) from error
 
 
 @contextmanager

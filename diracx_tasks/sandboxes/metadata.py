@@ -9,7 +9,7 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.orm import Session
 
-from diracx_tasks.core.database import changed, utc_now
+from diracx_tasks.core.database import changed, now, utc_now
 from diracx_tasks.core.errors import BadRequest, Forbidden, TooLarge
 from diracx_tasks.core.settings import settings
 from diracx_tasks.sandboxes.store import Grant, store
@@ -122,8 +122,8 @@ def _register(db: Session, owner: Owner, pfn: str, size: int) -> bool:
         "se_name": SE,
         "pfn": pfn,
         "size": size,
-        "registered_at": utc_now(),
-        "accessed_at": utc_now(),
+        "registered_at": now(),
+        "accessed_at": now(),
         "is_assigned": False,
     }
     db.execute(_ignoring(db, Sandbox), [row])
