@@ -68,11 +68,11 @@ def _redis_options() -> dict[str, Any]:
     }
 
 
-@worker_process_init.connect
 def _warm_up(**_: Any) -> None:
     from diracx_tasks.workflows.isolate import warm_up
 
     warm_up()
 
 
+worker_process_init.connect(_warm_up)
 app = make_app()

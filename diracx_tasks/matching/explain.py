@@ -38,7 +38,7 @@ def explain(db: Session, job_id: int) -> list[str]:
 
 def _recent(vo: str) -> list[tuple[dict[str, Any], float]]:
     try:
-        seen: dict[str, str] = redis().hgetall(keys.seen(vo))
+        seen: dict[str, str] = redis().hgetall(keys.seen(vo))  # type: ignore[assignment]
     except RedisError:
         return []
     ages = [(json.loads(text), time.time() - float(at)) for text, at in seen.items()]

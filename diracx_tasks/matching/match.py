@@ -57,7 +57,12 @@ def match(db: Session, vo: str, pilot: Pilot, *, stamp: str, count: int = 1) -> 
 
 def _take(db: Session, vo: str, pilot: Pilot, count: int) -> list[int]:
     prefix = keys.jobs(vo, "")
-    arguments = [json.dumps(asdict(pilot), sort_keys=True), count, int(settings().lease_seconds), prefix]
+    arguments: list[str | int] = [
+        json.dumps(asdict(pilot), sort_keys=True),
+        count,
+        int(settings().lease_seconds),
+        prefix,
+    ]
     try:
         is_ready, *jobs = script("diracx_tasks.matching", "match")(keys=keys.all_of(vo), args=arguments)
     except RedisError as error:

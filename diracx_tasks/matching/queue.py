@@ -91,7 +91,8 @@ def put_back(db: Session, vo: str, job_ids: Collection[int]) -> int:
 def overdue_leases(vo: str) -> list[int]:
     """Jobs that were taken and neither confirmed nor released in time."""
     seconds = redis().time()[0]
-    return [int(job) for job in redis().zrangebyscore(keys.leases(vo), 0, seconds, start=0, num=PAGE)]
+    jobs: list[str] = redis().zrangebyscore(keys.leases(vo), 0, seconds, start=0, num=PAGE)  # type: ignore[assignment]
+    return [int(job) for job in jobs]
 
 
 def rebuild(db: Session, vo: str) -> int:

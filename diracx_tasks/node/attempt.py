@@ -55,11 +55,14 @@ class Attempt:
     def run(self) -> str:
         """How it ended, in a word for the pilot's log; ZygoteDied after the job has been given back."""
         self._folder.mkdir(parents=True)
+        watchdog = self._watchdog()
         try:
-            with self._watchdog() as watchdog:
+            with watchdog:
                 return self._reported(watchdog)
         except Halted as halted:
             self._end_payload()
+            if halted.cause is Cause.KILLED:
+                watchdog.last_words()
             if halted.cause is Cause.STOPPED:
                 release(self._client, self.job_id, self.number, halted.cause.value)
             return halted.cause.value

@@ -74,6 +74,11 @@ class Watchdog(threading.Thread):
         if self._beat_at is not None and time.monotonic() - self._beat_at > STALE_SECONDS:
             self._once()
 
+    def last_words(self) -> None:
+        """Send the end of a killed payload's log, if the server can be reached."""
+        with contextlib.suppress(Unreachable, LoginNeeded, ApiError):
+            self._beat()
+
     def _once(self) -> None:
         try:
             self._report.send()

@@ -5,13 +5,12 @@ import signal
 import subprocess
 import sys
 import threading
-from functools import partial
 from pathlib import Path
 
 from diracx_tasks.auth.tokens import issue_pilot
 from diracx_tasks.core.database import session
 from diracx_tasks.core.settings import settings
-from diracx_tasks.node.prctl import die_with_parent
+from diracx_tasks.node.tied import tied
 from diracx_tasks.pilots import register
 
 GRID_TYPE = "local"
@@ -59,8 +58,7 @@ class Factory:
         }
         arguments = ["--site", self.site, "--ce", "local", "--cores", "1", "--ram-mb", str(self.ram_mb)]
         command = [sys.executable, "-m", "diracx_tasks.node.pilot", *arguments, "--work-dir", str(self.work)]
-        die_together = partial(die_with_parent, os.getpid(), signal.SIGTERM)
-        self._running[stamp] = subprocess.Popen(command, env=environment, preexec_fn=die_together)
+        self._running[stamp] = subprocess.Popen(tied(command), env=environment)
 
     def _reap(self) -> None:
         for stamp, process in list(self._running.items()):

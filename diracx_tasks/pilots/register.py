@@ -25,7 +25,7 @@ def register(db: Session, vo: str, *, site: str, grid_type: str) -> str:
         reference=stamp,
         status="Submitted",
     )
-    row.submitted_at = row.updated_at = utc_now()  # type: ignore[assignment]
+    row.submitted_at = row.updated_at = utc_now()
     db.add(row)
     return stamp
 

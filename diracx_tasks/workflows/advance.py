@@ -10,7 +10,7 @@ from diracx_tasks.jobs import control
 from diracx_tasks.jobs.states import Status as JobStatus
 from diracx_tasks.jobs.status import packed
 from diracx_tasks.jobs.submit import NewJob, create
-from diracx_tasks.workflows.decide import Instance, Step
+from diracx_tasks.workflows.decide import End, Instance, Step
 from diracx_tasks.workflows.events import tell
 from diracx_tasks.workflows.look import TASK
 from diracx_tasks.workflows.states import FINAL, Status
@@ -28,7 +28,7 @@ def apply(db: Session, workflow: Workflow, step: Step) -> bool:
     if step.instances:
         _make(db, workflow, step)
     if step.end:
-        _end(db, workflow, step.node, step.end, step.outputs, step.reason)
+        _end(db, workflow, step.node, step.end)
     else:
         values: dict[str, Any] = {"is_dirty": step.is_dirty}
         if step.cursor is not None:
@@ -47,7 +47,7 @@ def note_ended(db: Session, workflow: Workflow) -> bool:
         end = ends[node.job_id or 0]
         status = ENDS.get(end.status, Status.KILLED)
         reason = "" if status is Status.DONE else f"{end.reason or end.status} (job {end.job_id})"
-        _end(db, workflow, node, status, end.outputs, reason)
+        _end(db, workflow, node, End(status, end.outputs, reason))
     return True
 
 
@@ -56,7 +56,7 @@ def kill(db: Session, workflow: Workflow) -> bool:
     if not _take(db, workflow):
         return False
     _abandon(db, workflow.workflow_id, "the workflow was killed")
-    _finish(db, workflow, Status.KILLED, None, workflow.reason)
+    _finish(db, workflow, End(Status.KILLED, reason=workflow.reason))
     return True
 
 
@@ -157,34 +157,39 @@ def _tell_made(db: Session, workflow: Workflow, step: Step, nodes: list[Node]) -
             )
 
 
-def _end(
-    db: Session, workflow: Workflow, node: Node, status: Status, outputs: dict[str, Any] | None, reason: str
-) -> None:
-    values = {"status": status, "is_dirty": False, "reason": reason or None}
+def _end(db: Session, workflow: Workflow, node: Node, end: End) -> None:
+    values = {"status": end.status, "is_dirty": False, "reason": end.reason or None}
     changed(db, update(Node).where(Node.node_id == node.node_id).values(values))
     if node.parent_id == 0:
         _abandon(db, workflow.workflow_id, "the workflow has ended")
-        _finish(db, workflow, status, outputs, reason)
+        _finish(db, workflow, end)
         return
-    if outputs is not None:
+    if end.outputs is not None:
         changed(
-            db, update(NodeValues).where(NodeValues.node_id == node.node_id).values(outputs=packed(outputs))
+            db,
+            update(NodeValues).where(NodeValues.node_id == node.node_id).values(outputs=packed(end.outputs)),
         )
     changed(db, update(Node).where(Node.node_id == node.parent_id).values(is_dirty=True))
-    if node.kind in CONTAINERS or status is not Status.DONE:
-        tell(db, workflow.workflow_id, status, reason, path=node.path, slot=node.slot, job_id=node.job_id)
+    if node.kind in CONTAINERS or end.status is not Status.DONE:
+        tell(
+            db,
+            workflow.workflow_id,
+            end.status,
+            end.reason,
+            path=node.path,
+            slot=node.slot,
+            job_id=node.job_id,
+        )
 
 
-def _finish(
-    db: Session, workflow: Workflow, status: Status, outputs: dict[str, Any] | None, reason: str
-) -> None:
-    status = Status.DONE if status is Status.SKIPPED else status
+def _finish(db: Session, workflow: Workflow, end: End) -> None:
+    status = Status.DONE if end.status is Status.SKIPPED else end.status
     assert status in FINAL
-    values: dict[str, Any] = {"status": status, "ended_at": utc_now(), "reason": reason}
-    if outputs is not None:
-        values["outputs"] = packed(outputs)
+    values: dict[str, Any] = {"status": status, "ended_at": utc_now(), "reason": end.reason}
+    if end.outputs is not None:
+        values["outputs"] = packed(end.outputs)
     changed(db, update(Workflow).where(Workflow.workflow_id == workflow.workflow_id).values(values))
-    tell(db, workflow.workflow_id, status, reason)
+    tell(db, workflow.workflow_id, status, end.reason)
 
 
 def _abandon(db: Session, workflow_id: int, reason: str) -> None:

@@ -25,6 +25,15 @@ class Instance:
 
 
 @dataclass(frozen=True)
+class End:
+    """How a node ends."""
+
+    status: Status
+    outputs: Values | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class Step:
     """A change of one node: instances to make below it, how far a scatter has come, or its end."""
 
@@ -32,9 +41,7 @@ class Step:
     instances: list[Instance] = field(default_factory=list)
     cursor: int | None = None
     is_dirty: bool = False
-    end: Status | None = None
-    outputs: Values | None = None
-    reason: str = ""
+    end: End | None = None
 
 
 def decide(glance: Glance) -> Step:
@@ -44,7 +51,7 @@ def decide(glance: Glance) -> Step:
     try:
         return decisions[glance.node.kind](glance, glance.node)
     except InvalidCwl as error:
-        return Step(glance.node, end=Status.FAILED, reason=_words(error))
+        return Step(glance.node, end=End(Status.FAILED, reason=_words(error)))
 
 
 def _workflow(glance: Glance, node: Node) -> Step:
@@ -66,11 +73,11 @@ def _workflow(glance: Glance, node: Node) -> Step:
         return Step(node)
     outputs = _plan(glance, "collect", path=node.path, inputs=glance.inputs, done=done)
     if glance.has_failed:
-        return Step(node, end=Status.FAILED, outputs=outputs, reason=_why(glance.children))
+        return Step(node, end=End(Status.FAILED, outputs, _why(glance.children)))
     if len(done) < _number_of_steps(glance, node):
         waiting = "steps wait for values that never come: their sources do not lead back to an input"
-        return Step(node, end=Status.FAILED, outputs=outputs, reason=waiting)
-    return Step(node, end=Status.DONE, outputs=outputs)
+        return Step(node, end=End(Status.FAILED, outputs, waiting))
+    return Step(node, end=End(Status.DONE, outputs))
 
 
 def _scatter(glance: Glance, node: Node) -> Step:
@@ -86,17 +93,17 @@ def _scatter(glance: Glance, node: Node) -> Step:
     if glance.has_failed:
         count = glance.counts.get(Status.FAILED, 0) + glance.counts.get(Status.KILLED, 0)
         reason = f"{count} of {node.total} failed, first: {_why(glance.children)}"
-        return Step(node, end=Status.FAILED, reason=reason)
+        return Step(node, end=End(Status.FAILED, reason=reason))
     results = [child.outputs for child in glance.children]
     outputs = _plan(glance, "gather", path=node.path, dims=node.dims or [0], results=results)
     # One skipped element makes the whole step count as skipped (cwltool, ReceiveScatterOutput).
     is_skipped = bool(glance.counts.get(Status.SKIPPED))
-    return Step(node, end=Status.SKIPPED if is_skipped else Status.DONE, outputs=outputs)
+    return Step(node, end=End(Status.SKIPPED if is_skipped else Status.DONE, outputs))
 
 
 def _expression(glance: Glance, node: Node) -> Step:
     outputs = _plan(glance, "express", path=node.path, inputs=glance.inputs)
-    return Step(node, end=Status.DONE, outputs=outputs)
+    return Step(node, end=End(Status.DONE, outputs))
 
 
 def _root_tool(glance: Glance, node: Node) -> Step:

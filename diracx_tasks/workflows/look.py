@@ -82,9 +82,8 @@ def bundle(db: Session, key: str) -> Bundle:
 
 
 def _node_glance(db: Session, workflow: Workflow, stored: Bundle, node: Node) -> Glance:
-    inputs = unpacked(
-        db.execute(select(NodeValues.inputs).where(NodeValues.node_id == node.node_id)).scalar_one()
-    )
+    stored_inputs = db.scalar(select(NodeValues.inputs).where(NodeValues.node_id == node.node_id))
+    inputs = unpacked(stored_inputs) if stored_inputs else {}
     grouped = select(Node.status, func.count()).where(Node.parent_id == node.node_id).group_by(Node.status)
     counts = {Status(status): count for status, count in db.execute(grouped).all()}
     glance = Glance(workflow, stored, node, inputs, counts)

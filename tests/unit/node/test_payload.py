@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import pytest
 
 from diracx_tasks.cwl.bundle import Bundle
 from diracx_tasks.node.order import LOG
@@ -17,7 +16,7 @@ from tests.unit.node.documents import HEAD, INNER, SUBWORKFLOW, a_bundle, a_slee
 from tests.unit.node.server import wait_for
 
 JS = "requirements: {InlineJavascriptRequirement: {}}"
-READ = "glob: out.txt, loadContents: true, outputEval: $(self[0].contents)"
+READ = "glob: out.txt, loadContents: true, outputEval: '$(self[0].contents)'"
 TEXT = f"{{text: {{type: string, outputBinding: {{{READ}}}}}}}"
 SCRIPT = "{script: {type: File, default: {class: File, location: data.txt}, inputBinding: {position: 1}}}"
 
@@ -202,9 +201,7 @@ def test_numbers_of_the_outputs_stay_numbers(payloads: Payloads) -> None:
     assert payloads.run(a_tool(command, outputs=outputs)).outputs == {"x": 1.5e-7, "n": 12345678901234567}
 
 
-def test_a_container_that_is_only_a_hint_is_not_needed(
-    payloads: Payloads, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_container_that_is_only_a_hint_is_not_needed(payloads: Payloads) -> None:
     assert payloads.run(a_tool("true", more="hints: {DockerRequirement: {dockerPull: alpine}}")).outputs == {}
 
 
@@ -214,9 +211,7 @@ def test_a_required_container_is_unsupported_on_a_node_without_engine(payloads: 
     assert "this node has no working docker, podman or apptainer" in ended.reason
 
 
-def test_a_payload_sees_our_python_first_and_nothing_of_the_pilot(
-    payloads: Payloads, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_payload_sees_our_python_first_and_nothing_of_the_pilot(payloads: Payloads) -> None:
     environment = payloads.run(a_tool("env > out.txt", outputs=TEXT)).outputs["text"].splitlines()
     path = next(line for line in environment if line.startswith("PATH="))
     assert path.startswith(f"PATH={Path(sys.executable).parent}:")

@@ -95,6 +95,14 @@ def test_a_killed_job_ends_and_is_not_reported(server: Server, start_pilot: Star
     assert server.released == []
 
 
+def test_the_end_of_a_killed_jobs_log_is_sent(server: Server, start_pilot: StartPilot) -> None:
+    server.a_job(a_tool("trap 'echo bye >&2; exit 1' TERM; echo started >&2; sleep 60 & wait"))
+    start_pilot("--max-jobs", "1")
+    wait_for(lambda: server.heartbeats and "started" in server.heartbeats[-1]["1"]["StandardOutput"])
+    server.to_kill.add(1)
+    wait_for(lambda: "bye" in server.heartbeats[-1]["1"]["StandardOutput"].splitlines())
+
+
 def test_a_late_attempt_ends_and_the_next_job_runs(server: Server, start_pilot: StartPilot) -> None:
     server.a_job(a_sleep(8662.5))
     server.a_job(a_tool("true"), job_id=2)

@@ -1,0 +1,44 @@
+# Needs Python 3.11 or later. Everything else is installed into .venv by these targets.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PACKAGES := diracx_tasks diracx_api tests
+
+.PHONY: demo up test lint format bench clean
+
+demo: $(VENV)/demo-installed
+	$(BIN)/diracx demo
+
+up: $(VENV)/demo-installed
+	exec $(BIN)/diracx up
+
+test: $(VENV)/dev-installed lint
+	tests/install-servers
+	$(BIN)/pytest $(PYTEST_OPTIONS)
+
+lint: $(VENV)/dev-installed
+	$(BIN)/ruff check $(PACKAGES)
+	$(BIN)/ruff format --check $(PACKAGES)
+	$(BIN)/mypy
+
+format: $(VENV)/dev-installed
+	$(BIN)/ruff check --fix $(PACKAGES)
+	$(BIN)/ruff format $(PACKAGES)
+
+bench: $(VENV)/dev-installed
+	$(BIN)/python -m tests.bench.overhead
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-output
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/demo-installed: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[demo]'
+	touch $@
+
+$(VENV)/dev-installed: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[demo,dev]'
+	touch $@

@@ -1,0 +1,5 @@
+"""`python -m diracx_tasks.cli`: the same as `diracx`."""
+
+from diracx_tasks.cli.main import main
+
+main()

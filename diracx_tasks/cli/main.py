@@ -1,0 +1,138 @@
+"""The command `diracx`: its subjects are imported when they are used, errors become one line and an exit code."""
+
+import errno
+import sys
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import click
+from click.shell_completion import CompletionItem
+
+from diracx_tasks.core.errors import DiracXError
+
+# Where a command leaves the local paths of the documents it has sent, for the places of complaints.
+PLACES = "diracx.places"
+INTERRUPTED = 130
+
+
+class Subject(NamedTuple):
+    """A subject of the command line: where it is, and its line in the help."""
+
+    target: str
+    help: str
+    is_hidden: bool = False
+
+
+SUBJECTS = {
+    "workflows": Subject(
+        "diracx_tasks.cli.workflows:workflows", "Submit CWL workflows, watch them, get their outputs."
+    ),
+    "jobs": Subject("diracx_tasks.cli.jobs:jobs", "See jobs, their logs and why they wait; kill them."),
+    "up": Subject("diracx_tasks.cli.up:up", "Run everything on this machine."),
+    "tasks": Subject("diracx_tasks.cli.tasks:tasks", "See and repeat the tasks behind it all."),
+    "admin": Subject("diracx_tasks.cli.admin:admin", "Set up and check an installation."),
+    "demo": Subject("diracx_tasks.cli.demo:demo", "Run an example from start to end.", is_hidden=True),
+}
+
+
+class Refused(click.ClickException):
+    """An error of ours as click shows errors."""
+
+    def __init__(self, error: DiracXError, places: Mapping[str, Path]) -> None:
+        super().__init__(str(error))
+        self.exit_code = error.exit_code
+        self.error = error
+        self.places = places
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """One line, and every complaint about a document at its place."""
+        from diracx_tasks.cli.output import complaints, headline
+
+        click.echo(f"diracx: {headline(self.error)}", file=file, err=True)
+        for complaint in complaints(self.error, self.places):
+            click.echo(complaint, file=file, err=True)
+
+
+class Subjects(click.Group):
+    """A group that knows the help lines of its subjects without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All names that are not hidden."""
+        return [name for name, subject in SUBJECTS.items() if not subject.is_hidden]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, imported now."""
+        if cmd_name not in SUBJECTS:
+            return None
+        module, _, name = SUBJECTS[cmd_name].target.partition(":")
+        command: click.Command = getattr(import_module(module), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the section of the help that lists the subjects."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, SUBJECTS[name].help) for name in self.list_commands(ctx)])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The subjects and options that begin like this."""
+        names = [name for name in self.list_commands(ctx) if name.startswith(incomplete)]
+        subjects = [CompletionItem(name, help=SUBJECTS[name].help) for name in names]
+        return [*subjects, *click.Command.shell_complete(self, ctx, incomplete)]
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; what goes wrong becomes an exit code."""
+        try:
+            return super().invoke(ctx)
+        except DiracXError as error:
+            raise Refused(error, ctx.meta.get(PLACES, {})) from error
+        except OSError as error:
+            if error.errno == errno.EPIPE or error.filename is None:
+                raise
+            raise Refused(DiracXError(f"{error.filename}: {error.strerror}"), {}) from error
+        except (KeyboardInterrupt, click.Abort):
+            # The terminal has just written ^C, without an end of line.
+            click.echo("\ndiracx: interrupted" if sys.stderr.isatty() else "diracx: interrupted", err=True)
+            raise click.exceptions.Exit(INTERRUPTED) from None
+
+
+def _show_version(ctx: click.Context, _: click.Parameter, is_wanted: bool) -> None:
+    if not is_wanted or ctx.resilient_parsing:
+        return
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        click.echo(f"diracx {version('diracx-celery')}")
+    except PackageNotFoundError:
+        click.echo("diracx, not installed: run from its source")
+    ctx.exit()
+
+
+@click.group(cls=Subjects, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the version and exit.",
+)
+def cli() -> None:
+    """Run CWL workflows as jobs, here or on the grid.
+
+    The server is DIRACX_URL with DIRACX_TOKEN, else the one that `diracx up` has started on this machine.
+
+    \b
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 killed, 4 login needed, 5 server away,
+    33 unsupported CWL, 34 invalid CWL, 130 interrupted.
+    """
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    cli(prog_name="diracx")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,263 @@
+"""What all commands share: tables, JSON or ids on stdout, colours of states, complaints about documents."""
+
+import json
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+import click
+
+from diracx_tasks.core.errors import ApiError, DiracXError, InvalidCwl
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.table import Table
+    from rich.text import Text
+
+    from diracx_tasks.core.client import Client
+
+Row = dict[str, Any]
+F = TypeVar("F", bound=Callable[..., Any])
+TABLE, JSON, ID = "table", "json", "id"
+# Terminal style and web colour of what a person sees of a workflow, step or job: the same seven everywhere.
+STATES = {
+    "Received": ("cyan", "#607d8b"),
+    "Waiting": ("yellow", "#ffb300"),
+    "Running": ("bright_blue", "#1976d2"),
+    "Done": ("green", "#4caf50"),
+    "Skipped": ("bright_black", "#9e9e9e"),
+    "Failed": ("red", "#f44336"),
+    "Killed": ("magenta", "#b71c1c"),
+}
+# DIRAC has more words; each looks like one of the seven.
+LOOKS = {"Submitting": "Received", "Checking": "Received", "Scouting": "Received", "Staging": "Waiting"}
+LOOKS |= {"Rescheduled": "Waiting", "Matched": "Running", "Stalled": "Running", "Completing": "Running"}
+LOOKS |= {"Completed": "Done", "Killing": "Killed", "Deleted": "Killed"}
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
+WIDE = 200
+
+
+class Column(NamedTuple):
+    """A column of a table: its title, and a row's cell in it."""
+
+    title: str
+    cell: Callable[[Row], Any]
+    is_number: bool = False
+
+
+def output_option(command: F) -> F:
+    """Add `-o/--output`: a table on a terminal, JSON in a pipe, or what DIRACX_OUTPUT says."""
+    option = click.option(
+        "-o",
+        "--output",
+        "form",
+        type=click.Choice([TABLE, JSON, ID], case_sensitive=False),
+        envvar="DIRACX_OUTPUT",
+        callback=lambda _ctx, _option, value: value or (TABLE if sys.stdout.isatty() else JSON),
+        help="How to print.  [default: table on a terminal, json in a pipe]",
+    )
+    return option(command)
+
+
+def connect() -> "Client":
+    """A client for the server of the environment."""
+    from diracx_tasks.core.client import Client
+
+    return Client.from_environment(retries=3)
+
+
+def console(*, stderr: bool = False) -> "Console":
+    """Where tables go; nothing in a text is taken for markup."""
+    from rich.console import Console
+
+    made = Console(stderr=stderr, markup=False, highlight=False, emoji=False)
+    if not made.is_terminal:
+        made.width = WIDE
+    return made
+
+
+def show_json(value: Any) -> None:
+    """Print a value as JSON."""
+    click.echo(json.dumps(value, indent=2))
+
+
+def show_rows(rows: Sequence[Row], form: str, *, key: str, columns: Iterable[Column], more: str = "") -> None:
+    """Print rows as a table with the remark `more` below it, as a JSON list, or the ids that are under `key`."""
+    if form == JSON:
+        show_json(rows)
+    elif form == ID:
+        for row in rows:
+            click.echo(row[key])
+    elif rows:
+        out = console()
+        out.print(table(rows, columns))
+        if more:
+            out.print(more, style="bright_black")
+
+
+def show_nothing(words: str, form: str) -> None:
+    """Say why a list is empty; not on stdout when a program reads that."""
+    if form == JSON:
+        show_json([])
+    click.echo(words, err=form != TABLE)
+
+
+def table(rows: Iterable[Row], columns: Iterable[Column]) -> "Table":
+    """Rows below titles."""
+    from rich.table import Table
+
+    columns = list(columns)
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        made.add_column(column.title, justify="right" if column.is_number else "left", overflow="fold")
+    for row in rows:
+        made.add_row(*(cell(column.cell(row)) for column in columns))
+    return made
+
+
+def facts(pairs: Iterable[tuple[str, Any]]) -> "Table":
+    """Names and values below each other; values that are None or empty are left out."""
+    from rich.table import Table
+
+    made = Table.grid(padding=(0, 2))
+    for name, value in pairs:
+        if value not in (None, "", [], {}):
+            made.add_row(cell(name, "bright_black"), cell(value))
+    return made
+
+
+def cell(value: Any, style: str = "") -> "RenderableType":
+    """A value in a table: as it is if rich can draw it, else its text without control characters."""
+    from rich.text import Text
+
+    if hasattr(value, "__rich_console__") or hasattr(value, "__rich__") or isinstance(value, Text):
+        drawable: RenderableType = value
+        return drawable
+    return Text("" if value is None else one_line(str(value)), style=style)
+
+
+def state(word: str) -> "Text":
+    """A state in its colour."""
+    from rich.text import Text
+
+    return Text(one_line(word), style=STATES.get(LOOKS.get(word, word), ("", ""))[0])
+
+
+def one_line(text: str) -> str:
+    """The text without line ends and other control characters."""
+    return CONTROL.sub(" ", text).strip()
+
+
+def moment(iso: str | None) -> datetime | None:
+    """A time of the API; those without a zone are UTC."""
+    if not iso:
+        return None
+    found = datetime.fromisoformat(iso)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def ago(iso: str | None) -> str:
+    """How long ago something was; empty for None."""
+    at = moment(iso)
+    if at is None:
+        return ""
+    passed = datetime.now(UTC) - at
+    return "just now" if passed < timedelta(seconds=5) else f"{span(passed)} ago"
+
+
+def took(start: str | None, end: str | None) -> str:
+    """The time between two times, or until now; empty before the start."""
+    first = moment(start)
+    return span((moment(end) or datetime.now(UTC)) - first) if first else ""
+
+
+def span(passed: timedelta) -> str:
+    """A time span in its two largest units."""
+    seconds = max(0, int(passed.total_seconds()))
+    minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
+    if days:
+        return f"{days} d {hours % 24} h"
+    if hours:
+        return f"{hours} h {minutes % 60:02} min"
+    return f"{minutes} min {seconds % 60:02} s" if minutes else f"{seconds} s"
+
+
+def bytes_of(count: float) -> str:
+    """A number of bytes for people."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"
+
+
+def agree(question: str, *, yes: bool) -> None:
+    """Return if the user agrees, has agreed, or is no person at a terminal; exit with 1 otherwise."""
+    if not yes and sys.stdin.isatty() and not click.confirm(question, err=True):
+        raise click.exceptions.Exit(1)
+
+
+def for_each(ids: Iterable[int], act: Callable[[int], None]) -> None:
+    """Do something for each; one that fails does not stop the others, and makes the exit code."""
+    code = 0
+    for one in ids:
+        try:
+            act(one)
+        except ApiError as error:
+            click.echo(f"diracx: {headline(error)}", err=True)
+            code = error.exit_code
+    if code:
+        raise click.exceptions.Exit(code)
+
+
+def headline(error: DiracXError) -> str:
+    """An error in one line."""
+    if not (found := _diagnostics(error)):
+        return one_line(str(error))
+    what = "CWL that is not supported here" if error.exit_code == 33 else "invalid CWL"
+    count = sum(one.get("severity", "error") == "error" for one in found)
+    return f"{what}, {count} error{'s' if count != 1 else ''}"
+
+
+def complaints(error: DiracXError, places: Mapping[str, Path]) -> Iterator[str]:
+    """Each diagnostic with its line of the text and its advice; `places` are local paths by name."""
+    for one in _diagnostics(error):
+        yield complaint(one, places)
+
+
+def complaint(one: Mapping[str, Any], places: Mapping[str, Path]) -> str:
+    """A diagnostic as compilers write it: `file:line:col: message`, the line, a caret, advice."""
+    name, line, column = one.get("file"), one.get("line"), one.get("column")
+    path = places.get(name or "")
+    place = ":".join(str(part) for part in (path or name, line, column) if part)
+    mark = "" if one.get("severity", "error") == "error" else f"{one['severity']}: "
+    found = [
+        f"{place}: {mark}{one_line(str(one.get('message')))}" if place else one_line(str(one["message"]))
+    ]
+    if path and line:
+        found += _source(path, line, column or 0)
+    if one.get("advice"):
+        found.append(f"    advice: {one_line(one['advice'])}")
+    return "\n".join(found)
+
+
+def _source(path: Path, line: int, column: int) -> list[str]:
+    try:
+        text = path.read_text(errors="replace").splitlines()[line - 1]
+    except (OSError, IndexError):
+        return []
+    # A packed document may have everything on one line.
+    start = max(0, column - 60)
+    shown = CONTROL.sub(" ", text.expandtabs(1))[start : start + 100]
+    return [f"    {shown}", *([f"    {' ' * (column - 1 - start)}^"] if column else [])]
+
+
+def _diagnostics(error: DiracXError) -> list[dict[str, Any]]:
+    if isinstance(error, InvalidCwl):
+        return error.diagnostics
+    body = error.body if isinstance(error, ApiError) else None
+    found = body.get("diagnostics") if isinstance(body, dict) else None
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
