@@ -1,11 +1,8 @@
 """What a submission sends: a document with all that it refers to, and inputs whose files are in the store."""
 
-import hashlib
 import os
 import re
-import sys
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,61 +12,55 @@ import click
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from diracx_tasks.cli.jobs import FILE, Storing
+from diracx_tasks.cli.main import PLACES
 from diracx_tasks.cli.output import bytes_of
 from diracx_tasks.core.client import Client
 from diracx_tasks.core.errors import BadRequest, InvalidCwl, TooLarge
 from diracx_tasks.cwl.bundle import MAX_BYTES, MAX_FILES, Bundle
 
-PARALLEL = 4
-# CWL's limit of loadContents: a check reads no more of a file.
+# What loadContents may read; of the other files a check only needs the names.
 READ_IN_CHECKS = 64 * 1024
 SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*):")
-FILE = ("File", "Directory")
 DOCUMENT = ("run", "$import", "$mixin")
-Parameters = Mapping[str, Any]
 
 
-def submission(
-    client: Client, documents: "Documents", values: dict[str, Any] | str, *, is_check: bool = False
+def read_submission(
+    client: Client, workflow: Path | str, inputs: Path | None, given: Sequence[str], *, is_check: bool = False
 ) -> dict[str, Any]:
-    """The body of a submission; files of the values are uploaded, for a check only those of a few bytes."""
+    """The body of a submission of `x.cwl` or `x.cwl#id`. The inputs' files are uploaded.
+
+    In a check only small ones are. `given` are further inputs as `name=value`.
+    Raises InvalidCwl and BadRequest for what cannot be read.
+    """
+    documents = Documents.of(str(workflow))
+    if context := click.get_current_context(silent=True):
+        context.meta[PLACES] = documents.places() | ({"inputs": inputs} if inputs else {})
+    parameters = documents.parameters()
+    values = _read_values(inputs, given, parameters)
     if isinstance(values, dict):
-        declared = documents.parameters() or {}
-        whole = {
-            name: _with_secondary(value, _patterns(declared.get(name))) for name, value in values.items()
-        }
-        values = Sending(client, READ_IN_CHECKS if is_check else None).send(whole)
+        whole = {name: _with_secondary(one, (parameters or {}).get(name)) for name, one in values.items()}
+        values = Storing(client, READ_IN_CHECKS if is_check else None).store(whole)
     return {**documents.body(), "inputs": values}
-
-
-def read_values(path: Path) -> dict[str, Any] | str:
-    """An input object whose files have absolute paths; the text itself when it is none: the server complains."""
-    text = path.read_text(errors="replace")
-    try:
-        found = parse(text)
-    except (YAMLError, RecursionError):
-        return text
-    found = {} if found is None else found
-    return anchored(found, path.absolute().parent) if isinstance(found, dict) else text
 
 
 @dataclass
 class Documents:
     """The files of a submission by absolute path; `add` follows what a document refers to.
 
-    `.cwl` files may lie anywhere; all other files must be in or below the folder that they have in common,
+    `.cwl` files may lie anywhere; all other files must be in or below the folder that these have in common,
     so that a workflow from elsewhere cannot send one's keys away.
     """
 
     main: Path
-    fragment: str = ""
+    fragment: str
     files: dict[Path, bytes] = field(default_factory=dict)
     parsed: dict[Path, Any] = field(default_factory=dict)
     _later: list[tuple[Path, Any, str, Path]] = field(default_factory=list)
 
     @classmethod
     def of(cls, workflow: str) -> "Documents":
-        """All files of `x.cwl` or `x.cwl#id`; InvalidCwl for a reference that is missing or leads outside."""
+        """All files of a workflow; InvalidCwl for a reference that is missing or leads outside."""
         name, _, fragment = workflow.partition("#")
         found = cls(Path(os.path.abspath(name)), fragment)
         if not found.main.is_file():
@@ -95,7 +86,7 @@ class Documents:
         """The files' names as the server knows them, and their paths as the user would write them."""
         return {self._name(path): Path(os.path.relpath(path)) for path in self.files}
 
-    def parameters(self) -> Parameters | None:
+    def parameters(self) -> Mapping[str, Any] | None:
         """The main process's input parameters by name; None when they cannot be found."""
         document = self.parsed.get(self.main)
         if isinstance(document, dict) and isinstance(graph := document.get("$graph"), list):
@@ -116,9 +107,9 @@ class Documents:
         self.parsed[document] = None
         self._take(document)
         try:
-            self.parsed[document] = parse(self.files[document].decode(), "rt")
+            self.parsed[document] = _parse(self.files[document].decode(), "rt")
         except (YAMLError, UnicodeDecodeError, RecursionError):
-            return  # The server will say what is wrong with it, and where.
+            return  # The server says what is wrong with it, and where.
         self._follow(self.parsed[document], document, set())
 
     def _follow(self, node: Any, document: Path, seen: set[int]) -> None:
@@ -140,106 +131,35 @@ class Documents:
         if not path.exists():
             # A default File that is missing matters only when it is used.
             if node.get("class") not in FILE:
-                raise self._wrong(node, key, document, f"there is no file {reference}")
+                raise _wrong(node, key, document, f"there is no file {reference}")
             return
-        # At home or above, one stray .cwl file would open everything.
+        # With the home folder as root, one stray .cwl file would open everything.
         allowed = self.main.parent if Path(os.path.expanduser("~")).is_relative_to(self.root) else self.root
         for file in [path] if path.is_file() else sorted(one for one in path.rglob("*") if one.is_file()):
             if not file.resolve().is_relative_to(allowed.resolve()):
-                raise self._wrong(node, key, document, f"{reference}: {file} lies outside {allowed}")
-            self.add(file) if key in DOCUMENT else self._take(file)
+                raise _wrong(node, key, document, f"{reference}: {file} lies outside {allowed}")
+            if key in DOCUMENT:
+                self.add(file)
+            else:
+                self._take(file)
         if os.path.isabs(reference) or SCHEME.match(reference):
-            raise self._wrong(node, key, document, f"{reference}: write the path relative to this document")
+            raise _wrong(node, key, document, f"{reference}: write the path relative to this document")
 
     def _take(self, path: Path) -> None:
+        if path in self.files:
+            return
         size = sum(map(len, self.files.values())) + path.stat().st_size
         if len(self.files) >= MAX_FILES or size > MAX_BYTES:
-            raise TooLarge(
-                f"at {path}: documents may bring {MAX_FILES} files and {bytes_of(MAX_BYTES)}; give the rest as inputs"
-            )
-        if path not in self.files:
-            self.files[path] = path.read_bytes()
+            most = f"{MAX_FILES} files and {bytes_of(MAX_BYTES)}"
+            raise TooLarge(f"{path}: documents may bring {most}; give large data as inputs")
+        self.files[path] = path.read_bytes()
 
     def _name(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix()
 
-    def _wrong(self, node: Any, key: str, document: Path, words: str) -> InvalidCwl:
-        try:
-            line, column = (count + 1 for count in node.lc.value(key))
-        except (AttributeError, KeyError, TypeError):
-            line = column = None
-        place = {"file": os.path.relpath(document), "line": line, "column": column}
-        return InvalidCwl(words, [{"severity": "error", **place, "message": words}])
 
-
-@dataclass
-class Sending:
-    """Uploads the local files of values, those of up to `most` bytes; the others are only announced."""
-
-    client: Client
-    most: int | None = None
-    _wanted: list[tuple[dict[str, Any], Path]] = field(default_factory=list)
-
-    def send(self, values: dict[str, Any]) -> dict[str, Any]:
-        """The values with locations in the store, directories as literals."""
-        found = {name: self._outward(value, name) for name, value in values.items()}
-        paths = list(dict.fromkeys(path for _, path in self._wanted))
-        with ThreadPoolExecutor(PARALLEL) as pool:
-            stored = dict(zip(paths, pool.map(self._store, paths), strict=True))
-        for file, path in self._wanted:
-            file.update(stored[path])
-        return found
-
-    def _outward(self, value: Any, name: str) -> Any:
-        if isinstance(value, list):
-            return [self._outward(one, name) for one in value]
-        if not isinstance(value, dict):
-            return value
-        path = Path(value["path"]) if value.get("class") in FILE and "path" in value else None
-        found = {
-            key: one if key == "class" else self._outward(one, name)
-            for key, one in value.items()
-            if key != "path" or not path
-        }
-        if path:
-            found.setdefault("basename", path.name)
-            if not (path.is_file() if value["class"] == "File" else path.is_dir()):
-                what = (
-                    "is no " + ("file" if value["class"] == "File" else "folder")
-                    if path.exists()
-                    else "does not exist"
-                )
-                raise BadRequest(f"input {name!r}: {path} {what}")
-            if value["class"] == "File":
-                self._wanted.append((found, path))
-            elif "listing" not in value:
-                found["listing"] = self._outward(list(_listing(path)), name)
-        return found
-
-    def _store(self, path: Path) -> dict[str, Any]:
-        sha256, sha1, size = hashlib.sha256(), hashlib.sha1(usedforsecurity=False), 0
-        with path.open("rb") as stream:
-            while block := stream.read(1 << 20):
-                size += len(block)
-                sha256.update(block)
-                sha1.update(block)
-        asked = {
-            "checksum_algorithm": "sha256",
-            "checksum": sha256.hexdigest(),
-            "size": size,
-            "format": "file",
-        }
-        grant = self.client.post("/api/jobs/sandbox", asked)
-        if grant["url"] and (self.most is None or size <= self.most):
-            if sys.stderr.isatty():
-                click.echo(f"uploading {path.name} ({bytes_of(size)})", err=True)
-            self.client.upload(grant, path)
-        location = "sandbox:" + grant["pfn"].rpartition("|")[2]
-        return {"location": location, "size": size, "checksum": f"sha1${sha1.hexdigest()}"}
-
-
-def parse(text: str, kind: str = "safe") -> Any:
-    """A YAML or JSON text as plain values, dates as strings; raises YAMLError. With kind `rt`, with places."""
+def _parse(text: str, kind: str = "safe") -> Any:
+    """A YAML or JSON text with dates as strings; kind `rt` knows places. Raises YAMLError."""
     yaml = YAML(typ=kind, pure=True)
     yaml.allow_duplicate_keys = True
     made = yaml.constructor.yaml_constructors
@@ -247,13 +167,66 @@ def parse(text: str, kind: str = "safe") -> Any:
     return yaml.load(text)
 
 
-def anchored(value: Any, folder: Path) -> Any:
+def _read_values(
+    path: Path | None, given: Sequence[str], parameters: Mapping[str, Any] | None
+) -> dict[str, Any] | str:
+    """Inputs with absolute paths; the text itself when it is no mapping: the server says what is wrong."""
+    text = path.read_text(errors="replace") if path else "{}"
+    try:
+        found = _parse(text)
+    except (YAMLError, RecursionError):
+        found = text
+    if found is not None and not isinstance(found, dict):
+        if given:
+            raise BadRequest(f"{path} is no mapping of input names to values: --input cannot be added")
+        return text
+    values: dict[str, Any] = _anchored(found or {}, path.absolute().parent if path else Path.cwd())
+    for one in given:
+        name, equals, value = one.partition("=")
+        if not equals:
+            raise BadRequest(f"--input {one}: write name=value")
+        if parameters is not None and name not in parameters:
+            raise BadRequest(f"there is no input {name!r}, only {', '.join(parameters) or 'none'}")
+        values[name] = _anchored(_typed(value, _kinds((parameters or {}).get(name))), Path.cwd())
+    return values
+
+
+def _typed(text: str, kinds: set[str]) -> Any:
+    """A value from the command line as its parameter's type wants it."""
+    if kinds == {"string"} or (len(kinds) == 1 and kinds <= set(FILE) and not text.startswith("{")):
+        return text if kinds == {"string"} else {"class": kinds.pop(), "path": text}
+    try:
+        value = _parse(text)
+    except YAMLError as error:
+        raise BadRequest(f"--input: {text} is not YAML") from error
+    if kinds in ({"array", "File"}, {"array", "Directory"}) and isinstance(value, list):
+        kind = (kinds - {"array"}).pop()
+        return [{"class": kind, "path": one} if isinstance(one, str) else one for one in value]
+    return value
+
+
+def _kinds(parameter: Any) -> set[str]:
+    """The names in a parameter's type, `array` beside the names of items; null is left out."""
+    if isinstance(parameter, list):
+        return {name for one in parameter for name in _kinds(one)}
+    if isinstance(parameter, dict):
+        inner = {"enum": "string", "array": parameter.get("items")}.get(str(parameter.get("type")))
+        return _kinds(inner or parameter.get("type")) | (
+            {"array"} if parameter.get("type") == "array" else set()
+        )
+    text = str(parameter).removesuffix("?")
+    if text.endswith("[]"):
+        return _kinds(text.removesuffix("[]")) | {"array"}
+    return {text} - {"null", "None"}
+
+
+def _anchored(value: Any, folder: Path) -> Any:
     """A value in which local Files and Directories have an absolute `path` and no location."""
     if isinstance(value, list):
-        return [anchored(one, folder) for one in value]
+        return [_anchored(one, folder) for one in value]
     if not isinstance(value, dict):
         return value
-    found = {key: anchored(one, folder) for key, one in value.items()}
+    found = {key: _anchored(one, folder) for key, one in value.items()}
     reference = value.get("location") or value.get("path")
     if value.get("class") in FILE and isinstance(reference, str):
         path = _local(reference, folder)
@@ -263,7 +236,7 @@ def anchored(value: Any, folder: Path) -> Any:
 
 
 def _local(reference: str, folder: Path) -> Path | None:
-    """Where a path or URI points on this machine; None for other places (`sandbox:`, `lfn:`, `http:`, ...)."""
+    """Where a path or URI points on this machine; None for other places (sandbox:, lfn:, http:, ...)."""
     literal = Path(os.path.normpath(folder / reference))
     scheme = SCHEME.match(reference)
     if literal.exists():
@@ -281,36 +254,29 @@ def _is_reference(node: Mapping[str, Any], key: str) -> bool:
     return key in (*DOCUMENT, "$include") or (key in ("location", "path") and node.get("class") in FILE)
 
 
-def _listing(folder: Path) -> Iterator[dict[str, Any]]:
-    here = folder.resolve()
-    if any(parent.resolve() == here for parent in folder.parents):
-        raise BadRequest(f"{folder}: a link in this folder leads back to one above it")
-    for path in sorted(folder.iterdir()):
-        yield {"class": "Directory" if path.is_dir() else "File", "path": str(path)}
+def _wrong(node: Any, key: str, document: Path, words: str) -> InvalidCwl:
+    try:
+        line, column = (count + 1 for count in node.lc.value(key))
+    except (AttributeError, KeyError, TypeError):
+        line = column = None
+    place = {"file": os.path.relpath(document), "line": line, "column": column}
+    return InvalidCwl(words, [{"severity": "error", **place, "message": words}])
 
 
-def _patterns(parameter: Any) -> list[str]:
-    """The patterns of a parameter's secondary files; expressions are left out."""
-    given = parameter.get("secondaryFiles") if isinstance(parameter, dict) else None
-    entries = given if isinstance(given, list) else [given]
-    patterns = [one.get("pattern") if isinstance(one, dict) else one for one in entries]
-    return [one.rstrip("?") for one in patterns if isinstance(one, str) and "$" not in one]
-
-
-def _with_secondary(value: Any, patterns: Sequence[str]) -> Any:
-    """Files with the secondary files that lie beside them, as cwltool finds them."""
+def _with_secondary(value: Any, parameter: Any) -> Any:
+    """Files with those beside them that the parameter's patterns name, as cwltool finds them."""
     if isinstance(value, list):
-        return [_with_secondary(one, patterns) for one in value]
-    if not isinstance(value, dict) or "path" not in value or "secondaryFiles" in value:
+        return [_with_secondary(one, parameter) for one in value]
+    given = parameter.get("secondaryFiles") if isinstance(parameter, dict) else None
+    if not given or not isinstance(value, dict) or "path" not in value or "secondaryFiles" in value:
         return value
-    beside = []
-    for pattern in patterns:
-        path = Path(value["path"])
-        carets = len(pattern) - len(pattern.lstrip("^"))
-        for _ in range(carets):
+    found = []
+    for entry in given if isinstance(given, list) else [given]:
+        pattern = str(entry.get("pattern") if isinstance(entry, dict) else entry).removesuffix("?")
+        path, suffix = Path(value["path"]), pattern.lstrip("^")
+        for _ in pattern.removesuffix(suffix):
             path = path.with_suffix("")
-        beside.append(path.with_name(path.name + pattern[carets:]))
-    found = [
-        {"class": "Directory" if one.is_dir() else "File", "path": str(one)} for one in beside if one.exists()
-    ]
+        path = path.with_name(path.name + suffix)
+        if path.exists():
+            found.append({"class": "Directory" if path.is_dir() else "File", "path": str(path)})
     return {**value, "secondaryFiles": found} if found else value

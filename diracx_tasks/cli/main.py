@@ -1,8 +1,9 @@
-"""The command `diracx`: its subjects are imported when they are used, errors become one line and an exit code."""
+"""The command `diracx`: subjects are imported when they are used; errors become one line and an exit code."""
 
 import errno
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -10,11 +11,12 @@ from typing import IO, Any, NamedTuple
 import click
 from click.shell_completion import CompletionItem
 
-from diracx_tasks.core.errors import DiracXError
+from diracx_tasks.core.errors import ApiError, DiracXError, InvalidCwl
 
-# Where a command leaves the local paths of the documents it has sent, for the places of complaints.
-PLACES = "diracx.places"
 INTERRUPTED = 130
+# Where a command leaves the local paths of the documents that it sends, for the places of complaints.
+PLACES = "diracx.places"
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 
 class Subject(NamedTuple):
@@ -38,20 +40,18 @@ SUBJECTS = {
 
 
 class Refused(click.ClickException):
-    """An error of ours as click shows errors."""
+    """An error of ours as click shows errors; `known` is the context's `meta`."""
 
-    def __init__(self, error: DiracXError, places: Mapping[str, Path]) -> None:
+    def __init__(self, error: DiracXError, known: Mapping[str, Any]) -> None:
         super().__init__(str(error))
-        self.exit_code = error.exit_code
+        self.exit_code = error.exit_code  # type: ignore[misc]  # click's own subclasses do this as well
         self.error = error
-        self.places = places
+        self.known = known
 
     def show(self, file: IO[Any] | None = None) -> None:
         """One line, and every complaint about a document at its place."""
-        from diracx_tasks.cli.output import complaints, headline
-
         click.echo(f"diracx: {headline(self.error)}", file=file, err=True)
-        for complaint in complaints(self.error, self.places):
+        for complaint in complaints(self.error, self.known.get(PLACES, {})):
             click.echo(complaint, file=file, err=True)
 
 
@@ -70,6 +70,17 @@ class Subjects(click.Group):
         command: click.Command = getattr(import_module(module), name)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that is meant; an unknown one is answered with those that look alike."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.exceptions.NoSuchCommand as error:
+            raise click.exceptions.NoSuchCommand(
+                error.command_name, possibilities=self.list_commands(ctx), ctx=ctx
+            ) from None
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the section of the help that lists the subjects."""
         with formatter.section("Commands"):
@@ -86,7 +97,7 @@ class Subjects(click.Group):
         try:
             return super().invoke(ctx)
         except DiracXError as error:
-            raise Refused(error, ctx.meta.get(PLACES, {})) from error
+            raise Refused(error, ctx.meta) from error
         except OSError as error:
             if error.errno == errno.EPIPE or error.filename is None:
                 raise
@@ -95,6 +106,63 @@ class Subjects(click.Group):
             # The terminal has just written ^C, without an end of line.
             click.echo("\ndiracx: interrupted" if sys.stderr.isatty() else "diracx: interrupted", err=True)
             raise click.exceptions.Exit(INTERRUPTED) from None
+
+
+def one_line(text: str) -> str:
+    """The text without line ends and other control characters."""
+    return CONTROL.sub(" ", text).strip()
+
+
+def headline(error: DiracXError) -> str:
+    """An error in one line."""
+    if not (found := _diagnostics(error)):
+        return one_line(str(error))
+    what = "CWL that is not supported here" if error.exit_code == 33 else "invalid CWL"
+    count = sum(one.get("severity", "error") == "error" for one in found)
+    return f"{what}, {count} error{'s' if count != 1 else ''}"
+
+
+def complaints(error: DiracXError, places: Mapping[str, Path]) -> Iterator[str]:
+    """Each diagnostic with its line of the text and its advice; `places` are local paths by name."""
+    for one in _diagnostics(error):
+        # What is found here, before anything is sent, names local files.
+        is_local = isinstance(error, InvalidCwl) and one.get("file")
+        yield complaint(one, {one["file"]: Path(one["file"])} if is_local else places)
+
+
+def complaint(one: Mapping[str, Any], places: Mapping[str, Path]) -> str:
+    """A diagnostic as compilers write it: `file:line:col: message`, the line, a caret, advice."""
+    name, line, column = one.get("file"), one.get("line"), one.get("column")
+    path = places.get(name or "")
+    place = ":".join(str(part) for part in (path or name, line, column) if part)
+    mark = "" if one.get("severity", "error") == "error" else f"{one['severity']}: "
+    found = [
+        f"{place}: {mark}{one_line(str(one.get('message')))}" if place else one_line(str(one["message"]))
+    ]
+    if path and line:
+        found += _source(path, line, column or 0)
+    if one.get("advice"):
+        found.append(f"    advice: {one_line(one['advice'])}")
+    return "\n".join(found)
+
+
+def _source(path: Path, line: int, column: int) -> list[str]:
+    try:
+        text = path.read_text(errors="replace").splitlines()[line - 1]
+    except (OSError, IndexError):
+        return []
+    # A packed document may have everything on one line.
+    start = max(0, column - 60)
+    shown = CONTROL.sub(" ", text.expandtabs(1))[start : start + 100]
+    return [f"    {shown}", *([f"    {' ' * (column - 1 - start)}^"] if column else [])]
+
+
+def _diagnostics(error: DiracXError) -> list[dict[str, Any]]:
+    if isinstance(error, InvalidCwl):
+        return error.diagnostics
+    body = error.body if isinstance(error, ApiError) else None
+    found = body.get("diagnostics") if isinstance(body, dict) else None
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
 
 
 def _show_version(ctx: click.Context, _: click.Parameter, is_wanted: bool) -> None:

@@ -1,16 +1,19 @@
-"""What all commands share: tables, JSON or ids on stdout, colours of states, complaints about documents."""
+"""What commands put out: tables, JSON or ids in the same words and colours, and the files of outputs."""
 
+import hashlib
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
-from diracx_tasks.core.errors import ApiError, DiracXError, InvalidCwl
+from diracx_tasks.cli.main import headline, one_line
+from diracx_tasks.core.errors import ApiError, DiracXError
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -36,7 +39,7 @@ STATES = {
 LOOKS = {"Submitting": "Received", "Checking": "Received", "Scouting": "Received", "Staging": "Waiting"}
 LOOKS |= {"Rescheduled": "Waiting", "Matched": "Running", "Stalled": "Running", "Completing": "Running"}
 LOOKS |= {"Completed": "Done", "Killing": "Killed", "Deleted": "Killed"}
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
+CONTENT = re.compile(r"/sha256:([0-9a-f]{64})\.")
 WIDE = 200
 
 
@@ -85,7 +88,7 @@ def show_json(value: Any) -> None:
 
 
 def show_rows(rows: Sequence[Row], form: str, *, key: str, columns: Iterable[Column], more: str = "") -> None:
-    """Print rows as a table with the remark `more` below it, as a JSON list, or the ids that are under `key`."""
+    """Print rows as a table with the remark `more` below it, as a JSON list, or the ids under `key`."""
     if form == JSON:
         show_json(rows)
     elif form == ID:
@@ -96,6 +99,14 @@ def show_rows(rows: Sequence[Row], form: str, *, key: str, columns: Iterable[Col
         out.print(table(rows, columns))
         if more:
             out.print(more, style="bright_black")
+
+
+def show_one(thing: Row, form: str, *, key: str) -> None:
+    """Print one thing as JSON, or its id."""
+    if form == ID:
+        click.echo(thing[key])
+    else:
+        show_json(thing)
 
 
 def show_nothing(words: str, form: str) -> None:
@@ -144,11 +155,6 @@ def state(word: str) -> "Text":
     from rich.text import Text
 
     return Text(one_line(word), style=STATES.get(LOOKS.get(word, word), ("", ""))[0])
-
-
-def one_line(text: str) -> str:
-    """The text without line ends and other control characters."""
-    return CONTROL.sub(" ", text).strip()
 
 
 def moment(iso: str | None) -> datetime | None:
@@ -213,51 +219,80 @@ def for_each(ids: Iterable[int], act: Callable[[int], None]) -> None:
         raise click.exceptions.Exit(code)
 
 
-def headline(error: DiracXError) -> str:
-    """An error in one line."""
-    if not (found := _diagnostics(error)):
-        return one_line(str(error))
-    what = "CWL that is not supported here" if error.exit_code == 33 else "invalid CWL"
-    count = sum(one.get("severity", "error") == "error" for one in found)
-    return f"{what}, {count} error{'s' if count != 1 else ''}"
+@dataclass
+class Fetching:
+    """Downloads the files of outputs, each with its secondary files beside it."""
+
+    client: "Client"
+    taken: set[Path] = field(default_factory=set)
+
+    def place(self, value: Any, folder: Path) -> Any:
+        """The value with its files below the folder."""
+        if isinstance(value, list):
+            return [self.place(one, folder) for one in value]
+        if not isinstance(value, dict):
+            return value
+        if value.get("class") not in ("File", "Directory"):
+            return {key: self.place(one, folder) for key, one in value.items()}
+        together = [value, *(value.get("secondaryFiles") or [])]
+        return self._put(value, self._free(folder, [_name(one) for one in together if _is_here(one)]))
+
+    def _put(self, value: Row, folder: Path) -> Row:
+        if not _is_here(value):
+            return value
+        path = folder / _name(value)
+        placed = {**value, "location": path.as_uri(), "path": str(path)}
+        if value["class"] == "File":
+            self._fetch(value, path)
+        else:
+            path.mkdir(exist_ok=True)
+            placed["listing"] = self.place(value["listing"], path)
+        if beside := value.get("secondaryFiles"):
+            placed["secondaryFiles"] = [self._put(one, folder) for one in beside]
+        return placed
+
+    def _free(self, folder: Path, names: list[str]) -> Path:
+        """The folder, or one numbered below it where these names are not taken by other outputs."""
+        number, found = 1, folder
+        while any(found / name in self.taken for name in names):
+            number += 1
+            found = folder / str(number)
+        found.mkdir(exist_ok=True)
+        self.taken.update(found / name for name in names)
+        return found
+
+    def _fetch(self, value: Row, path: Path) -> None:
+        location = str(value.get("location") or "")
+        known = CONTENT.search(location)
+        wanted = known[1] if known else hashlib.sha256(value.get("contents", "").encode()).hexdigest()
+        if path.exists():
+            if _sha256(path) != wanted:
+                raise DiracXError(f"{path} is there with another content: choose another folder")
+        elif location:
+            pfn = f"SB:SandboxSE|{location.removeprefix('sandbox:')}"
+            self.client.download(self.client.get("/api/jobs/sandbox", pfn=pfn)["url"], path)
+            if _sha256(path) != wanted:
+                path.unlink()
+                raise DiracXError(f"{path.name}: the store has sent another content than it should have")
+        else:
+            path.write_bytes(value["contents"].encode())
 
 
-def complaints(error: DiracXError, places: Mapping[str, Path]) -> Iterator[str]:
-    """Each diagnostic with its line of the text and its advice; `places` are local paths by name."""
-    for one in _diagnostics(error):
-        yield complaint(one, places)
+def _is_here(value: Row) -> bool:
+    """Whether we can make it: from the store, or from the value itself."""
+    if value["class"] == "Directory":
+        return "listing" in value
+    location = str(value.get("location") or "")
+    return bool(location.startswith("sandbox:") and CONTENT.search(location)) or "contents" in value
 
 
-def complaint(one: Mapping[str, Any], places: Mapping[str, Path]) -> str:
-    """A diagnostic as compilers write it: `file:line:col: message`, the line, a caret, advice."""
-    name, line, column = one.get("file"), one.get("line"), one.get("column")
-    path = places.get(name or "")
-    place = ":".join(str(part) for part in (path or name, line, column) if part)
-    mark = "" if one.get("severity", "error") == "error" else f"{one['severity']}: "
-    found = [
-        f"{place}: {mark}{one_line(str(one.get('message')))}" if place else one_line(str(one["message"]))
-    ]
-    if path and line:
-        found += _source(path, line, column or 0)
-    if one.get("advice"):
-        found.append(f"    advice: {one_line(one['advice'])}")
-    return "\n".join(found)
+def _name(value: Row) -> str:
+    name = str(value.get("basename") or "")
+    if name in ("", ".", "..") or "/" in name or "\0" in name:
+        raise DiracXError(f"{name!r} in the outputs is not a file name")
+    return name
 
 
-def _source(path: Path, line: int, column: int) -> list[str]:
-    try:
-        text = path.read_text(errors="replace").splitlines()[line - 1]
-    except (OSError, IndexError):
-        return []
-    # A packed document may have everything on one line.
-    start = max(0, column - 60)
-    shown = CONTROL.sub(" ", text.expandtabs(1))[start : start + 100]
-    return [f"    {shown}", *([f"    {' ' * (column - 1 - start)}^"] if column else [])]
-
-
-def _diagnostics(error: DiracXError) -> list[dict[str, Any]]:
-    if isinstance(error, InvalidCwl):
-        return error.diagnostics
-    body = error.body if isinstance(error, ApiError) else None
-    found = body.get("diagnostics") if isinstance(body, dict) else None
-    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -8,10 +8,9 @@ answer is late (`workflows/isolate.py`).
 import json
 import logging
 import os
-import resource
+import signal
 import sys
 from collections import OrderedDict
-from collections.abc import Callable
 from typing import Any
 
 from cwltool.errors import WorkflowException
@@ -21,12 +20,15 @@ from schema_salad.exceptions import ValidationException
 from diracx_tasks.core.errors import InvalidCwl, TooLarge
 from diracx_tasks.cwl import check, diagnostics, javascript
 from diracx_tasks.cwl.bundle import Bundle
+from diracx_tasks.cwl.confine import confine
 from diracx_tasks.cwl.evaluate import Evaluation
-from diracx_tasks.cwl.load import Unread, base_uri
+from diracx_tasks.cwl.load import base_uri
 from diracx_tasks.cwl.plan import Plan
 
 KEPT = 32
-MAX_FILES = 64
+# Later than any deadline of a parent: only an orphan lives to see it.
+ALARM_SECONDS = 300
+OPERATIONS = ("start", "release", "expand", "gather", "collect", "express")
 
 
 class Desk:
@@ -35,23 +37,26 @@ class Desk:
     def __init__(self) -> None:
         self._engine = javascript.install()
         self._roots: OrderedDict[str, tuple[Bundle, Process]] = OrderedDict()
+        self._is_out_of_memory = False
 
     @property
     def is_poisoned(self) -> bool:
         """Whether this process must be replaced."""
-        return self._engine.is_poisoned
+        return self._engine.is_poisoned or self._is_out_of_memory
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         """The answer, whatever happens: an unforeseen error is an answer too."""
         try:
             return self._answer(request)
-        except Unread as unread:
-            return {"unread": unread.locations}
         except (InvalidCwl, TooLarge) as error:
             return {"error": str(error), "class": type(error).__name__, **_detail(error)}
+        except MemoryError:
+            self._is_out_of_memory = True
+            return _refusal("the document or its expressions need too much memory")
+        except RecursionError:
+            return _refusal("the document or one of its values is nested too deeply, or refers to itself")
         except Exception as error:
-            words = str(error) or type(error).__name__
-            return {"error": words, "class": "InvalidCwl", "diagnostics": []}
+            return _refusal(str(error) or type(error).__name__)
 
     def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
         key = request["hash"]
@@ -59,16 +64,14 @@ class Desk:
             return {"unknown": key}
         self._engine.belong_to(key)
         bundle, root = self._known(key, request.get("bundle"))
-        if request["op"] == "check":
-            inputs = request["inputs"]
-            given = check.parsed_inputs(inputs) if isinstance(inputs, str) else inputs
-            return {"ok": check.checked(root, bundle, given, request["contents"])}
-        plan = Plan(root, Evaluation(bundle, request["contents"]))
-        operation: Callable[..., Any] = getattr(plan, request["op"])
+        evaluation = Evaluation(bundle, request["contents"])
         try:
-            return {"ok": operation(**request["arguments"])}
-        except (WorkflowException, ValidationException) as error:
-            raise diagnostics.explain(error, base_uri(bundle), bundle.entrypoint) from error
+            found = _operate(request, bundle, root, evaluation)
+        except Exception:
+            # What went wrong may have gone wrong because a file seemed to be empty.
+            if not evaluation.unread:
+                raise
+        return {"unread": evaluation.unread} if evaluation.unread else {"ok": found}
 
     def _known(self, key: str, sent: dict[str, Any] | None) -> tuple[Bundle, Process]:
         if key not in self._roots:
@@ -80,6 +83,23 @@ class Desk:
         return self._roots[key]
 
 
+def _operate(request: dict[str, Any], bundle: Bundle, root: Process, evaluation: Evaluation) -> Any:
+    if request["op"] == "check":
+        inputs = request["inputs"]
+        given = check.parsed_inputs(inputs) if isinstance(inputs, str) else inputs
+        return check.checked(root, bundle, given, evaluation)
+    if request["op"] not in OPERATIONS:
+        raise InvalidCwl(f"there is no operation {request['op']!r}")
+    try:
+        return getattr(Plan(root, evaluation), request["op"])(**request["arguments"])
+    except (WorkflowException, ValidationException) as error:
+        raise diagnostics.explain(error, base_uri(bundle), bundle.entrypoint) from error
+
+
+def _refusal(words: str) -> dict[str, Any]:
+    return {"error": words, "class": "InvalidCwl", "diagnostics": []}
+
+
 def _detail(error: Exception) -> dict[str, Any]:
     return {"diagnostics": error.diagnostics if isinstance(error, InvalidCwl) else []}
 
@@ -87,15 +107,16 @@ def _detail(error: Exception) -> dict[str, Any]:
 def main() -> None:
     """Serve until the pipe closes or the process is spoilt."""
     logging.disable(logging.CRITICAL)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (MAX_FILES, MAX_FILES))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     # Whatever cwltool prints must not be taken for an answer.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
+    confine()
     desk = Desk()
     for line in sys.stdin:
+        signal.alarm(ALARM_SECONDS)
         answers.write(json.dumps(desk.answer(json.loads(line)), default=str) + "\n")
         answers.flush()
+        signal.alarm(0)
         if desk.is_poisoned:
             os._exit(3)
 

@@ -4,9 +4,9 @@ from typing import Any
 
 from cwltool.errors import WorkflowException
 from cwltool.process import Process, shortname
-from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
 from schema_salad.exceptions import ValidationException
+from schema_salad.utils import yaml_no_ts
 
 from diracx_tasks.core.errors import InvalidCwl, UnsupportedCwl
 from diracx_tasks.cwl import diagnostics
@@ -16,6 +16,7 @@ from diracx_tasks.cwl.graph import graph
 from diracx_tasks.cwl.limits import check_text
 from diracx_tasks.cwl.load import base_uri, load, walk
 from diracx_tasks.cwl.plan import Plan
+from diracx_tasks.cwl.values import plain
 
 
 def loaded(bundle: Bundle) -> Process:
@@ -31,13 +32,13 @@ def loaded(bundle: Bundle) -> Process:
 
 
 def checked(
-    root: Process, bundle: Bundle, inputs: dict[str, Any], contents: dict[str, str]
+    root: Process, bundle: Bundle, inputs: dict[str, Any], evaluation: Evaluation
 ) -> dict[str, Any]:
     """`{"graph", "start"}`: the graph and the root instance with its inputs filled in and checked."""
     base = base_uri(bundle)
     _refuse_missing(root, inputs, base)
     try:
-        start = Plan(root, Evaluation(bundle, contents)).start(inputs)
+        start = Plan(root, evaluation).start(inputs)
     except (ValidationException, WorkflowException) as error:
         raise _input_error(error, root, base) from error
     return {"graph": graph(root), "start": start}
@@ -47,7 +48,7 @@ def parsed_inputs(text: str, name: str = "inputs") -> dict[str, Any]:
     """An input object from YAML or JSON text, within the limits of documents."""
     check_text(name, text.encode())
     try:
-        found = YAML(typ="safe", pure=True).load(text)
+        found = plain(yaml_no_ts().load(text))
     except MarkedYAMLError as error:
         raise InvalidCwl(f"{name}: not YAML: {error.problem}") from error
     if found is None:

@@ -11,11 +11,14 @@ from cwltool.stdfsaccess import StdFsAccess
 from cwltool.utils import adjustDirObjs, aslist, get_listing
 from cwltool.workflow import WorkflowStep
 
+from diracx_tasks.cwl.access import BundleAccess, Files
 from diracx_tasks.cwl.bundle import Bundle
-from diracx_tasks.cwl.load import BundleAccess, base_uri
+from diracx_tasks.cwl.load import base_uri
 from diracx_tasks.cwl.values import to_external, to_internal
 
 Values = dict[str, Any]
+# Names only: cwltool would make folders for a tool that is not run here.
+FOLDERS = {"outdir": "/cwl/out", "tmpdir": "/cwl/tmp", "stagedir": "/cwl/stage"}
 
 
 class Evaluation:
@@ -23,7 +26,12 @@ class Evaluation:
 
     def __init__(self, bundle: Bundle, contents: dict[str, str]) -> None:
         self._base = base_uri(bundle)
-        self._access = BundleAccess(bundle, self._base, contents)
+        self._access = BundleAccess(Files(bundle, self._base), contents)
+
+    @property
+    def unread(self) -> list[str]:
+        """Stored files that were read without their contents: nothing evaluated so far counts then."""
+        return sorted(set(self._access.unread))
 
     def inward(self, values: Values) -> Values:
         """Values from outside as cwltool takes them."""
@@ -42,7 +50,13 @@ class Evaluation:
             return self._access
 
         return RuntimeContext(
-            {"make_fs_access": access, "use_container": False, "toplevel": toplevel, "basedir": self._base}
+            {
+                "make_fs_access": access,
+                "use_container": False,
+                "toplevel": toplevel,
+                "basedir": self._base,
+                **FOLDERS,
+            }
         )
 
     def step_inputs(self, parent: Process, step: WorkflowStep, given: Values) -> Values | None:

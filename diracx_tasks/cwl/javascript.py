@@ -30,7 +30,7 @@ class V8Engine(NodeJSEngine):
         """The value of one expression; JavascriptException says what went wrong."""
         # One function around library and expression: a second `const` of the same name is no error.
         body = scan if scan.startswith("{") else f"{{return ({scan});}}"
-        code = f'JSON.stringify((function(){{"use strict";{jslib}\nreturn (function(){body})()}})())'
+        code = f'JSON.stringify((function(){{"use strict";{jslib}\nreturn (function(){body})()}}).call(globalThis))'
         if self._isolate is None:
             self._isolate = MiniRacer()
         seconds = min(timeout, MAX_SECONDS)

@@ -5,11 +5,12 @@ look at anything else, so any worker can go on where another stopped.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from cwltool.errors import WorkflowException
 from cwltool.process import Process, shortname
-from cwltool.utils import WorkflowStateItem, aslist
+from cwltool.utils import WorkflowStateItem, aslist, visit_class
 from cwltool.workflow import WorkflowStep
 from cwltool.workflow_job import object_from_state
 
@@ -17,7 +18,8 @@ from diracx_tasks.core.errors import InvalidCwl
 from diracx_tasks.cwl import hints, scatter
 from diracx_tasks.cwl.evaluate import Evaluation
 from diracx_tasks.cwl.graph import kind_of
-from diracx_tasks.cwl.load import Unread, process_at, step_at, steps
+from diracx_tasks.cwl.load import process_at, step_at, steps
+from diracx_tasks.cwl.values import without_listings
 
 Values = dict[str, Any]
 
@@ -31,7 +33,10 @@ class Plan:
 
     def start(self, inputs: Values) -> Values:
         """The root process as an instance `{"kind", "inputs", ...}`; raises InvalidCwl for wrong inputs."""
-        return self._instance(self.root, self.evaluation.inward(inputs), toplevel=True)
+        namespaces = {**inputs.get("$namespaces", {}), **self.root.metadata.get("$namespaces", {})}
+        given = self.evaluation.inward({key: inputs[key] for key in inputs if not key.startswith("$")})
+        visit_class(given, ("File",), partial(_expand_format, namespaces))
+        return self._instance(self.root, given, toplevel=True)
 
     def release(self, path: str, inputs: Values, done: Values, started: list[str]) -> Values:
         """Which steps of the workflow at `path` can start, given what is done.
@@ -61,7 +66,6 @@ class Plan:
         given = {f"{step.id}/{name}": value for name, value in self.evaluation.inward(inputs).items()}
         method, keys, dims = _scattering(step, given)
         slots: list[Values] = []
-        unread: list[str] = []
         for slot in range(start, stop):
             chosen = dict(given)
             for key, index in zip(keys, scatter.indices(method, dims, slot), strict=True):
@@ -70,10 +74,6 @@ class Plan:
                 slots.append(self._evaluated(parent, step, chosen))
             except (WorkflowException, InvalidCwl) as error:
                 slots.append({"kind": "broken", "reason": str(error)})
-            except Unread as error:
-                unread += error.locations
-        if unread:
-            raise Unread(unread)
         return {"slots": slots}
 
     def gather(self, path: str, dims: list[int], results: list[Values | None]) -> Values:
@@ -144,14 +144,24 @@ class Plan:
     def _instance(self, process: Process, inputs: Values, *, toplevel: bool = False) -> Values:
         kind = kind_of(process)
         context = self.evaluation.context(toplevel=toplevel)
+        inputs = without_listings(inputs)
         if kind == "workflow" or toplevel:
             inputs = process._init_job(inputs, context).job
+        if kind != "workflow":
+            # Where the process runs, they are read as its own LoadListingRequirement says.
+            inputs = without_listings(inputs)
         found: Values = {"kind": kind, "inputs": self.evaluation.outward(inputs)}
         if kind == "tool":
             found["requirements"] = hints.requirements(process, inputs, context)
         if kind == "expression" and not toplevel:
             found["outputs"] = self.evaluation.express(process, found["inputs"])
         return found
+
+
+def _expand_format(namespaces: dict[str, str], file: Values) -> None:
+    prefix, colon, name = str(file.get("format", "")).partition(":")
+    if colon and prefix in namespaces:
+        file["format"] = namespaces[prefix] + name
 
 
 def _merges(process: Process) -> bool:

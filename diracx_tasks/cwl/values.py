@@ -1,12 +1,21 @@
 """Values that cross the border: locations as users and pilots see them, without cwltool's internals."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from math import isfinite
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote
+
+from ruamel.yaml.scalarbool import ScalarBoolean
+from ruamel.yaml.scalarfloat import ScalarFloat
 
 from diracx_tasks.core.errors import InvalidCwl
 
+FILES = ("File", "Directory")
 INTERNAL = {"http://commonwl.org/cwltool#generation", "dirname", "path"}
+# Python refuses to read longer ones from JSON.
+MOST_BITS = 4096
+# Whole numbers up to here are the same as float and as integer.
+EXACT = 1 << 53
 Value = Any
 
 
@@ -19,7 +28,10 @@ def to_internal(value: Value, base: str) -> Value:
 
 
 def to_external(value: Value, base: str) -> Value:
-    """Plain JSON as it is stored and sent: URIs below `base` become `bundle:` locations."""
+    """Plain JSON as it is stored and sent: URIs below `base` become `bundle:` locations.
+
+    Raises InvalidCwl for what JSON cannot hold.
+    """
 
     def outward(location: str) -> str:
         return f"bundle:{unquote(location.removeprefix(base))}" if location.startswith(base) else location
@@ -27,10 +39,30 @@ def to_external(value: Value, base: str) -> Value:
     return _rewritten(value, outward)
 
 
+def plain(value: Value) -> Value:
+    """What a YAML reader gave, as plain JSON; InvalidCwl for what JSON cannot hold."""
+    return _walked(value, lambda mapping: {_name(key): plain(inner) for key, inner in mapping.items()}, plain)
+
+
+def without_listings(value: Value) -> Value:
+    """The value, its Directories with a location without `listing`: that is read where it is needed."""
+
+    def trimmed(mapping: Mapping[str, Any]) -> Value:
+        location = str(mapping.get("location") or "_:")
+        is_located = mapping.get("class") == "Directory" and not location.startswith("_:")
+        return {
+            key: without_listings(inner)
+            for key, inner in mapping.items()
+            if not (is_located and key == "listing")
+        }
+
+    return _walked(value, trimmed, without_listings)
+
+
 def locations(value: Value) -> Iterator[str]:
     """Every location of a File or Directory in a value, in any depth."""
     if isinstance(value, Mapping):
-        if value.get("class") in ("File", "Directory") and "location" in value:
+        if value.get("class") in FILES and "location" in value:
             yield value["location"]
         for inner in value.values():
             yield from locations(inner)
@@ -39,37 +71,71 @@ def locations(value: Value) -> Iterator[str]:
             yield from locations(inner)
 
 
-def _rewritten(value: Value, place: Callable[[str], str]) -> Value:
+def _walked(value: Value, mapping: Callable[[Mapping[str, Any]], Value], item: Callable[[Value], Value]) -> Value:
     if isinstance(value, Mapping):
-        is_file = value.get("class") in ("File", "Directory")
-        plain = {
-            key: _rewritten(inner, place)
-            for key, inner in value.items()
-            if key not in INTERNAL or not is_file
-        }
-        if is_file:
-            given = value.get("location", value.get("path"))
-            if isinstance(given, str) and not given.startswith("_:"):
-                plain["location"] = place(given)
-            else:
-                plain.pop("location", None)
-        return plain
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_rewritten(inner, place) for inner in value]
+        return mapping(value)
+    if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
+        return [item(inner) for inner in value]
     return _scalar(value)
 
 
+def _rewritten(value: Value, place: Callable[[str], str]) -> Value:
+    def placed(mapping: Mapping[str, Any]) -> Value:
+        is_file = mapping.get("class") in FILES
+        found = {
+            _name(key): _rewritten(inner, place)
+            for key, inner in mapping.items()
+            if key not in INTERNAL or not is_file
+        }
+        if is_file:
+            given = mapping.get("location", mapping.get("path"))
+            if isinstance(given, str) and not given.startswith("_:"):
+                found["location"] = place(_text(given))
+            else:
+                found.pop("location", None)
+        return found
+
+    return _walked(value, placed, lambda inner: _rewritten(inner, place))
+
+
 def _scalar(value: Value) -> Value:
-    # ruamel's number and string classes carry their text along; the border takes plain JSON.
-    for kind in (bool, int, float, str):
-        if isinstance(value, kind):
-            return kind(value)
-    return value
+    """Without the text that ruamel's numbers and strings carry along."""
+    if isinstance(value, str):
+        return _text(value)
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, ScalarBoolean):
+        return bool(value)
+    if isinstance(value, int):
+        if value.bit_length() > MOST_BITS:
+            raise InvalidCwl(f"an integer of {value.bit_length()} bits is not allowed")
+        return int(value)
+    if isinstance(value, float):
+        if not isfinite(value):
+            raise InvalidCwl(f"{float(value)} is not a number that JSON can hold")
+        # cwltool writes 1.23e5 as 123000 on a command line, but 123000.0 as it is.
+        is_whole = isinstance(value, ScalarFloat) and value._exp and value.is_integer() and abs(value) < EXACT
+        return int(value) if is_whole else float(value)
+    raise InvalidCwl(f"a value of type {type(value).__name__} is not allowed: JSON cannot hold it")
+
+
+def _name(key: Any) -> str:
+    if not isinstance(key, str):
+        raise InvalidCwl(f"{key!r} is not a name: names are text")
+    return _text(key)
+
+
+def _text(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InvalidCwl(f"the text {text[:100]!a} is not Unicode: it holds half a character") from None
+    return str(text)
 
 
 def _inward(location: str, base: str) -> str:
-    scheme = urlsplit(location).scheme
-    if scheme == "bundle" or not scheme:
+    scheme, colon, _ = location.partition(":")
+    if scheme == "bundle" or not colon or "/" in scheme:
         return base + quote(location.removeprefix("bundle:"))
     if scheme == "sandbox" or location.startswith(base):
         return location

@@ -1,6 +1,7 @@
 """Leases in Redis that keep two workers from doing the same work at the same time. For speed, not for safety."""
 
 import secrets
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,29 +10,43 @@ from redis.exceptions import RedisError
 from diracx_tasks.core.redis import redis, script
 
 PREFIX = "diracx:lock:"
+# A worker that is killed keeps others waiting for so long at most.
+SECONDS = 15.0
 
 
 @contextmanager
-def lease(name: str, seconds: float) -> Iterator[bool]:
-    """Whether the lease was got; it is given back at the end, and ends by itself after `seconds`.
+def lease(name: str) -> Iterator[bool]:
+    """Whether the lease was got; it is renewed until the end of the block and then given back.
 
     Without Redis everybody gets it: the database's compare-and-swap is what keeps data right.
     """
     owner = secrets.token_hex(8)
     try:
-        got = bool(redis().set(PREFIX + name, owner, nx=True, px=int(seconds * 1000)))
+        got = bool(redis().set(PREFIX + name, owner, nx=True, px=int(SECONDS * 1000)))
     except RedisError:
         yield True
         return
+    if not got:
+        yield False
+        return
+    is_over = threading.Event()
+    renewal = threading.Thread(target=_renew, args=(name, owner, is_over), daemon=True, name=f"lease {name}")
+    renewal.start()
     try:
-        yield got
+        yield True
     finally:
-        if got:
-            _give_back(name, owner)
+        is_over.set()
+        _change(name, owner, 0)
 
 
-def _give_back(name: str, owner: str) -> None:
+def _renew(name: str, owner: str, is_over: threading.Event) -> None:
+    while not is_over.wait(SECONDS / 3):
+        _change(name, owner, SECONDS)
+
+
+def _change(name: str, owner: str, seconds: float) -> None:
+    """Make the lease last so long from now on; 0 gives it back."""
     try:
-        script("diracx_tasks.engine", "release")(keys=[PREFIX + name], args=[owner])
+        script("diracx_tasks.engine", "lease")(keys=[PREFIX + name], args=[owner, int(seconds * 1000)])
     except RedisError:
         return

@@ -8,7 +8,7 @@ import logging
 from typing import Any
 
 from celery import current_app
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import case, delete, func, select, update
 from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.orm import Session
 
@@ -19,7 +19,7 @@ from diracx_tasks.engine.tables import Outbox
 log = logging.getLogger(__name__)
 
 # A published task has so long to end before it is published again, then twice as long, and so on.
-PATIENCE = 30
+PATIENCE = 10
 LONGEST = 900
 PAGE = 1000
 BROKER_MARK = "diracx:broker-mark"
@@ -40,8 +40,8 @@ def enqueue(db: Session, task: str, key: str, *, delay: float = 0, **arguments: 
         "due_at": utc_now(delay or PATIENCE),
         "is_dead": False,
     }
-    db.execute(_upsert(db, row, delay))
-    if not delay:
+    # A row that was there already has its message, or is published again by its task's end or the sweep.
+    if _is_new(db, row, delay) and not delay:
         after_commit(db, lambda: publish(task, key, arguments))
 
 
@@ -98,13 +98,19 @@ def _is_forgetful() -> bool:
     return bool(redis().set(BROKER_MARK, "here", nx=True))
 
 
-def _upsert(db: Session, row: dict[str, Any], delay: float) -> Any:
-    # A row that is there is asked for once more; an immediate request also wakes a delayed one.
-    due = {} if delay else {"DueAt": utc_now(PATIENCE)}
+def _is_new(db: Session, row: dict[str, Any], delay: float) -> bool:
+    """Whether the task was not asked for yet; if it was, it is asked for once more."""
+    # Never later than it was: those who keep asking would keep a lost message from being published again.
+    sooner = utc_now(delay or PATIENCE)
+    due = {"DueAt": case((Outbox.due_at > sooner, sooner), else_=Outbox.due_at)}
     again = {"Asked": Outbox.asked + 1, "IsDead": False, **due}
     if db.get_bind().dialect.name == "sqlite":
-        return sqlite.insert(Outbox).values(row).on_conflict_do_update(index_elements=["TaskKey"], set_=again)
-    return mysql.insert(Outbox).values(row).on_duplicate_key_update(**again)
+        upsert = (
+            sqlite.insert(Outbox).values(row).on_conflict_do_update(index_elements=["TaskKey"], set_=again)
+        )
+        return db.execute(upsert.returning(Outbox.asked)).scalar_one() == 1
+    # MySQL counts an inserted row as one and an updated one as two.
+    return changed(db, mysql.insert(Outbox).values(row).on_duplicate_key_update(**again)) == 1
 
 
 def of_task(db: Session, task: str, limit: int = 100) -> list[Outbox]:

@@ -17,6 +17,7 @@ from diracx_tasks.engine.retries import Backoff
 
 log = logging.getLogger(__name__)
 GRACE = 30
+REST = 0.1
 
 
 @dataclass(frozen=True)
@@ -112,14 +113,15 @@ def _locked(declared: Declared, arguments: dict[str, Any]) -> AbstractContextMan
     name = (declared.lock or "").format(**arguments)
     if not name and declared.every:
         name = declared.name
-    return lease(name, declared.timeout + GRACE) if name else nullcontext(True)
+    return lease(name) if name else nullcontext(True)
 
 
 def _close(declared: Declared, key: str, seen: int, arguments: dict[str, Any]) -> None:
     with session() as db:
         is_done = outbox.done(db, key, seen)
     if not is_done:
-        outbox.publish(declared.name, key, arguments)
+        # A short rest gathers what is asked for meanwhile into one run.
+        outbox.publish(declared.name, key, arguments, countdown=REST)
 
 
 def _failed(

@@ -1,6 +1,6 @@
 """What a pilot tells of its job while it runs and at its end, and what it is told to do."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import select, update
@@ -8,14 +8,23 @@ from sqlalchemy.orm import Session
 
 from diracx_tasks.auth.tokens import User
 from diracx_tasks.core.database import changed, utc_now
-from diracx_tasks.core.errors import Conflict, Forbidden, NotFound
+from diracx_tasks.core.errors import BadRequest, Conflict, Forbidden, NotFound
 from diracx_tasks.core.settings import settings
+from diracx_tasks.cwl.values import locations
 from diracx_tasks.jobs.states import Status
 from diracx_tasks.jobs.status import Change, Outcome, move, why_not
 from diracx_tasks.jobs.tables import Attempt, Job
+from diracx_tasks.sandboxes import metadata
 
 TAIL = 65536
 ALIVE = (Status.RUNNING, Status.COMPLETING)
+# For a job in the one status, reports of the others say nothing new.
+PAST = {
+    Status.RUNNING: (Status.RUNNING,),
+    Status.COMPLETING: ALIVE,
+    Status.DONE: (*ALIVE, Status.DONE),
+    Status.FAILED: (*ALIVE, Status.FAILED),
+}
 
 
 @dataclass(frozen=True)
@@ -60,16 +69,20 @@ def report(db: Session, job_id: int, news: list[Report], *, by: User) -> str:
 
     A report that says what is already so is harmless; Conflict when the attempt is over.
     """
-    for one in news:
-        _must_hold(db, job_id, one.attempt, by)
-        deadline = utc_now(settings().heartbeat_seconds * settings().missed_heartbeats)
-        columns = {"heartbeat_at": utc_now(), "next_check_at": deadline} if one.change.to in ALIVE else {}
-        change = Change(**{**vars(one.change), "columns": columns})
-        outcome = move(db, job_id, change, attempt=one.attempt)
-        if outcome is not Outcome.APPLIED and not _is_so(db, job_id, one):
-            raise Conflict(why_not(db, job_id, one.change.to))
-        _keep(db, job_id, one.attempt, {}, one.log)
-    return str(db.execute(select(Job.status).where(Job.job_id == job_id)).scalar_one())
+    attempt, last = news[-1].attempt, news[-1].change
+    if any(one.attempt != attempt for one in news):
+        raise BadRequest(f"reports on job {job_id} are of several attempts")
+    status, current = _must_hold(db, job_id, attempt, by)
+    changes = [_beaten(one.change) for one in news]
+    # What a heartbeat or an earlier copy of this report has brought about is skipped.
+    while changes and attempt == current and changes[0].to in PAST.get(status, ()):
+        del changes[0]
+    if changes and move(db, job_id, *changes, attempt=attempt) is not Outcome.APPLIED:
+        raise Conflict(why_not(db, job_id, changes[-1].to))
+    if last.to is Status.DONE:
+        metadata.assign(db, f"Job:{job_id}", locations(last.outputs), "Output")
+    _keep(db, job_id, attempt, {}, news[-1].log)
+    return last.to if changes else status
 
 
 def holder(db: Session, job_id: int, attempt: int, by: User) -> Job:
@@ -83,15 +96,18 @@ def holder(db: Session, job_id: int, attempt: int, by: User) -> Job:
     return job
 
 
-def _is_so(db: Session, job_id: int, one: Report) -> bool:
-    row = db.execute(select(Job.status, Job.attempt).where(Job.job_id == job_id)).one()
-    is_behind = one.change.to in ALIVE and row.status in (Status.DONE, Status.FAILED, *ALIVE)
-    return bool(row.attempt == one.attempt and (row.status == one.change.to or is_behind))
+def _beaten(change: Change) -> Change:
+    """The change with a new deadline if the pilot goes on after it."""
+    if change.to not in ALIVE:
+        return change
+    deadline = utc_now(settings().heartbeat_seconds * settings().missed_heartbeats)
+    return replace(change, columns={"heartbeat_at": utc_now(), "next_check_at": deadline})
 
 
-def _must_hold(db: Session, job_id: int, attempt: int, by: User) -> None:
+def _must_hold(db: Session, job_id: int, attempt: int, by: User) -> tuple[str, int]:
+    """The job's status and attempt now; the attempt asked about must be this pilot's."""
     row = db.execute(
-        select(Attempt.pilot, Job.vo)
+        select(Attempt.pilot, Job.vo, Job.status, Job.attempt)
         .join(Job, Job.job_id == Attempt.job_id)
         .where(Attempt.job_id == job_id, Attempt.attempt == attempt)
     ).one_or_none()
@@ -99,6 +115,7 @@ def _must_hold(db: Session, job_id: int, attempt: int, by: User) -> None:
         raise NotFound(f"there is no attempt {attempt} of a job {job_id} in {by.vo}")
     if row.pilot != by.pilot_stamp:
         raise Forbidden(f"attempt {attempt} of job {job_id} belongs to the pilot {row.pilot}")
+    return row.status, row.attempt
 
 
 def _keep(db: Session, job_id: int, attempt: int, usage: dict[str, float], log: str | None) -> None:

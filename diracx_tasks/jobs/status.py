@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
+from itertools import pairwise
 from typing import Any
 
 import orjson
@@ -43,29 +44,33 @@ class Change:
 
 
 def move(
-    db: Session, job_id: int, change: Change, *, attempt: int, frm: Collection[Status] | None = None
+    db: Session, job_id: int, *changes: Change, attempt: int, frm: Collection[Status] | None = None
 ) -> Outcome:
     """Change a job's status if it is still on this attempt and in one of `frm`, and record it.
 
-    `frm` defaults to DIRAC's state machine. LATE means that the job is on a later attempt, REFUSED that it is
-    elsewhere; `why_not` puts it into words.
+    Of several changes each must be able to follow the one before; they happen in one step. `frm` defaults to
+    DIRAC's state machine. LATE means that the job is on a later attempt, REFUSED that it is elsewhere; `why_not`
+    puts it into words.
     """
-    allowed = can_become(change.to) if frm is None else frm
+    allowed = can_become(changes[0].to) if frm is None else frm
+    if any(before.to not in can_become(after.to) for before, after in pairwise(changes)):
+        return Outcome.REFUSED
+    columns = {name: value for change in changes for name, value in _columns(change).items()}
     # One UPDATE instead of read-then-write: of two writers only one can win.
     found = changed(
         db,
         update(Job)
         .where(Job.job_id == job_id, Job.attempt == attempt, Job.status.in_(allowed))
-        .values(_columns(change)),
+        .values(columns),
     )
     if not found:
         current = db.execute(select(Job.attempt).where(Job.job_id == job_id)).scalar()
         if current is None:
             raise NotFound(f"there is no job {job_id}")
         return Outcome.LATE if current > attempt else Outcome.REFUSED
-    record(db, [job_id], change)
-    if change.to in FINAL:
-        _end(db, job_id, attempt, change)
+    record(db, [job_id], *changes)
+    if changes[-1].to in FINAL:
+        _end(db, job_id, attempt, changes[-1])
     return Outcome.APPLIED
 
 
@@ -112,8 +117,8 @@ def why_not(db: Session, job_id: int, wanted: Status) -> str:
     return f"job {job_id} is {row.status} (attempt {row.attempt}): it cannot become {wanted}"
 
 
-def record(db: Session, job_ids: Collection[int], change: Change) -> None:
-    """Add an event to each job; the caller holds the jobs' rows, which keeps the numbering without gaps."""
+def record(db: Session, job_ids: Collection[int], *changes: Change) -> None:
+    """Add events to each job; the caller holds the jobs' rows, which keeps the numbering without gaps."""
     last = dict(
         db.execute(
             select(JobEvent.job_id, func.max(JobEvent.number))
@@ -123,15 +128,21 @@ def record(db: Session, job_ids: Collection[int], change: Change) -> None:
     )
     moment = now()
     order = Decimal(f"{moment.replace(tzinfo=UTC).timestamp() - ORDER_EPOCH:.3f}")
-    common = {
-        "status": change.to,
-        "minor_status": change.minor[:128] or "idem",
-        "application_status": change.application[:255] or "idem",
-        "at": moment.replace(microsecond=0),
-        "order": order,
-        "source": change.source[:32],
-    }
-    db.execute(insert(JobEvent), [{"job_id": i, "number": last.get(i, 0) + 1, **common} for i in job_ids])
+    rows = [
+        {
+            "job_id": job_id,
+            "number": last.get(job_id, 0) + place,
+            "status": change.to,
+            "minor_status": change.minor[:128] or "idem",
+            "application_status": change.application[:255] or "idem",
+            "at": moment.replace(microsecond=0),
+            "order": order,
+            "source": change.source[:32],
+        }
+        for job_id in job_ids
+        for place, change in enumerate(changes, 1)
+    ]
+    db.execute(insert(JobEvent), rows)
 
 
 def packed(value: Any) -> bytes:

@@ -15,7 +15,7 @@ from diracx_tasks.cwl.bundle import Bundle
 from diracx_tasks.jobs.status import packed
 from diracx_tasks.sandboxes import metadata
 from diracx_tasks.workflows import isolate
-from diracx_tasks.workflows.decide import Instance, Step, decide
+from diracx_tasks.workflows.decide import End, Instance, Step, decide
 from diracx_tasks.workflows.look import Child, Glance
 from diracx_tasks.workflows.states import GOOD, Status
 from diracx_tasks.workflows.tables import Node as Row
@@ -84,10 +84,10 @@ class Nodes:
         children = [self._child(one) for one in below]
         return Glance(self.workflow, self.bundle, life.row, life.inputs, dict(counts), children)
 
-    def end(self, row: Row, status: Status, outputs: Values | None, reason: str) -> None:
+    def end(self, row: Row, end: End) -> None:
         """Close a node and have its parent looked at."""
-        row.status, row.is_dirty, row.reason = status, False, reason
-        self.lives[row.node_id - 1].outputs = outputs
+        row.status, row.is_dirty, row.reason = end.status, False, end.reason
+        self.lives[row.node_id - 1].outputs = end.outputs
         if row.parent_id:
             self.lives[row.parent_id - 1].row.is_dirty = True
 
@@ -100,7 +100,7 @@ class Nodes:
         for one in step.instances:
             self.add(row.node_id, one)
         if step.end:
-            self.end(row, step.end, step.outputs, step.reason)
+            self.end(row, step.end)
             return
         row.is_dirty = step.is_dirty
         row.cursor = row.cursor if step.cursor is None else step.cursor
@@ -145,7 +145,7 @@ class Engine:
         root = nodes.lives[0]
         if root.row.status not in GOOD:
             return Ended("Failed", None, root.row.reason or "", "unsupported" if unsupported else "failed")
-        return Ended("Done", materialized(root.outputs or {}, self.store, out))
+        return Ended("Done", materialized(root.outputs or {}, bundle, self.store, out))
 
     def _submitted(self, bundle: Bundle, inputs: Values) -> Nodes:
         owner = metadata.Owner(*OWNER)
@@ -168,6 +168,6 @@ class Engine:
                 if result.is_unsupported:
                     unsupported.append(result.reason)
                 status = Status.DONE if result.is_success else Status.FAILED
-                nodes.end(life.row, status, result.outputs, result.reason)
+                nodes.end(life.row, End(status, result.outputs, result.reason))
             else:
                 raise AssertionError("nothing is left to do, and the workflow has not ended")

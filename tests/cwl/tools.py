@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from diracx_tasks.core.client import Client
-from diracx_tasks.core.errors import DiracXError, NotFound
+from diracx_tasks.core.errors import DiracXError
 from diracx_tasks.cwl.bundle import Bundle
 from diracx_tasks.node.halt import Halt, Stop
 from diracx_tasks.node.order import INPUTS, LOG, Order, Result
@@ -100,7 +100,7 @@ class Node:
         return result or Result("permanentFail", reason=f"exit {ended.code}: {(folder / LOG).read_text()}")
 
 
-def materialized(value: Any, store: Store, folder: Path) -> Any:
+def materialized(value: Any, bundle: Bundle, store: Store, folder: Path) -> Any:
     """Outputs with their files below a folder, each in a folder of its own, as `compare` wants them."""
     numbers = count()
 
@@ -129,6 +129,6 @@ def materialized(value: Any, store: Store, folder: Path) -> Any:
         elif file["location"].startswith("sandbox:"):
             shutil.copyfile(store.path(file["location"]), target)
         else:
-            raise NotFound(f"an output lies at {file['location']}")
+            target.write_bytes(bundle.files[file["location"].removeprefix("bundle:")])
 
     return place(value, None)

@@ -1,0 +1,285 @@
+"""A workflow in a terminal: followed until its end, its steps as a table, its graph as a tree."""
+
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from diracx_tasks.cli import output
+from diracx_tasks.cli.main import one_line
+from diracx_tasks.core.errors import Unreachable
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.table import Table
+    from rich.tree import Tree
+
+    from diracx_tasks.core.client import Client
+
+EXIT_CODES = {"Done": 0, "Failed": 1, "Killed": 3}
+SHORTEST = 1.0
+LONGEST = 5.0
+EVENTS = 8
+BAR = 30
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A workflow as the server has just described it; `away` says why it did not answer."""
+
+    workflow: Row
+    events: list[Row] = field(default_factory=list)
+    away: str = ""
+
+
+def watch(client: "Client", workflow_id: int, console: "Console") -> str:
+    """Show a workflow until its end; its final status. Ctrl-C ends the watching, not the workflow."""
+    try:
+        if console.is_terminal:
+            last = _watch_live(client, workflow_id, console)
+        else:
+            last = _watch_lines(client, workflow_id, console)
+    except KeyboardInterrupt:
+        _say(console, f"workflow {workflow_id} goes on; see it again: diracx workflows watch {workflow_id}")
+        raise
+    _say(console, _ending(last))
+    return str(last["status"])
+
+
+def wait(client: "Client", workflow_id: int) -> str:
+    """The workflow's final status, once it has one; nothing is shown."""
+    for seen in follow(client, workflow_id):
+        last = seen.workflow
+    return str(last["status"])
+
+
+def follow(client: "Client", workflow_id: int) -> Iterator[Seen]:
+    """What the server says, again and again, until the workflow has ended.
+
+    A server that is away is told once, by a Seen with `away`; Unreachable only if it never answered.
+    """
+    after, delay, is_away = 0, SHORTEST, False
+    before: Row | None = None
+    while True:
+        try:
+            workflow = client.get(f"/api/workflows/{workflow_id}")
+            events, after = _events(client, workflow_id, after)
+        except Unreachable as error:
+            if before is None:
+                raise
+            if not is_away:
+                yield Seen(before, away=str(error))
+            is_away = True
+        else:
+            delay = SHORTEST if events or workflow != before else min(delay * 1.5, LONGEST)
+            is_away, before = False, workflow
+            yield Seen(workflow, events)
+            if workflow["status"] in EXIT_CODES:
+                return
+        time.sleep(delay)
+
+
+def steps_table(steps: Iterable[Row]) -> "Table":
+    """A line for each step: progress, counts, state."""
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("Step", "State", "", "Done", "Running", "Waiting", "Failed"):
+        made.add_column(title, justify="left" if title in ("Step", "State", "") else "right", overflow="fold")
+    for step in steps:
+        counts, total = step["counts"], step["total"]
+        done = _done(counts)
+        depth = step["path"].count("/")
+        made.add_row(
+            Text("  " * depth + one_line(_place(step).rpartition("/")[2])),
+            output.state(state_of(counts)),
+            ProgressBar(max(total, 1), done, width=BAR, complete_style="bright_blue", finished_style="green"),
+            f"{done}/{total or '?'}",
+            *(str(counts.get(state) or "") for state in ("Running", "Waiting")),
+            str(counts.get("Failed", 0) + counts.get("Killed", 0) or ""),
+        )
+    return made
+
+
+def state_of(counts: dict[str, int]) -> str:
+    """What a step is doing while an instance goes on, else the worst end of one."""
+    states = ("Running", "Waiting", "Failed", "Killed", "Skipped", "Done")
+    return next((state for state in states if counts.get(state)), "Waiting")
+
+
+def tree(workflow: Row, graph: Row) -> "Tree":
+    """Steps below the workflow that they are part of, each with its state and what it comes after."""
+    from rich.text import Text
+    from rich.tree import Tree
+
+    made = Tree(Text.assemble(_title(workflow), " ", output.state(workflow["status"])))
+    branches = {"": made}
+    for node in sorted(graph["nodes"], key=lambda node: node["path"].count("/")):
+        label = Text.assemble(one_line(node["name"]), " ", output.state(node["state"]))
+        if node["scatter"]:
+            label.append(f" {node['done']}/{node['total'] or '?'}")
+        sources = [edge["from"].rpartition("/")[2] for edge in graph["edges"] if edge["to"] == node["path"]]
+        if sources:
+            label.append(f"  {one_line('after ' + ', '.join(sources))}", style="bright_black")
+        branches[node["path"] or "."] = branches.get(node["parent"], made).add(label)
+    return made
+
+
+def dot(workflow_id: int, graph: Row) -> Iterator[str]:
+    """The lines of a graph for Graphviz."""
+
+    def quoted(text: str) -> str:
+        return '"' + one_line(text).replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+    yield f"digraph workflow_{workflow_id} {{"
+    yield "  rankdir=LR; node [shape=box, style=filled, fillcolor=white];"
+    for node in graph["nodes"]:
+        count = f" {node['done']}/{node['total'] or '?'}" if node["scatter"] else ""
+        colour = output.STATES.get(node["state"], ("", "#000000"))[1]
+        label = quoted(f"{node['name']} {node['state']}{count}")
+        yield f"  {quoted(node['path'])} [label={label}, color={quoted(colour)}, penwidth=2];"
+        if node["parent"]:
+            yield f"  {quoted(node['parent'])} -> {quoted(node['path'])} [style=dotted, arrowhead=none];"
+    for edge in graph["edges"]:
+        yield f"  {quoted(edge['from'])} -> {quoted(edge['to'])};"
+    yield "}"
+
+
+@dataclass
+class _Screen:
+    """The live view: redrawn several times a second, so that the clock runs between two answers."""
+
+    seen: Seen
+    height: int
+    events: deque[Row] = field(default_factory=lambda: deque(maxlen=EVENTS))
+
+    def show(self, seen: Seen) -> None:
+        self.seen = seen
+        self.events.extend(seen.events)
+
+    def __rich__(self) -> "RenderableType":
+        from rich.console import Group
+        from rich.text import Text
+
+        workflow = self.seen.workflow
+        passed = output.took(workflow["submitted_at"], workflow["ended_at"])
+        parts: list[RenderableType] = [
+            Text.assemble(_title(workflow), "  ", output.state(workflow["status"]), f"  {passed}")
+        ]
+        room = max(3, self.height - EVENTS - 6)
+        steps = workflow["steps"]
+        # Of many steps those that are going on are shown, and the last before them.
+        first = next((n for n, step in enumerate(steps) if _done(step["counts"]) < max(step["total"], 1)), 0)
+        start = max(0, min(first - 1, len(steps) - room))
+        parts.append(steps_table(steps[start : start + room]))
+        if len(steps) > room:
+            parts.append(Text(f"{room} of {len(steps)} steps", style="bright_black"))
+        parts += [Text(), *(Text(_words(event, workflow), style="bright_black") for event in self.events)]
+        if self.seen.away:
+            parts.append(Text(f"{self.seen.away}; still trying", style="yellow"))
+        return Group(*parts)
+
+
+class _Lines:
+    """A line for everything that happens, for logs."""
+
+    def __init__(self, console: "Console") -> None:
+        self._console = console
+        self._before: dict[str, str] = {}
+        self._is_away = False
+
+    def show(self, seen: Seen) -> None:
+        if seen.away:
+            self._say(f"{seen.away}; still trying")
+        elif self._is_away:
+            self._say("the server answers again")
+        self._is_away = bool(seen.away)
+        for event in seen.events:
+            self._say(_words(event, seen.workflow))
+        workflow = seen.workflow
+        if workflow["status"] not in EXIT_CODES:
+            self._say_once("", f"{_title(workflow)} is {workflow['status']}")
+        for step in workflow["steps"]:
+            counts = ", ".join(f"{count} {state}" for state, count in sorted(step["counts"].items()) if count)
+            if counts:
+                self._say_once(f"/{step['path']}", f"{_place(step)}: {counts} of {step['total'] or '?'}")
+
+    def _say_once(self, what: str, words: str) -> None:
+        if self._before.get(what) != words:
+            self._before[what] = words
+            self._say(words)
+
+    def _say(self, words: str) -> None:
+        _say(self._console, words)
+
+
+def _watch_live(client: "Client", workflow_id: int, console: "Console") -> Row:
+    from rich.live import Live
+
+    seen = follow(client, workflow_id)
+    screen = _Screen(next(seen), console.height)
+    screen.show(screen.seen)
+    with Live(get_renderable=screen.__rich__, console=console, refresh_per_second=4) as live:
+        for one in seen:
+            screen.show(one)
+            live.refresh()
+    return screen.seen.workflow
+
+
+def _watch_lines(client: "Client", workflow_id: int, console: "Console") -> Row:
+    lines = _Lines(console)
+    for seen in follow(client, workflow_id):
+        lines.show(seen)
+    return seen.workflow
+
+
+def _say(console: "Console", words: str) -> None:
+    console.print(one_line(words), soft_wrap=True, markup=False, highlight=False, emoji=False)
+
+
+def _events(client: "Client", workflow_id: int, after: int) -> tuple[list[Row], int]:
+    found: list[Row] = []
+    while True:
+        page = client.get(f"/api/workflows/{workflow_id}/events", after=after)
+        if page["last"] <= after:
+            return found, after
+        found += page["events"]
+        after = page["last"]
+
+
+def _ending(workflow: Row) -> str:
+    status, number = workflow["status"], workflow["workflow_id"]
+    words = (
+        f"{_title(workflow)} is {status} after {output.took(workflow['submitted_at'], workflow['ended_at'])}"
+    )
+    if status == "Done":
+        return f"{words}; its outputs: diracx workflows outputs {number}"
+    reason = one_line(workflow.get("reason") or "")
+    return f"{words}: {reason}" if reason else f"{words}; its jobs: diracx jobs list --workflow {number}"
+
+
+def _title(workflow: Row) -> str:
+    return one_line(f"workflow {workflow['workflow_id']} {workflow['name']}")
+
+
+def _place(step: Row) -> str:
+    # A workflow that is one tool has one step, without a path.
+    return str(step["path"] or step.get("name") or "the tool")
+
+
+def _words(event: Row, workflow: Row) -> str:
+    where = event["path"] or "workflow"
+    is_scattered = any(step["scatter"] for step in workflow["steps"] if step["path"] == event["path"])
+    # The server gives slot 0 to everything that has no slots, the scatter itself included.
+    slot = f"[{event['slot']}]" if is_scattered and (event["slot"] or event["job_id"]) else ""
+    job = f" (job {event['job_id']})" if event["job_id"] else ""
+    message = f": {event['message']}" if event["message"] else ""
+    return one_line(f"{event['at'][:19]}Z {where}{slot} {event['status']}{job}{message}")
+
+
+def _done(counts: dict[str, int]) -> int:
+    return counts.get("Done", 0) + counts.get("Skipped", 0)

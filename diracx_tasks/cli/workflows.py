@@ -1,0 +1,286 @@
+"""`diracx workflows`: submit, check, list, show, watch, draw, kill, and get the outputs."""
+
+import json
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from diracx_tasks.cli import output
+from diracx_tasks.cli.main import PLACES, complaint, one_line
+from diracx_tasks.cli.output import Column, Row, output_option
+from diracx_tasks.core.errors import DiracXError, Unreachable
+
+if TYPE_CHECKING:
+    from diracx_tasks.core.client import Client
+
+PAGE = 100
+STATUSES = ("Received", "Running", "Killing", "Done", "Failed", "Killed")
+FINAL = ("Done", "Failed", "Killed")
+COLUMNS = (
+    Column("ID", lambda row: row["workflow_id"], is_number=True),
+    Column("Name", lambda row: row["name"]),
+    Column("Status", lambda row: output.state(row["status"])),
+    Column("Jobs done", lambda row: f"{row['jobs']['done']}/{row['jobs']['total']}", is_number=True),
+    Column("Failed", lambda row: row["jobs"]["failed"] or "", is_number=True),
+    Column("Owner", lambda row: row["owner"]),
+    Column("Submitted", lambda row: output.ago(row["submitted_at"])),
+    Column("Took", lambda row: output.took(row["submitted_at"], row["ended_at"])),
+)
+
+
+def _workflow_ids(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    try:
+        from diracx_tasks.core.client import Client
+
+        rows = Client.from_environment(retries=0, timeout=2).get("/api/workflows", limit=30)["workflows"]
+        ids = [CompletionItem(str(row["workflow_id"]), help=f"{row['name']} {row['status']}") for row in rows]
+    except Exception:
+        return []
+    return [one for one in ids if one.value.startswith(incomplete)]
+
+
+INPUTS = click.Path(exists=True, dir_okay=False, path_type=Path)
+workflow_argument = click.argument("workflow_id", type=click.IntRange(1), shell_complete=_workflow_ids)
+document_argument = click.argument("document", metavar="WORKFLOW.cwl[#id]", type=click.Path())
+inputs_argument = click.argument("inputs", required=False, type=INPUTS)
+input_option = click.option(
+    "--input", "given", multiple=True, metavar="NAME=VALUE", help="An input, in YAML; a path for a File."
+)
+
+
+@click.group()
+def workflows() -> None:
+    """Submit CWL workflows, watch them, get their outputs."""
+
+
+@workflows.command()
+@document_argument
+@inputs_argument
+@input_option
+@click.option("--name", default="", help="A name for people.  [default: the document's]")
+@click.option("--wait", "is_waiting", is_flag=True, help="Wait for the end, and exit with its code.")
+@click.option("--watch", "is_watching", is_flag=True, help="The same, showing what happens.")
+@click.option("--idempotency-key", help="With the same key a second time, nothing is submitted again.")
+@output_option
+def submit(
+    *,
+    document: str,
+    inputs: Path | None,
+    given: tuple[str, ...],
+    name: str,
+    is_waiting: bool,
+    is_watching: bool,
+    idempotency_key: str | None,
+    form: str,
+) -> None:
+    """Submit a workflow with its inputs, a YAML or JSON file; local files go along."""
+    from diracx_tasks.cli.inputs import read_submission
+    from diracx_tasks.cli.watch import EXIT_CODES, wait, watch
+
+    client = output.connect()
+    body = {**read_submission(client, document, inputs, given), "name": name}
+    found = _post(client, body, idempotency_key or uuid.uuid4().hex)
+    workflow_id = found["workflow_id"]
+    if form == output.TABLE:
+        click.echo(f"workflow {workflow_id} ({one_line(found['name'])}) is {found['status']}")
+    else:
+        output.show_one(found, form, key="workflow_id")
+    if is_watching:
+        # Programs read the id on stdout.
+        status = watch(client, workflow_id, output.console(stderr=form != output.TABLE))
+        raise click.exceptions.Exit(EXIT_CODES[status])
+    if is_waiting:
+        raise click.exceptions.Exit(EXIT_CODES[wait(client, workflow_id)])
+
+
+@workflows.command()
+@document_argument
+@inputs_argument
+@input_option
+def check(document: str, inputs: Path | None, given: tuple[str, ...]) -> None:
+    """Check a workflow and its inputs without running anything."""
+    from diracx_tasks.cli.inputs import read_submission
+
+    client = output.connect()
+    found = client.post(
+        "/api/workflows/check", read_submission(client, document, inputs, given, is_check=True)
+    )
+    places = click.get_current_context().meta[PLACES]
+    for warning in found["diagnostics"]:
+        click.echo(complaint(warning, places), err=True)
+    count = len(found["graph"]["nodes"])
+    click.echo(f"OK: {document} can run: {count} step{'s' * (count != 1)}")
+
+
+@workflows.command("list")
+@click.option(
+    "--status", type=click.Choice(STATUSES, case_sensitive=False), help="Only those in this status."
+)
+@click.option("--limit", type=click.IntRange(1), default=25, show_default=True, help="How many at most.")
+@click.option("--all", "is_all", is_flag=True, help="All of them.")
+@output_option
+def list_workflows(status: str | None, limit: int, is_all: bool, form: str) -> None:
+    """List workflows, newest first."""
+    client = output.connect()
+    rows = list(_found(client, status, None if is_all else limit + 1))
+    if not rows:
+        output.show_nothing(_why_none(client, status), form)
+        return
+    more = "" if is_all or len(rows) <= limit else f"There are more: --limit {limit * 4}, or --all."
+    shown = rows if is_all else rows[:limit]
+    output.show_rows(shown, form, key="workflow_id", columns=COLUMNS, more=more)
+
+
+@workflows.command()
+@workflow_argument
+@output_option
+def show(workflow_id: int, form: str) -> None:
+    """Show a workflow: state, steps, outputs."""
+    from diracx_tasks.cli.watch import steps_table
+
+    found = output.connect().get(f"/api/workflows/{workflow_id}")
+    if form != output.TABLE:
+        output.show_one(found, form, key="workflow_id")
+        return
+    out = output.console()
+    out.print(output.facts(_facts(found)))
+    if found["steps"]:
+        out.print()
+        out.print(steps_table(found["steps"]))
+    if found["outputs"]:
+        out.print("\nOutputs", style="bold")
+        out.print(output.facts((name, _brief(value)) for name, value in found["outputs"].items()))
+
+
+@workflows.command("watch")
+@workflow_argument
+def watch_workflow(workflow_id: int) -> None:
+    """Watch a workflow until its end; exit with 0 if it is done, 1 failed, 3 killed."""
+    from diracx_tasks.cli.watch import EXIT_CODES, watch
+
+    raise click.exceptions.Exit(EXIT_CODES[watch(output.connect(), workflow_id, output.console())])
+
+
+@workflows.command()
+@workflow_argument
+@click.option("--dot", "is_dot", is_flag=True, help="For Graphviz: ... | dot -Tsvg.")
+@output_option
+def graph(workflow_id: int, is_dot: bool, form: str) -> None:
+    """Draw a workflow's steps with their states, and what comes after what."""
+    from diracx_tasks.cli.watch import dot, tree
+
+    client = output.connect()
+    found = client.get(f"/api/workflows/{workflow_id}/graph")
+    if is_dot:
+        click.echo("\n".join(dot(workflow_id, found)))
+    elif form == output.TABLE:
+        output.console().print(tree(client.get(f"/api/workflows/{workflow_id}"), found))
+    elif form == output.ID:
+        output.show_rows(found["nodes"], form, key="path", columns=())
+    else:
+        output.show_json(found)
+
+
+@workflows.command()
+@workflow_argument
+@click.option(
+    "--download", "folder", type=click.Path(file_okay=False, path_type=Path), help="Put the files there."
+)
+def outputs(workflow_id: int, folder: Path | None) -> None:
+    """Print the outputs as a JSON object, as cwltool does."""
+    client = output.connect()
+    if folder:
+        output.show_json(download_outputs(client, workflow_id, folder))
+    else:
+        output.show_json(_outputs(client, workflow_id))
+
+
+@workflows.command()
+@click.argument("workflow_ids", type=click.IntRange(1), nargs=-1, required=True, shell_complete=_workflow_ids)
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+def kill(workflow_ids: tuple[int, ...], yes: bool) -> None:
+    """Kill workflows with all their jobs."""
+    client = output.connect()
+    many = "s" * (len(workflow_ids) > 1)
+    output.agree(f"Kill workflow{many} {', '.join(map(str, workflow_ids))} with all jobs?", yes=yes)
+
+    def kill_one(workflow_id: int) -> None:
+        status = client.post(f"/api/workflows/{workflow_id}/kill")["status"]
+        click.echo(f"workflow {workflow_id} is {status}")
+
+    output.for_each(workflow_ids, kill_one)
+
+
+def download_outputs(client: "Client", workflow_id: int, folder: Path) -> Any:
+    """The outputs of a workflow with local paths; their files are in the folder.
+
+    Files that are there already with the right content are kept; DiracXError for those with another.
+    """
+    found = _outputs(client, workflow_id)
+    folder.mkdir(parents=True, exist_ok=True)
+    return output.Fetching(client).place(found, folder.resolve())
+
+
+def _post(client: "Client", body: Row, key: str) -> Row:
+    """Submit, and once more when the answer got lost: the key makes it one workflow."""
+    headers = {"Idempotency-Key": key}
+    try:
+        found: Row = client.post("/api/workflows", body, headers=headers)
+    except Unreachable:
+        time.sleep(1)
+        found = client.post("/api/workflows", body, headers=headers)
+    return found
+
+
+def _found(client: "Client", status: str | None, most: int | None) -> Iterator[Row]:
+    before, count = None, 0
+    while most is None or count < most:
+        size = PAGE if most is None else min(PAGE, most - count)
+        page = client.get("/api/workflows", limit=size, before=before, status=status)
+        yield from page["workflows"]
+        count += len(page["workflows"])
+        before = page["next"]
+        if before is None:
+            return
+
+
+def _why_none(client: "Client", status: str | None) -> str:
+    if not status:
+        return "no workflows yet: submit one with `diracx workflows submit`"
+    others = len(list(_found(client, None, PAGE)))
+    count = f"{others} or more" if others == PAGE else str(others)
+    return f"no workflow matches status={status}; {count} without this filter"
+
+
+def _facts(found: Row) -> Iterator[tuple[str, Any]]:
+    yield "Workflow", f"{found['workflow_id']} {found['name']}"
+    yield "Status", output.state(found["status"])
+    yield "Reason", found["reason"]
+    yield "Owner", f"{found['owner']} ({found['group']}, {found['vo']})"
+    yield "Submitted", f"{output.ago(found['submitted_at'])} ({found['submitted_at']})"
+    yield "Took", output.took(found["submitted_at"], found["ended_at"])
+
+
+def _outputs(client: "Client", workflow_id: int) -> Any:
+    found = client.get(f"/api/workflows/{workflow_id}")
+    if found["outputs"] is None:
+        words = f": {found['reason']}" if found["reason"] else ""
+        yet = "" if found["status"] in FINAL else " yet"
+        raise DiracXError(f"workflow {workflow_id} is {found['status']}{words}: it has no outputs{yet}")
+    return found["outputs"]
+
+
+def _brief(value: Any) -> str:
+    if isinstance(value, dict) and value.get("class") == "File":
+        size = f" ({output.bytes_of(value['size'])})" if "size" in value else ""
+        return f"{value.get('basename')}{size}"
+    if isinstance(value, dict) and value.get("class") == "Directory":
+        return f"{value.get('basename')}/"
+    if isinstance(value, list) and len(value) <= 5:
+        return ", ".join(map(_brief, value))
+    return f"{len(value)} values" if isinstance(value, list) else json.dumps(value)[:200]

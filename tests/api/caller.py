@@ -1,0 +1,46 @@
+"""Requests as somebody."""
+
+import warnings
+from typing import Any
+
+import httpx
+
+from diracx_tasks.auth.tokens import User
+from tests.builders import TOOL, a_user, bearer
+
+# Starlette would rather have httpx2, which is the same thing under another name.
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    from fastapi.testclient import TestClient as TestClient
+
+ALICE = a_user()
+
+
+class Api:
+    """Asks the API; `by` is who asks, None without a token."""
+
+    def __init__(self, client: TestClient) -> None:
+        self.client = client
+
+    def ask(self, method: str, path: str, *, by: User | None = ALICE, **options: Any) -> httpx.Response:
+        """The answer, whatever it is."""
+        headers = {**(bearer(by) if by else {}), **options.pop("headers", {})}
+        return self.client.request(method, path, headers=headers, **options)
+
+    def get(self, path: str, **options: Any) -> httpx.Response:
+        """The answer to a GET."""
+        return self.ask("GET", path, **options)
+
+    def post(self, path: str, body: Any = None, **options: Any) -> httpx.Response:
+        """The answer to a POST of JSON."""
+        return self.ask("POST", path, json=body, **options)
+
+    def patch(self, path: str, body: Any = None, **options: Any) -> httpx.Response:
+        """The answer to a PATCH with JSON."""
+        return self.ask("PATCH", path, json=body, **options)
+
+    def submit(self, text: str = TOOL, inputs: Any = None, **options: Any) -> httpx.Response:
+        """The answer to a submission of one document."""
+        given = {"words": "hello"} if inputs is None else inputs
+        body = {"files": {"workflow.cwl": text}, "main": "workflow.cwl", "inputs": given}
+        return self.post("/api/workflows", body, **options)

@@ -1,0 +1,94 @@
+"""What the server says of workflows and jobs, for tests to change, and files to submit."""
+
+from pathlib import Path
+from typing import Any
+
+TIME = "2026-11-23T10:00:00.123456Z"
+LATER = "2026-11-23T10:01:30.123456Z"
+Row = dict[str, Any]
+
+
+def a_workflow(number: int = 12, status: str = "Running", **more: Any) -> Row:
+    """A workflow in a list."""
+    return {
+        "workflow_id": number,
+        "name": "pi",
+        "status": status,
+        "owner": "alice",
+        "group": "user",
+        "vo": "lhcb",
+        "submitted_at": TIME,
+        "ended_at": LATER if status in ("Done", "Failed", "Killed") else None,
+        "jobs": {"total": 9, "waiting": 1, "running": 1, "done": 6, "failed": 1, "killed": 0},
+        **more,
+    }
+
+
+def a_step(path: str = "simulate", total: int = 8, **counts: int) -> Row:
+    """A step of a workflow with its instances by state."""
+    name = path.rpartition("/")[2]
+    return {
+        "path": path,
+        "name": name,
+        "kind": "tool",
+        "scatter": total > 1,
+        "total": total,
+        "counts": counts,
+    }
+
+
+def a_detail(status: str = "Running", *steps: Row, **more: Any) -> Row:
+    """A workflow with its steps."""
+    found = a_workflow(status=status)
+    del found["jobs"]
+    return {**found, "reason": "", "bundle": "0" * 64, "steps": list(steps), "outputs": None, **more}
+
+
+def an_event(number: int, status: str, path: str = "", **more: Any) -> Row:
+    """Something that happened."""
+    return {
+        "event_id": number,
+        "at": TIME,
+        "path": path,
+        "slot": None,
+        "status": status,
+        "message": "",
+        "job_id": None,
+        **more,
+    }
+
+
+def a_job(number: int = 7, status: str = "Running", **more: Any) -> Row:
+    """A job with DIRAC's columns."""
+    return {
+        "JobID": number,
+        "Status": status,
+        "MinorStatus": "Application",
+        "ApplicationStatus": "Unknown",
+        "JobName": "simulate",
+        "JobGroup": "00000012",
+        "Owner": "alice",
+        "OwnerGroup": "user",
+        "VO": "lhcb",
+        "Site": "here",
+        "SubmissionTime": TIME,
+        "StartExecTime": TIME,
+        "EndExecTime": None,
+        "HeartBeatTime": TIME,
+        "RescheduleCounter": 0,
+        **more,
+    }
+
+
+def a_diagnostic(file: str, line: int, column: int, message: str, **more: Any) -> Row:
+    """A complaint about a document."""
+    place = {"file": file, "line": line, "column": column}
+    return {"severity": "error", **place, "message": message, "advice": "Correct it.", **more}
+
+
+def written(**files: str) -> None:
+    """Files below the working folder; `__` in a name is a slash, `_cwl` its end `.cwl`."""
+    for name, text in files.items():
+        path = Path(name.replace("__", "/").replace("_cwl", ".cwl"))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)

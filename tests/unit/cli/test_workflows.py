@@ -1,0 +1,275 @@
+"""`diracx workflows`, as scripts and people use it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.cli.answers import LATER, TIME, a_detail, a_diagnostic, a_step, a_workflow
+from tests.unit.cli.conftest import Run, Terminals, json_of
+from tests.unit.cli.server import Answer, Server
+
+DETAIL = "/api/workflows/12"
+SUBMITTED = {"workflow_id": 12, "name": "pi", "status": "Received"}
+GRAPH = {
+    "nodes": [
+        {"path": "simulate", "name": "simulate", "kind": "tool", "parent": "", "scatter": True}
+        | {"state": "Running", "done": 7, "total": 8},
+        {"path": "end", "name": "end", "kind": "workflow", "parent": "", "scatter": False}
+        | {"state": "Waiting", "done": 0, "total": 0},
+        {"path": "end/plot", "name": 'plot "x"', "kind": "tool", "parent": "end", "scatter": False}
+        | {"state": "Waiting", "done": 0, "total": 0},
+    ],
+    "edges": [{"from": "simulate", "to": "end"}],
+}
+
+
+@pytest.fixture
+def document(environment: None) -> str:
+    """A document in the working folder."""
+    Path("x.cwl").write_text("class: CommandLineTool\n")
+    return "x.cwl"
+
+
+def ended(server: Server, status: str) -> None:
+    """Have the workflow 12 be submitted and end so."""
+    server.gives("POST", "/api/workflows", Answer(SUBMITTED, 201))
+    server.gives("GET", DETAIL, a_detail(status))
+    server.gives("GET", f"{DETAIL}/events", {"events": [], "last": 0})
+
+
+def test_submitting_gives_json_in_a_pipe(diracx: Run, server: Server, document: str) -> None:
+    server.gives("POST", "/api/workflows", Answer(SUBMITTED, 201))
+
+    assert json_of(diracx("workflows", "submit", document, "--name", "pi")) == SUBMITTED
+    assert server.requests[0].body == {
+        "files": {"x.cwl": "class: CommandLineTool\n"},
+        "main": "x.cwl",
+        "inputs": {},
+        "name": "pi",
+    }
+
+
+@pytest.mark.parametrize(("form", "text"), [("id", "12\n"), ("table", "workflow 12 (pi) is Received\n")])
+def test_submitting_prints_the_id_as_asked(
+    diracx: Run, server: Server, document: str, form: str, text: str
+) -> None:
+    server.gives("POST", "/api/workflows", Answer(SUBMITTED, 201))
+
+    assert diracx("workflows", "submit", document, "-o", form).stdout == text
+
+
+def test_the_environment_says_how_to_print(
+    diracx: Run, server: Server, document: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DIRACX_OUTPUT", "id")
+    server.gives("POST", "/api/workflows", Answer(SUBMITTED, 201))
+
+    assert diracx("workflows", "submit", document).stdout == "12\n"
+    assert json_of(diracx("workflows", "submit", document, "-o", "json"))["workflow_id"] == 12
+
+
+def test_a_submission_whose_answer_is_lost_is_repeated_under_the_same_key(
+    diracx: Run, server: Server, document: str
+) -> None:
+    server.gives("POST", "/api/workflows", Answer(status=0), Answer(SUBMITTED, 201))
+
+    assert diracx("workflows", "submit", document).exit_code == 0
+    first, second = (one.headers["idempotency-key"] for one in server.asked("POST", "/api/workflows"))
+    assert first == second
+
+
+def test_each_submission_has_its_own_key_unless_one_is_given(
+    diracx: Run, server: Server, document: str
+) -> None:
+    server.gives("POST", "/api/workflows", Answer(SUBMITTED, 201))
+    for options in ([], [], ["--idempotency-key", "mine"]):
+        diracx("workflows", "submit", document, *options)
+    first, second, third = (one.headers["idempotency-key"] for one in server.requests)
+
+    assert first != second
+    assert third == "mine"
+
+
+@pytest.mark.parametrize(("status", "code"), [("Done", 0), ("Failed", 1), ("Killed", 3)])
+@pytest.mark.parametrize("option", ["--wait", "--watch"])
+def test_waiting_ends_with_the_code_of_the_workflow(
+    diracx: Run, server: Server, document: str, *, option: str, status: str, code: int
+) -> None:
+    ended(server, status)
+    result = diracx("workflows", "submit", document, option, "-o", "id")
+
+    assert result.exit_code == code
+    assert result.stdout == "12\n"
+    assert (f"is {status}" in result.stderr) == (option == "--watch")
+
+
+def test_a_checked_workflow_is_ok_with_its_number_of_steps(
+    diracx: Run, server: Server, document: str
+) -> None:
+    warning = a_diagnostic("x.cwl", 1, 8, "old", severity="warning")
+    server.gives("POST", "/api/workflows/check", {"ok": True, "diagnostics": [warning], "graph": GRAPH})
+    result = diracx("workflows", "check", document)
+
+    assert result.exit_code == 0
+    assert result.stdout == "OK: x.cwl can run: 3 steps\n"
+    assert "x.cwl:1:8: warning: old\n    class: CommandLineTool\n           ^\n" in result.stderr
+
+
+def test_a_list_is_a_table_json_or_ids(diracx: Run, server: Server) -> None:
+    rows = [a_workflow(13, "Done", name="[red]x"), a_workflow(12)]
+    server.gives("GET", "/api/workflows", {"workflows": rows, "next": None})
+    table = diracx("workflows", "list", "-o", "table").stdout.splitlines()
+
+    assert json_of(diracx("workflows", "list")) == rows
+    assert diracx("workflows", "list", "-o", "id").stdout == "13\n12\n"
+    assert table[0].split() == [
+        "ID",
+        "Name",
+        "Status",
+        "Jobs",
+        "done",
+        "Failed",
+        "Owner",
+        "Submitted",
+        "Took",
+    ]
+    assert table[1].split()[:5] == ["13", "[red]x", "Done", "6/9", "1"]
+    assert table[1].rstrip().endswith("1 min 30 s")
+    assert len(table) == 3
+
+
+def pages(server: Server, count: int) -> None:
+    """Have so many workflows, the newest of which has the number `count`."""
+
+    def page(request: Any) -> Any:
+        top = int(request.query.get("before", count + 1))
+        limit = int(request.query["limit"])
+        rows = [a_workflow(number) for number in range(top - 1, max(0, top - 1 - limit), -1)]
+        rows = [row for row in rows if request.query.get("status") in (None, row["status"])]
+        return {"workflows": rows, "next": rows[-1]["workflow_id"] if len(rows) == limit else None}
+
+    server.gives("GET", "/api/workflows", page)
+
+
+def test_a_list_goes_on_over_pages_as_far_as_asked(diracx: Run, server: Server) -> None:
+    pages(server, 230)
+
+    assert len(json_of(diracx("workflows", "list"))) == 25
+    assert [row["workflow_id"] for row in json_of(diracx("workflows", "list", "--limit", 150))] == list(
+        range(230, 80, -1)
+    )
+    assert len(json_of(diracx("workflows", "list", "--all"))) == 230
+    assert "There are more: --limit 100" in diracx("workflows", "list", "-o", "table").stdout
+    assert "There are more" not in diracx("workflows", "list", "-o", "table", "--limit", 230).stdout
+
+
+def test_an_empty_list_says_why(diracx: Run, server: Server) -> None:
+    pages(server, 3)
+    filtered = diracx("workflows", "list", "--status", "done")
+
+    assert filtered.stderr == "no workflow matches status=Done; 3 without this filter\n"
+    assert json_of(filtered) == []
+    pages(server, 0)
+    assert diracx("workflows", "list", "-o", "table").stdout.startswith("no workflows yet: submit one")
+
+
+def test_showing_gives_steps_outputs_and_the_reason(diracx: Run, server: Server) -> None:
+    steps = [a_step(Done=6, Failed=1, Running=1), a_step("end/plot", 0)]
+    found = a_detail("Failed", *steps, reason="simulate: exit code 3 (job 17)", outputs={"pi": 3.14})
+    found["outputs"]["plot"] = {"class": "File", "basename": "pi.png", "size": 12_345}
+    server.gives("GET", DETAIL, found)
+    table = diracx("workflows", "show", 12, "-o", "table").stdout
+
+    assert json_of(diracx("workflows", "show", 12)) == found
+    assert "simulate: exit code 3 (job 17)" in table
+    assert "6/8" in table
+    assert "0/?" in table
+    assert "pi.png (12.3 kB)" in table
+
+
+def test_the_graph_is_a_tree_of_steps_with_states(diracx: Run, server: Server) -> None:
+    server.gives("GET", DETAIL, a_detail())
+    server.gives("GET", f"{DETAIL}/graph", GRAPH)
+
+    assert diracx("workflows", "graph", 12, "-o", "table").stdout == (
+        "workflow 12 pi Running\n"
+        "├── simulate Running 7/8\n"
+        "└── end Waiting  after simulate\n"
+        '    └── plot "x" Waiting\n'
+    )
+    assert json_of(diracx("workflows", "graph", 12)) == GRAPH
+    assert diracx("workflows", "graph", 12, "-o", "id").stdout == "simulate\nend\nend/plot\n"
+
+
+def test_the_graph_is_given_to_graphviz(diracx: Run, server: Server) -> None:
+    server.gives("GET", f"{DETAIL}/graph", GRAPH)
+    lines = diracx("workflows", "graph", 12, "--dot").stdout.splitlines()
+
+    assert lines[0] == "digraph workflow_12 {"
+    assert '  "simulate" [label="simulate Running 7/8", color="#1976d2", penwidth=2];' in lines
+    assert '  "end/plot" [label="plot \\"x\\" Waiting", color="#ffb300", penwidth=2];' in lines
+    assert '  "simulate" -> "end";' in lines
+    assert lines[-1] == "}"
+
+
+def test_killing_goes_on_after_one_that_cannot_be_killed(diracx: Run, server: Server) -> None:
+    refusal = {"detail": "workflow 12 is Done: it cannot become Killed"}
+    server.gives("POST", f"{DETAIL}/kill", Answer(refusal, 409))
+    server.gives("POST", "/api/workflows/13/kill", {"workflow_id": 13, "status": "Killing"})
+    result = diracx("workflows", "kill", 12, 13)
+
+    assert result.exit_code == 1
+    assert result.stderr == "diracx: workflow 12 is Done: it cannot become Killed\n"
+    assert result.stdout == "workflow 13 is Killing\n"
+
+
+@pytest.mark.parametrize(("key", "code", "count"), [("n", 1, 0), ("y", 0, 1)])
+def test_killing_asks_at_a_terminal(
+    terminals: Terminals, server: Server, key: str, code: int, count: int
+) -> None:
+    server.gives("POST", f"{DETAIL}/kill", {"workflow_id": 12, "status": "Killing"})
+    terminal = terminals.run("workflows", "kill", 12)
+    terminal.shows("Kill workflow 12 with all jobs? [y/N]")
+    terminal.type(f"{key}\n")
+
+    assert terminal.ends() == code
+    assert len(server.requests) == count
+
+
+def test_killing_does_not_ask_when_told_so(terminals: Terminals, server: Server) -> None:
+    server.gives("POST", f"{DETAIL}/kill", {"workflow_id": 12, "status": "Killing"})
+
+    assert terminals.run("workflows", "kill", 12, "--yes").ends() == 0
+
+
+def test_a_list_at_a_terminal_is_a_coloured_table(terminals: Terminals, server: Server) -> None:
+    server.gives("GET", "/api/workflows", {"workflows": [a_workflow(12, "Failed")], "next": None})
+    terminal = terminals.run("workflows", "list")
+
+    assert terminal.ends() == 0
+    assert "\x1b[31mFailed\x1b[0m" in terminal.text
+
+
+def test_workflow_ids_are_completed(
+    environment: None, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from click.shell_completion import BashComplete
+
+    from diracx_tasks.cli.main import cli
+
+    def completed(incomplete: str) -> list[str]:
+        complete = BashComplete(cli, {}, "diracx", "_DIRACX_COMPLETE")
+        return [one.value for one in complete.get_completions(["workflows", "show"], incomplete)]
+
+    server.gives("GET", "/api/workflows", {"workflows": [a_workflow(13), a_workflow(2)], "next": None})
+    assert completed("1") == ["13"]
+    monkeypatch.setenv("DIRACX_TOKEN", "wrong")
+    assert completed("1") == []
+
+
+def test_times_are_in_json_as_the_server_gives_them(diracx: Run, server: Server) -> None:
+    server.gives("GET", DETAIL, a_detail("Done"))
+    found = json_of(diracx("workflows", "show", 12))
+
+    assert (found["submitted_at"], found["ended_at"]) == (TIME, LATER)
