@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, Float, Index, Integer, String
+from sqlalchemy import JSON, Double, Index, Integer, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from diracx_tasks.core.database import Table, Timestamp
@@ -29,5 +29,5 @@ class Queued(Table):
     vo: Mapped[str] = mapped_column("VO", String(32))
     class_id: Mapped[str] = mapped_column("ClassID", String(32))
     # Lower is sooner: by priority, then by number.
-    place: Mapped[float] = mapped_column("Place", Float(53))
+    place: Mapped[float] = mapped_column("Place", Double)
     queued_at: Mapped[datetime] = mapped_column("QueuedAt", Timestamp)

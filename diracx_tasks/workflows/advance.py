@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from diracx_tasks.core.database import changed, utc_now
 from diracx_tasks.jobs import control
 from diracx_tasks.jobs.states import Status as JobStatus
-from diracx_tasks.jobs.status import packed
+from diracx_tasks.jobs.status import packed, unpacked
 from diracx_tasks.jobs.submit import NewJob, create
 from diracx_tasks.workflows.decide import End, Instance, Step
 from diracx_tasks.workflows.events import tell
@@ -152,7 +152,7 @@ def _tell_made(db: Session, workflow: Workflow, step: Step, nodes: list[Node]) -
                 node.status,
                 words,
                 path=node.path,
-                slot=node.slot,
+                slot=_slot(workflow, node),
                 job_id=node.job_id,
             )
 
@@ -177,7 +177,7 @@ def _end(db: Session, workflow: Workflow, node: Node, end: End) -> None:
             end.status,
             end.reason,
             path=node.path,
-            slot=node.slot,
+            slot=_slot(workflow, node),
             job_id=node.job_id,
         )
 
@@ -190,6 +190,13 @@ def _finish(db: Session, workflow: Workflow, end: End) -> None:
         values["outputs"] = packed(end.outputs)
     changed(db, update(Workflow).where(Workflow.workflow_id == workflow.workflow_id).values(values))
     tell(db, workflow.workflow_id, status, end.reason)
+
+
+def _slot(workflow: Workflow, node: Node) -> int | None:
+    """The element of a scatter that a node is of; None for others."""
+    steps = {step["path"]: step for step in unpacked(workflow.graph)["nodes"]}
+    is_element = node.kind != "scatter" and steps.get(node.path, {}).get("scatter")
+    return node.slot if is_element else None
 
 
 def _abandon(db: Session, workflow_id: int, reason: str) -> None:

@@ -1,5 +1,6 @@
 """Requests as somebody."""
 
+import json
 import warnings
 from typing import Any
 
@@ -33,14 +34,20 @@ class Api:
 
     def post(self, path: str, body: Any = None, **options: Any) -> httpx.Response:
         """The answer to a POST of JSON."""
-        return self.ask("POST", path, json=body, **options)
+        return self.ask("POST", path, **_sent(body, options))
 
     def patch(self, path: str, body: Any = None, **options: Any) -> httpx.Response:
         """The answer to a PATCH with JSON."""
-        return self.ask("PATCH", path, json=body, **options)
+        return self.ask("PATCH", path, **_sent(body, options))
 
     def submit(self, text: str = TOOL, inputs: Any = None, **options: Any) -> httpx.Response:
         """The answer to a submission of one document."""
         given = {"words": "hello"} if inputs is None else inputs
         body = {"files": {"workflow.cwl": text}, "main": "workflow.cwl", "inputs": given}
         return self.post("/api/workflows", body, **options)
+
+
+def _sent(body: Any, options: dict[str, Any]) -> dict[str, Any]:
+    """The body in ASCII: also what is no Unicode, or no number, is sent."""
+    headers = {**options.pop("headers", {}), "Content-Type": "application/json"}
+    return {**options, "headers": headers, **({} if body is None else {"content": json.dumps(body)})}

@@ -118,6 +118,7 @@ def test_a_killed_workflow_stays_killed_and_so_do_its_jobs(api: Api, db: Session
     number = api.submit().json()["workflow_id"]
     advance.apply(kwargs={"workflow_id": number})
     (job_id,) = db.scalars(select(Job.job_id)).all()
+    db.rollback()
     api.post(f"{PATH}/{number}/kill")
     advance.apply(kwargs={"workflow_id": number})
     assert api.get(f"{PATH}/{number}").json()["status"] == "Killed"
