@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kombu import pools
 from sqlalchemy.orm import Session
 
 from diracx_tasks.app import app as celery
@@ -81,10 +82,15 @@ def _state(variables: dict[str, str]) -> None:
     cached = (settings, keys.key_set, store_module.store, database._engine, redis_module._redis)
     for function in (*cached, redis_module.script):
         function.cache_clear()
-    celery.pool.force_close_all()
-    celery._pool = celery.amqp._producer_pool = None
-    celery.conf["broker_url"] = settings().broker
+    use_broker(settings().broker)
     celery.set_default()
+
+
+def use_broker(url: str) -> None:
+    """Have Celery publish there, on new connections."""
+    pools.reset()
+    celery._pool = celery.amqp._producer_pool = None
+    celery.conf["broker_url"] = url
 
 
 @pytest.fixture(scope="session")

@@ -70,7 +70,11 @@ class System:
         command = [sys.executable, "-m", "diracx_tasks.cli", "up", "--data", str(self.folder), *self.options]
         with (self.folder / "up.log").open("ab") as log:
             self.process = subprocess.Popen(
-                command, env={**self._clean(), **self.environment}, stdout=log, stderr=log, start_new_session=True
+                command,
+                env={**self._clean(), **self.environment},
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
         wait_for(ready.exists, 90, lambda: self.log[-5000:])
 

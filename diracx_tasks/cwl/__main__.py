@@ -22,6 +22,7 @@ from diracx_tasks.cwl import check, diagnostics, javascript
 from diracx_tasks.cwl.bundle import Bundle
 from diracx_tasks.cwl.confine import confine
 from diracx_tasks.cwl.evaluate import Evaluation
+from diracx_tasks.cwl.inputs import parsed
 from diracx_tasks.cwl.load import base_uri
 from diracx_tasks.cwl.plan import Plan
 
@@ -86,14 +87,14 @@ class Desk:
 def _operate(request: dict[str, Any], bundle: Bundle, root: Process, evaluation: Evaluation) -> Any:
     if request["op"] == "check":
         inputs = request["inputs"]
-        given = check.parsed_inputs(inputs) if isinstance(inputs, str) else inputs
+        given = parsed(inputs) if isinstance(inputs, str) else inputs
         return check.checked(root, bundle, given, evaluation)
     if request["op"] not in OPERATIONS:
         raise InvalidCwl(f"there is no operation {request['op']!r}")
     try:
         return getattr(Plan(root, evaluation), request["op"])(**request["arguments"])
     except (WorkflowException, ValidationException) as error:
-        raise diagnostics.explain(error, base_uri(bundle), bundle.entrypoint) from error
+        raise diagnostics.explain(error, base_uri(bundle), bundle.entrypoint, bundle) from error
 
 
 def _refusal(words: str) -> dict[str, Any]:

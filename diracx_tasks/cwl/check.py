@@ -1,104 +1,124 @@
 """Whether a document and its inputs can run here, with every complaint at its place in the text."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from cwltool.errors import WorkflowException
 from cwltool.process import Process, shortname
-from ruamel.yaml.error import MarkedYAMLError
+from cwltool.utils import aslist
 from schema_salad.exceptions import ValidationException
-from schema_salad.utils import yaml_no_ts
 
 from diracx_tasks.core.errors import InvalidCwl, UnsupportedCwl
-from diracx_tasks.cwl import diagnostics
+from diracx_tasks.cwl import diagnostics, inputs
 from diracx_tasks.cwl.bundle import Bundle
+from diracx_tasks.cwl.diagnostics import Diagnostic
 from diracx_tasks.cwl.evaluate import Evaluation
 from diracx_tasks.cwl.graph import graph
-from diracx_tasks.cwl.limits import check_text
-from diracx_tasks.cwl.load import base_uri, load, walk
+from diracx_tasks.cwl.load import base_uri, load, steps, walk
+from diracx_tasks.cwl.places import Places
 from diracx_tasks.cwl.plan import Plan
-from diracx_tasks.cwl.values import plain
+from diracx_tasks.cwl.values import FILES
 
 
 def loaded(bundle: Bundle) -> Process:
     """The root process; InvalidCwl or UnsupportedCwl with diagnostics when there is none."""
     base = base_uri(bundle)
-    document = bundle.entrypoint.partition("#")[0]
     try:
         root = load(bundle)
-    except (ValidationException, WorkflowException, ValueError, KeyError, TypeError, AssertionError) as error:
-        raise diagnostics.explain(error, base, document) from error
-    _refuse_unsupported(root, base)
+    except RecursionError as error:
+        raise _circle(bundle) from error
+    except MemoryError:
+        raise
+    except StopIteration as error:
+        raise InvalidCwl("a document of the workflow is empty") from error
+    except Exception as error:
+        raise diagnostics.explain(error, base, bundle.entrypoint, bundle) from error
+    _refuse_inplace(root, base)
+    _refuse(InvalidCwl, [*_unrequired(root, base), *_addresses(root, base)])
     return root
 
 
 def checked(
-    root: Process, bundle: Bundle, inputs: dict[str, Any], evaluation: Evaluation
+    root: Process, bundle: Bundle, given: dict[str, Any], evaluation: Evaluation
 ) -> dict[str, Any]:
     """`{"graph", "start"}`: the graph and the root instance with its inputs filled in and checked."""
     base = base_uri(bundle)
-    _refuse_missing(root, inputs, base)
+    inputs.refuse_missing(root, given, base)
     try:
-        start = Plan(root, evaluation).start(inputs)
+        start = Plan(root, evaluation).start(given)
     except (ValidationException, WorkflowException) as error:
-        raise _input_error(error, root, base) from error
+        raise inputs.explained(error, root, base) from error
+    inputs.refuse_absent_files(root, start["inputs"], set(bundle.files), base)
     return {"graph": graph(root), "start": start}
 
 
-def parsed_inputs(text: str, name: str = "inputs") -> dict[str, Any]:
-    """An input object from YAML or JSON text, within the limits of documents."""
-    check_text(name, text.encode())
-    try:
-        found = plain(yaml_no_ts().load(text))
-    except MarkedYAMLError as error:
-        raise InvalidCwl(f"{name}: not YAML: {error.problem}") from error
-    if found is None:
-        return {}
-    if not isinstance(found, dict):
-        raise InvalidCwl(f"{name}: an input object is a mapping of input names to values")
-    return found
+def _refuse(kind: type[InvalidCwl], found: list[Diagnostic]) -> None:
+    if found:
+        raise kind(diagnostics.headline(found[0]), found[: diagnostics.MOST])
 
 
-def _refuse_unsupported(root: Process, base: str) -> None:
+def _processes(root: Process) -> list[Process]:
+    return [root, *(step.embedded_tool for _, step in walk(root))]
+
+
+def _refuse_inplace(root: Process, base: str) -> None:
     # An edited file would have to travel back to every other job that holds it; Toil refuses it as well.
-    for process in [root, *(step.embedded_tool for _, step in walk(root))]:
+    words = "InplaceUpdateRequirement is not supported: jobs run on different machines"
+    for process in _processes(root):
         asked, required = process.get_requirement("InplaceUpdateRequirement")
         if asked and required and asked.get("inplaceUpdate"):
-            words = "InplaceUpdateRequirement is not supported: jobs run on different machines"
             place = diagnostics.at(process.tool, "requirements", words, base)
-            raise UnsupportedCwl(
-                words, [{**place, "advice": "Write a new output file instead of changing an input."}]
-            )
+            advice = "Write a new output file instead of changing an input."
+            _refuse(UnsupportedCwl, [{**place, "advice": advice}])
 
 
-def _refuse_missing(root: Process, inputs: dict[str, Any], base: str) -> None:
-    found = []
-    parameters = root.tool["inputs"]
-    for place, parameter in enumerate(parameters):
-        name = shortname(parameter["id"])
-        optional = "default" in parameter or "null" in _types(parameter["type"])
-        if not optional and inputs.get(name) is None and "Any" not in _types(parameter["type"]):
-            words = f"the input {name!r} is missing"
-            found.append(
-                {**diagnostics.at(parameters, place, words, base), "advice": f"Give a value for {name!r}."}
-            )
-    if found:
-        raise InvalidCwl("; ".join(diagnostic["message"] for diagnostic in found), found)
+def _unrequired(root: Process, base: str) -> Iterator[Diagnostic]:
+    """Features of steps whose requirement is missing, which cwltool notices only when the step is made."""
+    for process in _processes(root):
+        merges = process.get_requirement("MultipleInputFeatureRequirement")[0]
+        evaluates = process.get_requirement("StepInputExpressionRequirement")[0]
+        for step in steps(process).values():
+            for place, one in enumerate(step.tool["in"]):
+                name = shortname(one["id"])
+                if not merges and len(aslist(one.get("source", []))) > 1:
+                    yield _lacking(step.tool["in"], place, name, "several sources", "MultipleInputFeatureRequirement", base)
+                if not evaluates and "valueFrom" in one:
+                    yield _lacking(step.tool["in"], place, name, "valueFrom", "StepInputExpressionRequirement", base)
 
 
-def _types(kind: Any) -> list[Any]:
-    return kind if isinstance(kind, list) else [kind]
+def _lacking(node: Any, place: int, name: str, feature: str, requirement: str, base: str) -> Diagnostic:
+    found = diagnostics.at(node, place, f"'{name}': {feature} needs {requirement}", base)
+    return {**found, "advice": f"Add `{requirement}: {{}}` under the workflow's `requirements`."}
 
 
-def _input_error(error: Exception, root: Process, base: str) -> InvalidCwl:
-    """The complaint about an input, placed where the document declares that input."""
-    words = " ".join(str(error).split())
-    parameters = root.tool["inputs"]
-    for place, parameter in enumerate(parameters):
-        name = shortname(parameter["id"])
-        if f"`{name}`" in words or f"'{name}'" in words:
-            found = diagnostics.at(parameters, place, words.replace(base, ""), base)
-            return InvalidCwl(
-                f"the input {name!r} does not fit its type",
-                [{**found, "advice": f"Give {name!r} a value of the type declared here."}],
-            )
-    return diagnostics.explain(error, base, "inputs")
+def _addresses(root: Process, base: str) -> Iterator[Diagnostic]:
+    """Default files outside the bundle."""
+    for process in _processes(root):
+        declared = [one for step in steps(process).values() for one in step.tool["in"]]
+        for parameter in [*process.tool["inputs"], *declared]:
+            for file in _files(parameter.get("default")):
+                location = str(file.get("location", "_:"))
+                if not location.startswith((base, "_:", "sandbox:")):
+                    words = f"default: '{location}' is not among the files sent with the workflow"
+                    yield diagnostics.at(file, "location", words, base)
+
+
+def _files(value: Any) -> Iterator[Any]:
+    if isinstance(value, dict):
+        if value.get("class") in FILES:
+            yield value
+        for inner in value.values():
+            yield from _files(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _files(inner)
+
+
+def _circle(bundle: Bundle) -> InvalidCwl:
+    """A workflow that contains itself, at the last `run` that leads back."""
+    words = "the documents refer to each other in a circle: a workflow cannot contain itself"
+    runs = list(Places(bundle).values_of("run"))
+    file, line, column = runs[-1].place if runs else (bundle.entrypoint.partition("#")[0], None, None)
+    found = {"severity": "error", "file": file, "line": line, "column": column, "message": words}
+    found["advice"] = "Let `run` name another document; repetition is `scatter`."
+    return InvalidCwl(diagnostics.headline(found), [found])

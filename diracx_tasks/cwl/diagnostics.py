@@ -1,116 +1,166 @@
 """What cwltool and schema-salad say about a document, as places and advice."""
 
+import os
 import re
-from typing import Any
-from urllib.parse import unquote
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+from urllib.parse import unquote, urlsplit
 
 from cwltool.errors import UnsupportedRequirement
 from schema_salad.exceptions import SchemaSaladException
 
 from diracx_tasks.core.errors import InvalidCwl, UnsupportedCwl
+from diracx_tasks.cwl.bundle import Bundle
+from diracx_tasks.cwl.phrases import said
+from diracx_tasks.cwl.places import Places
 
 Diagnostic = dict[str, Any]
 PLACE = re.compile(r"^(?P<file>\S*?):(?P<line>\d+):(?P<column>\d+):\s*(?P<message>.*)$")
-ADVICE = (
-    (r"not among the files sent", "Send the file along; nothing outside the bundle is read."),
-    (
-        r"undefined reference|not found in|file does not exist",
-        "Check the name, and that the file is sent along.",
-    ),
-    (
-        r"Unsupported scheme|scheme .* not",
-        "Send the file along with the workflow: the server does not fetch addresses.",
-    ),
-    (r"missing required field|Missing required", "Add the field."),
-    (r"invalid field|[Uu]nrecognized|unexpected field", "Correct the spelling, or remove the field."),
-    (r"FeatureRequirement|InlineJavascriptRequirement|ExpressionRequirement", "Add it under `requirements`."),
-    (r"incompatible|mismatch", "Make the types of source and sink agree, or convert in between."),
-    (r"cwlVersion", "State `cwlVersion: v1.2` at the top of the document."),
-    (r"does not (exist|correspond)", "Check the name against the parameters of the step's tool."),
-)
+# A line that goes on with the one before, at the place that matters more.
+SEQUEL = re.compile(r"^(?:with sink '|tool output \(expected|source has linkMerge|pickValue is used)")
+UNSUPPORTED = re.compile(r"^(?:Unsupported requirement|Version '.*' is a development|.*no longer supports pre CWL)")
+QUOTED = re.compile(r"'([^']+)'|(\S+) is not among")
+MOST = 20
 
 
-def explain(error: Exception, base: str, document: str) -> InvalidCwl:
+class Found(NamedTuple):
+    """A message with the place that came with it."""
+
+    file: str | None
+    line: int | None
+    column: int | None
+    message: str
+
+
+def explain(error: Exception, base: str, document: str, bundle: Bundle | None = None) -> InvalidCwl:
     """The error as InvalidCwl (UnsupportedCwl for a feature we lack), each place with a piece of advice.
 
-    `base` is the URI prefix of the bundle, `document` its main file: the place of last resort.
+    `base` is the URI prefix of the bundle, `document` its main file: the place of last resort. With the bundle,
+    places are looked up that the error does not tell.
     """
     if isinstance(error, InvalidCwl):
         return error
-    found = list(_salad_leaves(error)) or list(_lines(str(error)))
-    diagnostics = _unique([_diagnostic(place, base, document) for place in found])
-    first = diagnostics[0] if diagnostics else {"message": str(error) or type(error).__name__}
-    kind = UnsupportedCwl if isinstance(error, UnsupportedRequirement) else InvalidCwl
-    return kind(
-        _headline(first), diagnostics or [_diagnostic((None, None, None, str(error)), base, document)]
-    )
+    text = Text(base, document.partition("#")[0], Places(bundle) if bundle else None)
+    found = list(_joined(_founds(error))) or [Found(None, None, None, type(error).__name__)]
+    diagnostics = _unique(text.diagnostic(one) for one in found)
+    is_unsupported = isinstance(error, UnsupportedRequirement) or any(map(text.is_unsupported, found))
+    return (UnsupportedCwl if is_unsupported else InvalidCwl)(headline(diagnostics[0]), diagnostics)
 
 
 def at(node: Any, key: Any, message: str, base: str) -> Diagnostic:
     """A diagnostic at a key of a loaded mapping or sequence, as exactly as ruamel knows."""
+    text = Text(base, "", None)
     try:
         line, column = node.lc.key(key) if hasattr(node, "keys") else node.lc.item(key)
-        file = node.lc.filename
+        return text.diagnostic(Found(node.lc.filename, line + 1, column + 1, message))
     except (AttributeError, KeyError, TypeError, IndexError):
-        return _diagnostic((None, None, None, message), base, "")
-    return _diagnostic((file, line + 1, column + 1, message), base, "")
+        return text.diagnostic(Found(None, None, None, message))
 
 
-def _salad_leaves(error: Exception) -> Any:
-    if not isinstance(error, SchemaSaladException):
-        return
-    for leaf in error.leaves():
-        if leaf.start is not None:
-            yield leaf.file, leaf.start[0], leaf.start[1], leaf.message
-        else:
-            yield from _lines(str(leaf))
+def words(error: Exception, base: str) -> str:
+    """What an error says, in one line."""
+    text = Text(base, "", None)
+    return "; ".join(text.diagnostic(one)["message"] for one in _joined(_founds(error))) or type(error).__name__
 
 
-def _lines(text: str) -> Any:
-    """Places in a message that was already turned into text: one for each line that starts with a place."""
-    place: tuple[str, int, int] | None = None
-    words: list[str] = []
-    for line in [*text.splitlines(), "end:0:0:"]:
-        if match := PLACE.match(line.strip()):
-            if words:
-                yield (*(place or (None, None, None)), " ".join(words))
-            place = match["file"], int(match["line"]), int(match["column"])
-            words = [match["message"]] if match["message"] else []
-        elif line.strip():
-            words.append(line.strip())
-
-
-def _diagnostic(
-    place: tuple[str | None, int | None, int | None, str], base: str, document: str
-) -> Diagnostic:
-    file, line, column, message = place
-    message = unquote(message.replace(base, "").replace(base.removesuffix("/"), "")).strip()
-    return {
-        "severity": "error",
-        "file": unquote(file.replace(base, "")) if file else document,
-        "line": line,
-        "column": column,
-        "message": message[:2000],
-        "advice": advice(message),
-    }
-
-
-def advice(message: str) -> str:
-    """One sentence on what to do about a message."""
-    for pattern, words in ADVICE:
-        if re.search(pattern, message):
-            return words
-    return "Compare with the CWL v1.2 specification, or try `cwltool --validate`."
-
-
-def _unique(diagnostics: list[Diagnostic]) -> list[Diagnostic]:
-    seen = {(d["file"], d["line"], d["column"], d["message"]): d for d in diagnostics}
-    # A place in the text helps more than a summary without one.
-    return sorted(seen.values(), key=lambda d: d["line"] is None)
-
-
-def _headline(first: Diagnostic) -> str:
-    place = ":".join(
-        str(part) for part in (first.get("file"), first.get("line"), first.get("column")) if part
-    )
+def headline(first: Diagnostic) -> str:
+    """One line: place and message."""
+    place = ":".join(str(part) for part in (first["file"], first["line"], first["column"]) if part)
     return f"{place}: {first['message']}" if place else str(first["message"])
+
+
+class Text:
+    """Turns messages about files below `base` into diagnostics about files of the bundle."""
+
+    def __init__(self, base: str, document: str, places: Places | None) -> None:
+        folder = unquote(urlsplit(base).path)
+        # schema-salad shortens names by the working folder.
+        forms = {base, base.removesuffix("/"), folder, os.path.relpath(folder) + "/"}
+        self._base = re.compile("|".join(map(re.escape, sorted(filter(None, forms), key=len, reverse=True))))
+        self._document = document
+        self._places = places
+
+    def diagnostic(self, found: Found) -> Diagnostic:
+        """The message in a user's words, at its place or where the documents show what it is about."""
+        message = self._base.sub("", found.message)
+        words, advice, key = said(message)
+        file, line, column = self._clean(found.file), found.line, found.column
+        if line is None and self._places and (place := self._look_up(message, key)):
+            file, line, column = place
+        return {
+            "severity": "error",
+            "file": file or self._document,
+            "line": line,
+            "column": column,
+            "message": words,
+            "advice": advice,
+        }
+
+    def is_unsupported(self, found: Found) -> bool:
+        """Whether it is about a requirement that we do not know, or a version."""
+        if UNSUPPORTED.match(found.message):
+            return True
+        if self._places is None or "Field 'class' contains undefined reference" not in found.message:
+            return False
+        return "requirements" in self._places.above(self._clean(found.file), found.line, found.column)
+
+    def _clean(self, file: str | None) -> str | None:
+        return unquote(self._base.sub("", file)) if file else None
+
+    def _look_up(self, message: str, key: str) -> tuple[str, int, int] | None:
+        assert self._places is not None
+        for one, other in QUOTED.findall(message):
+            name = (one or other).rpartition("#")[2] if "#" in (one or other) else one or other
+            if place := self._places.of_value(one or other) or self._places.of_name(name):
+                return place
+        return self._places.of_key(key) if key else None
+
+
+def _founds(error: BaseException) -> Iterator[Found]:
+    """The messages of an error: of the tree that it was raised from, if there is one, because that has places."""
+    tree = error
+    while not isinstance(tree, SchemaSaladException) and tree.__cause__ is not None:
+        tree = tree.__cause__
+    if not isinstance(tree, SchemaSaladException):
+        yield from _lines(str(error))
+        return
+    for leaf in tree.leaves():
+        if leaf.start is None:
+            yield from _lines(leaf.message)
+        else:
+            yield Found(leaf.file, *leaf.start, leaf.message)
+
+
+def _lines(text: str) -> Iterator[Found]:
+    """Places in a message that was already turned into text: one for each line that starts with a place."""
+    last: Found | None = None
+    for line in filter(None, map(str.strip, text.splitlines())):
+        match = PLACE.match(line)
+        if match is None and last is not None:
+            last = last._replace(message=f"{last.message} {line}".strip())
+            continue
+        if last is not None and last.message:
+            yield last
+        place = (match["file"], int(match["line"]), int(match["column"])) if match else (None, None, None)
+        last = Found(*place, match["message"] if match else line)
+    if last is not None and last.message:
+        yield last
+
+
+def _joined(founds: Iterable[Found]) -> Iterator[Found]:
+    last: Found | None = None
+    for found in founds:
+        if last is not None and SEQUEL.match(found.message):
+            last = Found(found.file, found.line, found.column, f"{last.message} {found.message}")
+            continue
+        if last is not None:
+            yield last
+        last = found
+    if last is not None:
+        yield last
+
+
+def _unique(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
+    found = {(d["file"], d["line"], d["column"], d["message"]): d for d in diagnostics}
+    # A place in the text helps more than a summary without one.
+    return sorted(found.values(), key=lambda d: d["line"] is None)[:MOST]

@@ -13,6 +13,7 @@ from cwltool.workflow import WorkflowStep
 
 from diracx_tasks.cwl.access import BundleAccess, Files
 from diracx_tasks.cwl.bundle import Bundle
+from diracx_tasks.cwl.diagnostics import words
 from diracx_tasks.cwl.load import base_uri
 from diracx_tasks.cwl.values import to_external, to_internal
 
@@ -42,6 +43,10 @@ class Evaluation:
         """Values of cwltool as they are stored."""
         found: Values = to_external(values, self._base)
         return found
+
+    def words(self, error: Exception) -> str:
+        """What an error says, in one line."""
+        return words(error, self._base)
 
     def context(self, *, toplevel: bool = False) -> RuntimeContext:
         """cwltool's runtime context without containers, folders or a network."""

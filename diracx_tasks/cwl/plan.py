@@ -13,6 +13,7 @@ from cwltool.process import Process, shortname
 from cwltool.utils import WorkflowStateItem, aslist, visit_class
 from cwltool.workflow import WorkflowStep
 from cwltool.workflow_job import object_from_state
+from schema_salad.exceptions import ValidationException
 
 from diracx_tasks.core.errors import InvalidCwl
 from diracx_tasks.cwl import hints, scatter
@@ -55,8 +56,8 @@ class Plan:
             try:
                 if (found := self._ready(process, step, state)) is not None:
                     ready[name] = found
-            except (WorkflowException, InvalidCwl) as error:
-                broken[name] = str(error)
+            except (WorkflowException, ValidationException, InvalidCwl) as error:
+                broken[name] = self.evaluation.words(error)
         return {"ready": ready, "broken": broken}
 
     def expand(self, path: str, inputs: Values, start: int, stop: int) -> Values:
@@ -72,8 +73,8 @@ class Plan:
                 chosen[key] = given[key][index]
             try:
                 slots.append(self._evaluated(parent, step, chosen))
-            except (WorkflowException, InvalidCwl) as error:
-                slots.append({"kind": "broken", "reason": str(error)})
+            except (WorkflowException, ValidationException, InvalidCwl) as error:
+                slots.append({"kind": "broken", "reason": self.evaluation.words(error)})
         return {"slots": slots}
 
     def gather(self, path: str, dims: list[int], results: list[Values | None]) -> Values:

@@ -48,12 +48,12 @@ def move(
 ) -> Outcome:
     """Change a job's status if it is still on this attempt and in one of `frm`, and record it.
 
-    Of several changes each must be able to follow the one before; they happen in one step. `frm` defaults to
+    Of several changes each must be able to follow the one before, or repeat it; they happen in one step. `frm` defaults to
     DIRAC's state machine. LATE means that the job is on a later attempt, REFUSED that it is elsewhere; `why_not`
     puts it into words.
     """
     allowed = can_become(changes[0].to) if frm is None else frm
-    if any(before.to not in can_become(after.to) for before, after in pairwise(changes)):
+    if any(before.to not in {after.to, *can_become(after.to)} for before, after in pairwise(changes)):
         return Outcome.REFUSED
     columns = {name: value for change in changes for name, value in _columns(change).items()}
     # One UPDATE instead of read-then-write: of two writers only one can win.

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 from sqlalchemy import event
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from diracx_tasks.core import database
@@ -102,10 +101,11 @@ def test_after_a_flush_of_redis_the_queue_is_asked_for_again(api: Api, db: Sessi
 
 @pytest.fixture
 def broken_commits() -> Any:
-    """The database refuses every commit that has changed something."""
+    """The database refuses every commit, as it does when a constraint that is checked last is broken."""
 
     def refuse(connection: Any) -> None:
-        raise OperationalError("COMMIT", {}, Exception("the disk is full"))
+        connection.exec_driver_sql("PRAGMA defer_foreign_keys = ON")
+        connection.exec_driver_sql("INSERT INTO sb_EntityMapping VALUES (4711, 'Job:1', 'Input')")
 
     event.listen(database.engine(), "commit", refuse)
     yield

@@ -34,7 +34,9 @@ def ours(folder: Path, count: int) -> float:
         # The first workflow pays for loading libraries; cwltool's time holds its own start as well.
         system.wait(system.submit({"workflow.cwl": WORKFLOW, "tool.cwl": TOOL}, {"numbers": [1, 2]}))
         began = time.perf_counter()
-        workflow_id = system.submit({"workflow.cwl": WORKFLOW, "tool.cwl": TOOL}, {"numbers": list(range(count))})
+        workflow_id = system.submit(
+            {"workflow.cwl": WORKFLOW, "tool.cwl": TOOL}, {"numbers": list(range(count))}
+        )
         while (status := system.workflow(workflow_id)["status"]) not in FINAL:
             time.sleep(0.5)
         assert status == "Done", system.workflow(workflow_id)

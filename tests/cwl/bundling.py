@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from diracx_tasks.cwl.bundle import Bundle
-from diracx_tasks.cwl.check import parsed_inputs
+from diracx_tasks.cwl.inputs import parsed
 
 DOCUMENTS = (".cwl", ".yml", ".yaml", ".json")
 FILES = ("File", "Directory")
@@ -59,7 +59,7 @@ def bundled(document: str, job: Path | None) -> tuple[Bundle, dict[str, Any]]:
     main = Path(os.path.abspath(name))
     files = Files()
     files.add(main)
-    inputs = parsed_inputs(job.read_text()) if job else {}
+    inputs = parsed(job.read_text()) if job else {}
     if job:
         files.follow(inputs, job.parent)
     root = Path(os.path.commonpath([path.parent for path in files.found]))

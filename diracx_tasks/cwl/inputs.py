@@ -1,0 +1,114 @@
+"""The input object of a workflow: read, and every complaint placed where the document declares the input."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from cwltool.process import Process, shortname
+from ruamel.yaml.error import MarkedYAMLError
+from schema_salad.exceptions import SchemaSaladException
+from schema_salad.utils import yaml_no_ts
+
+from diracx_tasks.core.errors import InvalidCwl, UnsupportedCwl
+from diracx_tasks.cwl import diagnostics
+from diracx_tasks.cwl.limits import check_text
+from diracx_tasks.cwl.values import locations, plain
+
+REQUIREMENTS = ("cwl:requirements", "https://w3id.org/cwl/cwl#requirements", "cwltool:overrides")
+FIELD = re.compile(r"the '(.*?)' field is not valid because")
+
+
+def parsed(text: str, name: str = "inputs") -> dict[str, Any]:
+    """An input object from YAML or JSON text, within the limits of documents."""
+    check_text(name, text.encode(errors="surrogatepass"))
+    try:
+        found = plain(yaml_no_ts().load(text))
+    except MarkedYAMLError as error:
+        raise InvalidCwl(f"{name}: not YAML: {error.problem}") from error
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise InvalidCwl(f"{name}: an input object is a mapping of input names to values")
+    return found
+
+
+def refuse_missing(root: Process, inputs: dict[str, Any], base: str) -> None:
+    """Raise InvalidCwl for every input without a value, UnsupportedCwl for requirements among the inputs."""
+    if given := next((key for key in inputs if key in REQUIREMENTS), None):
+        raise UnsupportedCwl(f"`{given}` in an input object is not supported: write it into the document")
+    found = []
+    for place, (name, parameter) in _parameters(root):
+        kinds = parameter["type"] if isinstance(parameter["type"], list) else [parameter["type"]]
+        is_optional = "default" in parameter or "null" in kinds or "Any" in kinds
+        if not is_optional and inputs.get(name) is None:
+            found.append(_at(root, place, f"the input '{name}' is missing", base, f"Give a value for '{name}'."))
+    _raise(found)
+
+
+def refuse_absent_files(root: Process, inputs: dict[str, Any], names: set[str], base: str) -> None:
+    """Raise InvalidCwl for every file of the filled-in inputs that is neither stored nor in the bundle."""
+    found = []
+    for place, (name, _) in _parameters(root):
+        for location in dict.fromkeys(locations(inputs.get(name))):
+            if not _is_there(location, names):
+                shown = location.removeprefix("bundle:")
+                words = f"{name}: '{shown}' is not among the files sent with the workflow"
+                found.append(_at(root, place, words, base))
+    _raise(found)
+
+
+def explained(error: Exception, root: Process, base: str) -> InvalidCwl:
+    """What cwltool says of an input object, at the declaration of the input."""
+    found = []
+    for path, words in _complaints(error):
+        for place, (name, _) in _parameters(root):
+            if path[:1] == [name] or (not path and re.search(f"['`]{re.escape(name)}['`]", words)):
+                where = ".".join(path).replace(".[]", "[]")
+                message = f"{where or name}: {words}"
+                advice = f"Give '{name}' a value of the type declared here."
+                found.append({**_at(root, place, message, base), "advice": advice})
+    if found:
+        return InvalidCwl(diagnostics.headline(found[0]), found[: diagnostics.MOST])
+    return diagnostics.explain(error, base, "inputs")
+
+
+def _complaints(error: BaseException) -> Iterator[tuple[list[str], str]]:
+    """Each complaint about a value with the names that lead to the value."""
+    tree: BaseException | None = error
+    while tree is not None and not isinstance(tree, SchemaSaladException):
+        tree = tree.__cause__
+    if tree is not None:
+        yield from _leaves(tree, [])
+
+
+def _leaves(error: SchemaSaladException, path: list[str]) -> Iterator[tuple[list[str], str]]:
+    if field := FIELD.search(error.message):
+        path = [*path, field[1]]
+    elif error.message.startswith("item is invalid because"):
+        path = [*path, "[]"]
+    for child in error.children:
+        yield from _leaves(child, path)
+    if not error.children and error.message:
+        yield path, error.message
+
+
+def _parameters(root: Process) -> list[tuple[int, tuple[str, Any]]]:
+    return list(enumerate((shortname(one["id"]), one) for one in root.tool["inputs"]))
+
+
+def _is_there(location: str, names: set[str]) -> bool:
+    scheme, _, name = location.partition(":")
+    if scheme in ("sandbox", "_"):
+        return True
+    folder = name.rstrip("/") + "/"
+    return scheme == "bundle" and (name in names or any(one.startswith(folder) for one in names))
+
+
+def _at(root: Process, place: int, words: str, base: str, advice: str = "") -> dict[str, Any]:
+    found = diagnostics.at(root.tool["inputs"], place, words, base)
+    return {**found, "advice": advice or found["advice"]}
+
+
+def _raise(found: list[dict[str, Any]]) -> None:
+    if found:
+        raise InvalidCwl("; ".join(one["message"] for one in found[: diagnostics.MOST]), found[: diagnostics.MOST])
