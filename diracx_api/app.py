@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
+from fastapi_offline import FastAPIOffline
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -24,13 +25,16 @@ RETRY = {"Retry-After": "1"}
 
 def create_app() -> FastAPI:
     """The application with all routes."""
-    made = FastAPI(
+    # The documentation page comes from here, not from a public network that a site may not reach.
+    made = FastAPIOffline(
         title="Dirac",
         version="0.1.0",
         description="Workflows, jobs and pilots of DiracX on Celery.",
         docs_url="/api/docs",
         openapi_url="/api/openapi.json",
         redoc_url=None,
+        static_url="/api/docs-assets",
+        swagger_ui_oauth2_redirect_url="/api/docs/oauth2-redirect",
         lifespan=_lifespan,
     )
     made.add_middleware(Measured)
@@ -74,8 +78,7 @@ def _openapi(made: FastAPI) -> dict[str, Any]:
         schema = get_openapi(
             title=made.title, version=made.version, description=made.description, routes=made.routes
         )
-        url = "/.well-known/openid-configuration"
-        schemes = {"OpenIdConnect": {"type": "openIdConnect", "openIdConnectUrl": url}}
+        schemes = {"Bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
         schema.setdefault("components", {})["securitySchemes"] = schemes
         made.openapi_schema = schema
     return made.openapi_schema

@@ -60,7 +60,7 @@ class Router:
 
     def _route(self, method: str, path: str, right: Right, options: dict[str, Any]) -> Callable[[Any], Any]:
         guards = [] if right.is_open else [Depends(_guard(right))]
-        secured: dict[str, Any] = {} if right.is_open else {"security": [{"OpenIdConnect": []}]}
+        secured: dict[str, Any] = {} if right.is_open else {"security": [{"Bearer": []}]}
         extra = {"x-right": right.name, **secured, **options.pop("openapi_extra", {})}
 
         def declare(function: Any) -> Any:

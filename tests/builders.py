@@ -109,7 +109,11 @@ def installation(template: Path, tmp_path: Path, redis_server: Redis) -> Iterato
     folder = tmp_path / "data"
     shutil.copytree(template, folder)
     redis_server.flush()
-    stated = {"DIRACX_DATA": str(folder), "DIRACX_REDIS_URL": redis_server.url, "DIRACX_URL": "http://testserver"}
+    stated = {
+        "DIRACX_DATA": str(folder),
+        "DIRACX_REDIS_URL": redis_server.url,
+        "DIRACX_URL": "http://testserver",
+    }
     with environment(**stated):
         yield Installation(folder, redis_server)
 
@@ -121,7 +125,9 @@ def db(installation: Installation) -> Iterator[Session]:
         yield found
 
 
-def a_user(name: str = "alice", *, vo: str = VO, group: str = "user", properties: tuple[str, ...] = (USER,)) -> User:
+def a_user(
+    name: str = "alice", *, vo: str = VO, group: str = "user", properties: tuple[str, ...] = (USER,)
+) -> User:
     """A person."""
     return User(name, group, vo, f"subject-of-{name}", frozenset(properties))
 

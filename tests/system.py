@@ -27,8 +27,8 @@ QUICK = {
 FINAL = ("Done", "Failed", "Killed")
 PARTS = {
     "api": "diracx_api.app:create_app",
-    "worker": "celery -A diracx_tasks worker",
-    "beat": "celery -A diracx_tasks beat",
+    "worker": "-A diracx_tasks worker",
+    "beat": "-A diracx_tasks beat",
     "factory": "diracx_tasks.pilots.local",
     "pilot": "diracx_tasks.node.pilot",
     "redis": "redis-server",
@@ -98,7 +98,8 @@ class System:
         return found
 
     def kill(self, part: str) -> int:
-        """kill -9 of every process of a part; answers how many there were."""
+        """kill -9 of every process of a part, once there is one; answers how many there were."""
+        wait_for(lambda: bool(self.pids(part)), 60, lambda: f"no {part} runs\n{self.log[-3000:]}")
         pids = self.pids(part)
         for pid in pids:
             try:

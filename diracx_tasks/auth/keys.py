@@ -1,4 +1,4 @@
-"""The keys that sign tokens: a JWK set in a setting or a file, made at the first start of an embedded server."""
+"""The keys that sign tokens: a JWK set in a setting or a file, made when an embedded server first starts."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Who may do what. A route states one of these; what a VO owns, no other VO sees, is in the verbs' queries."""
+"""Who may do what: a route states one of these. That no VO sees another's things is in the verbs' queries."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""`diracx demo`: the main job in one command. Starts a system if none runs here, runs the example, shows it."""
+"""`diracx demo`: the main job in one command, on the system that runs here or on one of its own."""
 
 import json
 import os

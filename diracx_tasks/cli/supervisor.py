@@ -35,7 +35,7 @@ class Child:
 
 
 class Supervisor:
-    """Keeps children running. All starts come from one thread: a child dies with the thread that started it."""
+    """Keeps children running. For the main thread: a child ends with the thread that started it."""
 
     def __init__(self, out: TextIO) -> None:
         self.out = out

@@ -92,7 +92,7 @@ class System:
         if with_flower:
             port, password = self.home.port("flower", FLOWER_PORT), self.home.secret("flower")
             os.environ["DIRACX_FLOWER_URL"] = f"http://admin:{password}@127.0.0.1:{port}"
-            options = (f"--port={port}", "--address=127.0.0.1", "--logging=warning")
+            options = (f"--port={port}", "--address=127.0.0.1", "--logging=error")
             secret = {"FLOWER_BASIC_AUTH": f"admin:{password}"}
             self.supervisor.start(Child("flower", _celery("flower", *options), secret))
         api = (
@@ -159,4 +159,4 @@ class System:
 def _celery(command: str, *options: str) -> list[str]:
     from diracx_tasks.cli.supervisor import python
 
-    return python("celery", "-A", "diracx_tasks", command, *options)
+    return python("celery", "--quiet", "-A", "diracx_tasks", command, *options)

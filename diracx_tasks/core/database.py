@@ -95,7 +95,7 @@ def commit(db: Session) -> None:
 
 
 def after_commit(db: Session, action: Callable[[], None]) -> None:
-    """Do something once the transaction is in the database, and only then; its failure is logged, not raised."""
+    """Do something once the transaction is in the database; its failure is logged, not raised."""
     db.info.setdefault("after_commit", []).append(action)
 
 

@@ -1,4 +1,4 @@
-"""Finding the modules that declare tasks and tables: ours, and those that extensions register as entry points."""
+"""Finding the modules that declare tasks and tables: ours, and those of extensions' entry points."""
 
 from importlib import import_module
 from importlib.metadata import entry_points

@@ -26,7 +26,7 @@ class Settings(BaseSettings):
     url: str = Field("http://127.0.0.1:8000", description="The API's address as users and pilots reach it.")
     database_url: str = Field(
         "",
-        description="SQLAlchemy URL: mysql+pymysql://... or sqlite:///...; default: SQLite in the data folder.",
+        description="SQLAlchemy URL: mysql+pymysql://... or sqlite:///...; default: SQLite in `data`.",
     )
     database_schemas: dict[str, str] = Field(
         {}, description='Other names of DIRAC\'s databases, as JSON: {"JobDB": "prod_JobDB"}.'

@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 from collections import OrderedDict
-from typing import Any
+from typing import Any, NoReturn
 
 from cwltool.errors import WorkflowException
 from cwltool.process import Process
@@ -29,6 +29,7 @@ from diracx_tasks.cwl.plan import Plan
 KEPT = 32
 # Later than any deadline of a parent: only an orphan lives to see it.
 ALARM_SECONDS = 300
+MAX_ANSWER = 256 << 20
 OPERATIONS = ("start", "release", "expand", "gather", "collect", "express")
 
 
@@ -105,8 +106,14 @@ def _detail(error: Exception) -> dict[str, Any]:
     return {"diagnostics": error.diagnostics if isinstance(error, InvalidCwl) else []}
 
 
+def _start_over(answers: int) -> NoReturn:
+    """Become a new process with the same pipes: an exit would meet the parent's next request."""
+    os.dup2(answers, 1)
+    os.execv(sys.executable, [sys.executable, "-m", "diracx_tasks.cwl"])
+
+
 def main() -> None:
-    """Serve until the pipe closes or the process is spoilt."""
+    """Serve until the pipe closes."""
     logging.disable(logging.CRITICAL)
     # Whatever cwltool prints must not be taken for an answer.
     answers = os.fdopen(os.dup(1), "w")
@@ -115,11 +122,14 @@ def main() -> None:
     desk = Desk()
     for line in sys.stdin:
         signal.alarm(ALARM_SECONDS)
-        answers.write(json.dumps(desk.answer(json.loads(line)), default=str) + "\n")
+        answer = json.dumps(desk.answer(json.loads(line)))
+        if len(answer) > MAX_ANSWER:
+            answer = json.dumps(_refusal(f"the values have more than {MAX_ANSWER >> 20} MB as JSON"))
+        answers.write(answer + "\n")
         answers.flush()
         signal.alarm(0)
         if desk.is_poisoned:
-            os._exit(3)
+            _start_over(answers.fileno())
 
 
 if __name__ == "__main__":

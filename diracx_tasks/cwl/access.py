@@ -1,4 +1,4 @@
-"""What cwltool may read: the bundle, and stored files whose contents were given. Never a file system or network."""
+"""What cwltool may read: the bundle, and stored files whose contents were given; never disk or network."""
 
 import io
 from collections.abc import Iterator
@@ -39,7 +39,7 @@ class Files:
             yield from (name for name in self._bundle.files if folder == "/" or name.startswith(folder))
 
     def text(self, uri: str) -> str:
-        """The text of a file that is no larger than a document may be; ValidationException if there is none."""
+        """The text of a file within the limits of documents; ValidationException if there is none."""
         content, name = self.find(uri), self.name(uri)
         if content is None:
             raise ValidationException(f"{name} is not among the files sent with the workflow")

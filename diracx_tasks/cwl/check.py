@@ -9,12 +9,13 @@ from cwltool.utils import aslist
 from schema_salad.exceptions import ValidationException
 
 from diracx_tasks.core.errors import InvalidCwl, UnsupportedCwl
-from diracx_tasks.cwl import diagnostics, inputs
+from diracx_tasks.cwl import diagnostics, hints, inputs
 from diracx_tasks.cwl.bundle import Bundle
 from diracx_tasks.cwl.diagnostics import Diagnostic
 from diracx_tasks.cwl.evaluate import Evaluation
 from diracx_tasks.cwl.graph import graph
 from diracx_tasks.cwl.load import base_uri, load, steps, walk
+from diracx_tasks.cwl.phrases import SEND
 from diracx_tasks.cwl.places import Places
 from diracx_tasks.cwl.plan import Plan
 from diracx_tasks.cwl.values import FILES
@@ -34,22 +35,21 @@ def loaded(bundle: Bundle) -> Process:
     except Exception as error:
         raise diagnostics.explain(error, base, bundle.entrypoint, bundle) from error
     _refuse_inplace(root, base)
-    _refuse(InvalidCwl, [*_unrequired(root, base), *_addresses(root, base)])
+    _refuse(InvalidCwl, [*_unrequired(root, base), *_addresses(root, base), *_hints(root, base)])
     return root
 
 
-def checked(
-    root: Process, bundle: Bundle, given: dict[str, Any], evaluation: Evaluation
-) -> dict[str, Any]:
-    """`{"graph", "start"}`: the graph and the root instance with its inputs filled in and checked."""
+def checked(root: Process, bundle: Bundle, given: dict[str, Any], evaluation: Evaluation) -> dict[str, Any]:
+    """`{"graph", "start", "warnings"}`: `start` is the root instance, its inputs filled in and checked."""
     base = base_uri(bundle)
     inputs.refuse_missing(root, given, base)
     try:
         start = Plan(root, evaluation).start(given)
-    except (ValidationException, WorkflowException) as error:
+    except (ValidationException, WorkflowException, KeyError) as error:
+        # A KeyError comes from cwltool's own words about a wrong format in an array.
         raise inputs.explained(error, root, base) from error
     inputs.refuse_absent_files(root, start["inputs"], set(bundle.files), base)
-    return {"graph": graph(root), "start": start}
+    return {"graph": graph(root), "start": start, "warnings": inputs.unknown(root, given)}
 
 
 def _refuse(kind: type[InvalidCwl], found: list[Diagnostic]) -> None:
@@ -75,20 +75,20 @@ def _refuse_inplace(root: Process, base: str) -> None:
 def _unrequired(root: Process, base: str) -> Iterator[Diagnostic]:
     """Features of steps whose requirement is missing, which cwltool notices only when the step is made."""
     for process in _processes(root):
-        merges = process.get_requirement("MultipleInputFeatureRequirement")[0]
-        evaluates = process.get_requirement("StepInputExpressionRequirement")[0]
         for step in steps(process).values():
             for place, one in enumerate(step.tool["in"]):
-                name = shortname(one["id"])
-                if not merges and len(aslist(one.get("source", []))) > 1:
-                    yield _lacking(step.tool["in"], place, name, "several sources", "MultipleInputFeatureRequirement", base)
-                if not evaluates and "valueFrom" in one:
-                    yield _lacking(step.tool["in"], place, name, "valueFrom", "StepInputExpressionRequirement", base)
+                for feature, requirement in _features(one):
+                    if not process.get_requirement(requirement)[0]:
+                        words = f"'{shortname(one['id'])}': {feature} needs {requirement}"
+                        advice = f"Add `{requirement}: {{}}` under the workflow's `requirements`."
+                        yield {**diagnostics.at(step.tool["in"], place, words, base), "advice": advice}
 
 
-def _lacking(node: Any, place: int, name: str, feature: str, requirement: str, base: str) -> Diagnostic:
-    found = diagnostics.at(node, place, f"'{name}': {feature} needs {requirement}", base)
-    return {**found, "advice": f"Add `{requirement}: {{}}` under the workflow's `requirements`."}
+def _features(parameter: Any) -> Iterator[tuple[str, str]]:
+    if len(aslist(parameter.get("source", []))) > 1:
+        yield "more than one source", "MultipleInputFeatureRequirement"
+    if "valueFrom" in parameter:
+        yield "valueFrom", "StepInputExpressionRequirement"
 
 
 def _addresses(root: Process, base: str) -> Iterator[Diagnostic]:
@@ -100,7 +100,14 @@ def _addresses(root: Process, base: str) -> Iterator[Diagnostic]:
                 location = str(file.get("location", "_:"))
                 if not location.startswith((base, "_:", "sandbox:")):
                     words = f"default: '{location}' is not among the files sent with the workflow"
-                    yield diagnostics.at(file, "location", words, base)
+                    yield {**diagnostics.at(file, "location", words, base), "advice": SEND}
+
+
+def _hints(root: Process, base: str) -> Iterator[Diagnostic]:
+    for process in _processes(root):
+        for hint, key, words in hints.faults(process):
+            advice = "See the fields of the `dirac:Job` hint."
+            yield {**diagnostics.at(hint, key, words, base), "advice": advice}
 
 
 def _files(value: Any) -> Iterator[Any]:

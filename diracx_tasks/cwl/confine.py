@@ -14,7 +14,7 @@ CLONE_NEWUSER = 0x10000000
 CLONE_NEWNET = 0x40000000
 
 
-class NoFetcher(DefaultFetcher):  # type: ignore[misc]
+class NoFetcher(DefaultFetcher):
     """Knows CWL's own schemas only: for the loaders that cwltool makes without asking for ours."""
 
     def fetch_text(self, url: str, content_types: list[str] | None = None) -> str:
@@ -30,7 +30,7 @@ class NoFetcher(DefaultFetcher):  # type: ignore[misc]
 
 def confine() -> None:
     """Give up the network, writing to files, and memory beyond MAX_DATA bytes."""
-    ref_resolver.DefaultFetcher = NoFetcher
+    setattr(ref_resolver, "DefaultFetcher", NoFetcher)  # noqa: B010 - mypy: the module does not export it
     # Not RLIMIT_AS: V8 reserves address space that it never uses.
     resource.setrlimit(resource.RLIMIT_DATA, (MAX_DATA, MAX_DATA))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))

@@ -18,7 +18,9 @@ Diagnostic = dict[str, Any]
 PLACE = re.compile(r"^(?P<file>\S*?):(?P<line>\d+):(?P<column>\d+):\s*(?P<message>.*)$")
 # A line that goes on with the one before, at the place that matters more.
 SEQUEL = re.compile(r"^(?:with sink '|tool output \(expected|source has linkMerge|pickValue is used)")
-UNSUPPORTED = re.compile(r"^(?:Unsupported requirement|Version '.*' is a development|.*no longer supports pre CWL)")
+UNSUPPORTED = re.compile(
+    r"^(?:Unsupported requirement|Version '.*' is a development|.*no longer supports pre CWL)"
+)
 QUOTED = re.compile(r"'([^']+)'|(\S+) is not among")
 MOST = 20
 
@@ -35,8 +37,8 @@ class Found(NamedTuple):
 def explain(error: Exception, base: str, document: str, bundle: Bundle | None = None) -> InvalidCwl:
     """The error as InvalidCwl (UnsupportedCwl for a feature we lack), each place with a piece of advice.
 
-    `base` is the URI prefix of the bundle, `document` its main file: the place of last resort. With the bundle,
-    places are looked up that the error does not tell.
+    `base` is the URI prefix of the bundle, `document` its main file: the place of last resort. With the
+    bundle, places are looked up that the error does not tell.
     """
     if isinstance(error, InvalidCwl):
         return error
@@ -60,7 +62,9 @@ def at(node: Any, key: Any, message: str, base: str) -> Diagnostic:
 def words(error: Exception, base: str) -> str:
     """What an error says, in one line."""
     text = Text(base, "", None)
-    return "; ".join(text.diagnostic(one)["message"] for one in _joined(_founds(error))) or type(error).__name__
+    return (
+        "; ".join(text.diagnostic(one)["message"] for one in _joined(_founds(error))) or type(error).__name__
+    )
 
 
 def headline(first: Diagnostic) -> str:
@@ -85,6 +89,9 @@ class Text:
         message = self._base.sub("", found.message)
         words, advice, key = said(message)
         file, line, column = self._clean(found.file), found.line, found.column
+        if self._is_requirement(found):
+            words = words.replace("there is no class", "there is no requirement")
+            advice = "Correct the spelling, or move it to `hints`: unknown hints are ignored."
         if line is None and self._places and (place := self._look_up(message, key)):
             file, line, column = place
         return {
@@ -98,8 +105,9 @@ class Text:
 
     def is_unsupported(self, found: Found) -> bool:
         """Whether it is about a requirement that we do not know, or a version."""
-        if UNSUPPORTED.match(found.message):
-            return True
+        return bool(UNSUPPORTED.match(found.message)) or self._is_requirement(found)
+
+    def _is_requirement(self, found: Found) -> bool:
         if self._places is None or "Field 'class' contains undefined reference" not in found.message:
             return False
         return "requirements" in self._places.above(self._clean(found.file), found.line, found.column)
@@ -117,18 +125,24 @@ class Text:
 
 
 def _founds(error: BaseException) -> Iterator[Found]:
-    """The messages of an error: of the tree that it was raised from, if there is one, because that has places."""
-    tree = error
-    while not isinstance(tree, SchemaSaladException) and tree.__cause__ is not None:
-        tree = tree.__cause__
-    if not isinstance(tree, SchemaSaladException):
+    """The messages of an error: of the tree that it was raised from, if that has places."""
+    tree = cause(error)
+    leaves = tree.leaves() if tree else []
+    if tree is not error and all(leaf.start is None for leaf in leaves):
         yield from _lines(str(error))
         return
-    for leaf in tree.leaves():
+    for leaf in leaves:
         if leaf.start is None:
             yield from _lines(leaf.message)
         else:
             yield Found(leaf.file, *leaf.start, leaf.message)
+
+
+def cause(error: BaseException | None) -> SchemaSaladException | None:
+    """The error itself, or what it was raised from, as schema-salad's tree of messages."""
+    while error is not None and not isinstance(error, SchemaSaladException):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _lines(text: str) -> Iterator[Found]:
@@ -139,12 +153,20 @@ def _lines(text: str) -> Iterator[Found]:
         if match is None and last is not None:
             last = last._replace(message=f"{last.message} {line}".strip())
             continue
+        found = _found(match) if match else Found(None, None, None, line)
+        if match and last is not None and last[:3] == found[:3] and not SEQUEL.match(found.message):
+            # cwltool puts the place before each line of one message.
+            last = last._replace(message=f"{last.message} {found.message}".strip())
+            continue
         if last is not None and last.message:
             yield last
-        place = (match["file"], int(match["line"]), int(match["column"])) if match else (None, None, None)
-        last = Found(*place, match["message"] if match else line)
+        last = found
     if last is not None and last.message:
         yield last
+
+
+def _found(match: re.Match[str]) -> Found:
+    return Found(match["file"], int(match["line"]), int(match["column"]), match["message"])
 
 
 def _joined(founds: Iterable[Found]) -> Iterator[Found]:

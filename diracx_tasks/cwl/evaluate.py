@@ -8,7 +8,7 @@ from cwltool.context import RuntimeContext
 from cwltool.errors import WorkflowException
 from cwltool.process import Process, shortname
 from cwltool.stdfsaccess import StdFsAccess
-from cwltool.utils import adjustDirObjs, aslist, get_listing
+from cwltool.utils import adjustDirObjs, aslist, get_listing, normalizeFilesDirs
 from cwltool.workflow import WorkflowStep
 
 from diracx_tasks.cwl.access import BundleAccess, Files
@@ -72,7 +72,7 @@ class Evaluation:
         value_from = {inp["id"]: inp["valueFrom"] for inp in step.tool["inputs"] if "valueFrom" in inp}
         if value_from and not parent.get_requirement("StepInputExpressionRequirement")[0]:
             raise WorkflowException(
-                f"step {shortname(step.id)} has valueFrom: StepInputExpressionRequirement is missing in requirements"
+                f"step {shortname(step.id)}: valueFrom needs StepInputExpressionRequirement"
             )
         self._load_contents(step, given)
         plain = {shortname(key): value for key, value in given.items()}
@@ -91,18 +91,17 @@ class Evaluation:
         return chosen
 
     def express(self, tool: Process, inputs: Values) -> Values:
-        """The outputs of an ExpressionTool."""
-        found: list[tuple[Values, str]] = []
-
-        def receive(outputs: Any, status: str) -> None:
-            found.append((outputs or {}, status))
-
-        for job in tool.job(self.inward(inputs), receive, self.context()):
-            if job is not None:
-                job.run(self.context())
-        outputs, status = found[0]
-        if status != "success":
+        """The outputs of an ExpressionTool, as cwltool's `ExpressionJob.run`, which only logs what went wrong."""
+        builder = tool._init_job(self.inward(inputs), self.context())
+        normalizeFilesDirs(builder.job)
+        outputs: Any = builder.do_eval(tool.tool["expression"])
+        if not isinstance(outputs, dict):
             raise WorkflowException("the expression did not give an object")
+        normalizeFilesDirs(outputs)
+        for parameter in tool.tool["outputs"]:
+            name = shortname(parameter["id"])
+            if name not in outputs and "null" not in aslist(parameter["type"]):
+                raise WorkflowException(f"the expression gave no {name!r}")
         return self.outward(outputs)
 
     def _value(self, text: Any, inputs: Values, parent: Process, this: Any = None) -> Any:

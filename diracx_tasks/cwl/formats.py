@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable
+from typing import Any
 from xml.sax import SAXParseException
 
 from cwltool.process import Process
@@ -20,7 +21,7 @@ def give(processes: Iterable[Process], files: Files) -> None:
     graph = Graph()
     taken: set[str] = set()
     for process in processes:
-        schemas = process.metadata.get("$schemas") or []
+        schemas: Any = process.metadata.get("$schemas") or []
         for uri in [schemas] if isinstance(schemas, str) else schemas:
             if uri not in taken and (content := files.find(uri)) is not None:
                 taken.add(uri)

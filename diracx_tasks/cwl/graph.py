@@ -24,7 +24,8 @@ def graph(root: Process) -> dict[str, Any]:
     if kind_of(root) != "workflow":
         name = shortname(root.tool.get("id", "main")) or "main"
         return {"nodes": [_node("", name, kind_of(root), scatter=False)], "edges": []}
-    nodes, edges = [], []
+    nodes: list[dict[str, Any]] = []
+    edges: list[dict[str, str]] = []
     hidden: tuple[str, ...] = ()
     for path, step in walk(root):
         if path.startswith(hidden) and hidden:

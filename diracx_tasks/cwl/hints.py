@@ -1,13 +1,18 @@
 """What a tool asks of the machine that runs it: ResourceRequirement and DIRAC's hints as one record."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from cwltool.context import RuntimeContext
 from cwltool.process import Process
+from cwltool.update import ORIGINAL_CWLVERSION
 
 # CWL v1.2, section ResourceRequirement.
 DEFAULT_CORES = 1
 DEFAULT_RAM_MB = 256
+# CWL v1.0.
+OLD_RAM_MB = 1024
+LISTS = ("sites", "banned_sites", "tags")
 DIRAC = ("dirac:Job", "https://diracgrid.org/cwl#Job", "dirac:Scheduling")
 
 
@@ -33,6 +38,22 @@ def job_hint(process: Process) -> dict[str, Any] | None:
     return None
 
 
+def faults(process: Process) -> Iterator[tuple[Any, str, str]]:
+    """What is wrong with the hint in force for a process: the hint, its field, and words."""
+    hint = next((one for one in reversed(process.hints or []) if one.get("class") in DIRAC), None)
+    if hint is None:
+        return
+    priority = hint.get("priority", 5)
+    if not isinstance(priority, int) or isinstance(priority, bool):
+        yield hint, "priority", f"priority: {priority!r} is not a whole number"
+    if not isinstance(hint.get("platform", ""), str | None):
+        yield hint, "platform", "platform: this is not a name"
+    for key in LISTS:
+        value = hint.get(key) or []
+        if not isinstance(value, str | list) or not all(isinstance(one, str) for one in value):
+            yield hint, key, f"{key}: this is not a list of names"
+
+
 def is_one_job(process: Process) -> bool:
     """Whether a workflow carries `dirac:Job` itself: then it runs inside one job."""
     own = process.tool.get("hints") or []
@@ -40,10 +61,10 @@ def is_one_job(process: Process) -> bool:
 
 
 def _resources(tool: Process, inputs: dict[str, Any], context: RuntimeContext) -> dict[str, int]:
-    asked, _ = tool.get_requirement("ResourceRequirement")
-    asked = asked or {}
+    asked: Any = tool.get_requirement("ResourceRequirement")[0] or {}
     cores = asked.get("coresMin", asked.get("coresMax", DEFAULT_CORES))
-    ram = asked.get("ramMin", asked.get("ramMax", DEFAULT_RAM_MB))
+    is_old = tool.metadata.get(ORIGINAL_CWLVERSION) == "v1.0"
+    ram = asked.get("ramMin", asked.get("ramMax", OLD_RAM_MB if is_old else DEFAULT_RAM_MB))
     if isinstance(cores, str) or isinstance(ram, str):
         # Only an expression needs the tool's own evaluation, which costs a hundred times as much.
         found = tool._init_job(inputs, context).resources

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from difflib import get_close_matches
 from typing import Any
 
 from cwltool.process import Process, shortname
@@ -12,6 +13,7 @@ from schema_salad.utils import yaml_no_ts
 from diracx_tasks.core.errors import InvalidCwl, UnsupportedCwl
 from diracx_tasks.cwl import diagnostics
 from diracx_tasks.cwl.limits import check_text
+from diracx_tasks.cwl.phrases import ELSE, SEND, said
 from diracx_tasks.cwl.values import locations, plain
 
 REQUIREMENTS = ("cwl:requirements", "https://w3id.org/cwl/cwl#requirements", "cwltool:overrides")
@@ -39,9 +41,11 @@ def refuse_missing(root: Process, inputs: dict[str, Any], base: str) -> None:
     found = []
     for place, (name, parameter) in _parameters(root):
         kinds = parameter["type"] if isinstance(parameter["type"], list) else [parameter["type"]]
-        is_optional = "default" in parameter or "null" in kinds or "Any" in kinds
+        is_optional = "default" in parameter or "null" in kinds
         if not is_optional and inputs.get(name) is None:
-            found.append(_at(root, place, f"the input '{name}' is missing", base, f"Give a value for '{name}'."))
+            found.append(
+                _at(root, place, f"the input '{name}' is missing", base, f"Give a value for '{name}'.")
+            )
     _raise(found)
 
 
@@ -53,32 +57,44 @@ def refuse_absent_files(root: Process, inputs: dict[str, Any], names: set[str], 
             if not _is_there(location, names):
                 shown = location.removeprefix("bundle:")
                 words = f"{name}: '{shown}' is not among the files sent with the workflow"
-                found.append(_at(root, place, words, base))
+                found.append(_at(root, place, words, base, SEND))
     _raise(found)
+
+
+def unknown(root: Process, inputs: dict[str, Any]) -> list[dict[str, Any]]:
+    """Warnings about values that no input takes, which CWL allows: mostly a name is misspelt."""
+    names = [name for _, (name, _) in _parameters(root)]
+    return [
+        _warning(f"there is no input '{name}'", get_close_matches(name, names, 1))
+        for name in inputs
+        if name not in names and not name.startswith("$")
+    ]
 
 
 def explained(error: Exception, root: Process, base: str) -> InvalidCwl:
     """What cwltool says of an input object, at the declaration of the input."""
     found = []
-    for path, words in _complaints(error):
+    for path, words in _complaints(error, base):
         for place, (name, _) in _parameters(root):
             if path[:1] == [name] or (not path and re.search(f"['`]{re.escape(name)}['`]", words)):
-                where = ".".join(path).replace(".[]", "[]")
-                message = f"{where or name}: {words}"
-                advice = f"Give '{name}' a value of the type declared here."
-                found.append({**_at(root, place, message, base), "advice": advice})
+                where = ".".join(path or [name]).replace(".[]", "[]")
+                text, advice, _ = said(words)
+                advice = f"Give '{name}' a value of the type declared here." if advice == ELSE else advice
+                found.append(
+                    _at(root, place, text if f"'{where}'" in text else f"{where}: {text}", base, advice)
+                )
     if found:
         return InvalidCwl(diagnostics.headline(found[0]), found[: diagnostics.MOST])
     return diagnostics.explain(error, base, "inputs")
 
 
-def _complaints(error: BaseException) -> Iterator[tuple[list[str], str]]:
+def _complaints(error: Exception, base: str) -> Iterator[tuple[list[str], str]]:
     """Each complaint about a value with the names that lead to the value."""
-    tree: BaseException | None = error
-    while tree is not None and not isinstance(tree, SchemaSaladException):
-        tree = tree.__cause__
-    if tree is not None:
+    tree = diagnostics.cause(error)
+    if tree is not None and "Invalid job input record" in str(error):
         yield from _leaves(tree, [])
+    else:
+        yield [], diagnostics.words(error, base)
 
 
 def _leaves(error: SchemaSaladException, path: list[str]) -> Iterator[tuple[list[str], str]]:
@@ -104,11 +120,18 @@ def _is_there(location: str, names: set[str]) -> bool:
     return scheme == "bundle" and (name in names or any(one.startswith(folder) for one in names))
 
 
-def _at(root: Process, place: int, words: str, base: str, advice: str = "") -> dict[str, Any]:
-    found = diagnostics.at(root.tool["inputs"], place, words, base)
-    return {**found, "advice": advice or found["advice"]}
+def _warning(words: str, close: list[str]) -> dict[str, Any]:
+    advice = f"Did you mean `{close[0]}`?" if close else "Remove it."
+    place = {"file": "inputs", "line": None, "column": None}
+    return {"severity": "warning", **place, "message": words, "advice": advice}
+
+
+def _at(root: Process, place: int, words: str, base: str, advice: str) -> dict[str, Any]:
+    return {**diagnostics.at(root.tool["inputs"], place, words, base), "advice": advice}
 
 
 def _raise(found: list[dict[str, Any]]) -> None:
     if found:
-        raise InvalidCwl("; ".join(one["message"] for one in found[: diagnostics.MOST]), found[: diagnostics.MOST])
+        raise InvalidCwl(
+            "; ".join(one["message"] for one in found[: diagnostics.MOST]), found[: diagnostics.MOST]
+        )

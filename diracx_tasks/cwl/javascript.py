@@ -1,6 +1,7 @@
 """JavaScript of CWL expressions in a V8 isolate: no file system, no network, a time and a memory limit."""
 
 import json
+import re
 from typing import Any
 
 from cwl_utils.errors import JavascriptException
@@ -9,6 +10,8 @@ from cwl_utils.types import CWLOutputType
 from py_mini_racer import JSEvalException, JSOOMException, JSTimeoutException, MiniRacer
 
 MAX_SECONDS = 10.0
+SHOWN = 200
+PLACE = re.compile(r"^\S+:\d+: ")
 MAX_MEMORY = 256 * 1024 * 1024
 
 
@@ -26,31 +29,39 @@ class V8Engine(NodeJSEngine):
         if owner != self._owner:
             self._owner, self._isolate = owner, None
 
-    def eval(self, scan: str, jslib: str = "", timeout: float = MAX_SECONDS, **_: Any) -> CWLOutputType:
+    def eval(
+        self, scan: str, jslib: str = "", timeout: float = MAX_SECONDS, *_: Any, **__: Any
+    ) -> CWLOutputType:
         """The value of one expression; JavascriptException says what went wrong."""
         # One function around library and expression: a second `const` of the same name is no error.
         body = scan if scan.startswith("{") else f"{{return ({scan});}}"
-        code = f'JSON.stringify((function(){{"use strict";{jslib}\nreturn (function(){body})()}}).call(globalThis))'
+        inner = f'"use strict";{jslib}\nreturn (function(){body})()'
+        shown = f"${scan[:SHOWN]}" if scan.startswith("{") else f"$({scan[:SHOWN]})"
+        # Libraries look for the global object in `this`.
+        code = f"JSON.stringify((function(){{{inner}}}).call(globalThis))"
+        found = self._run(code, min(timeout, MAX_SECONDS), shown)
+        try:
+            value: CWLOutputType = json.loads(found) if isinstance(found, str) else None  # type: ignore[assignment]
+        except RecursionError as error:
+            raise JavascriptException(f"the value is nested too deeply: {shown}") from error
+        return value
+
+    def _run(self, code: str, seconds: float, shown: str) -> object:
         if self._isolate is None:
             self._isolate = MiniRacer()
-        seconds = min(timeout, MAX_SECONDS)
         try:
-            found = self._isolate.eval(code, timeout_sec=seconds, max_memory=MAX_MEMORY)
+            return self._isolate.eval(code, timeout_sec=seconds, max_memory=MAX_MEMORY)
         except JSTimeoutException as error:
             self._isolate = None
-            raise JavascriptException(
-                f"the expression ran longer than {seconds:g} s: {scan[:200]}"
-            ) from error
+            raise JavascriptException(f"the expression ran longer than {seconds:g} s: {shown}") from error
         except JSOOMException as error:
             # An isolate that ran out of memory can hang at exit (mini-racer 0.14): the process must go.
             self.is_poisoned = True
-            raise JavascriptException(
-                f"the expression used more than {MAX_MEMORY >> 20} MB: {scan[:200]}"
-            ) from error
+            words = f"the expression used more than {MAX_MEMORY >> 20} MB: {shown}"
+            raise JavascriptException(words) from error
         except JSEvalException as error:
-            raise JavascriptException(f"{error} in: {scan[:500]}") from error
-        value: CWLOutputType = json.loads(found) if isinstance(found, str) else None  # type: ignore[assignment]
-        return value
+            first = str(error).partition("\n")[0]
+            raise JavascriptException(f"{PLACE.sub('', first)} in {shown}") from error
 
 
 def install() -> V8Engine:

@@ -23,7 +23,7 @@ PARSER_BUGS = (AttributeError, IndexError, KeyError, TypeError, ValueError, Asse
 
 
 def check_text(name: str, content: bytes, *, must_be_yaml: bool = True) -> None:
-    """Raise InvalidCwl for a text that is no YAML, too long, too deep, or too big once its aliases are expanded.
+    """Raise InvalidCwl for a text that is no YAML, too long, too deep, or too big with its aliases expanded.
 
     With `must_be_yaml` False, a text that is no YAML passes.
     """

@@ -12,7 +12,7 @@ TYPES = "Make the two types agree, or convert in between with `valueFrom`."
 
 
 class Phrase(NamedTuple):
-    """A message by its pattern, what is said instead (a template, empty: the same), and what to do about it."""
+    """A message by its pattern; what is said instead and what to do about it, both as templates."""
 
     pattern: str
     words: str
@@ -30,7 +30,9 @@ class Said(NamedTuple):
 
 
 PHRASES = (
-    Phrase(r"^(\S*) ?is not among the files sent.*", r"\1 is not among the files sent with the workflow", SEND),
+    Phrase(
+        r"^(\S*) ?is not among the files sent.*", r"\1 is not among the files sent with the workflow", SEND
+    ),
     Phrase(r"^Field 'class' contains undefined reference to '(.*)'", r"there is no class '\1'", SPELLING),
     Phrase(
         r"^Field '(.*?)' contains undefined reference to '(.*)'",
@@ -47,7 +49,11 @@ PHRASES = (
         r"\1: there is no '\2' in this workflow",
         "Name an input of the workflow, or `step/output` with an output that the step lists under `out`.",
     ),
-    Phrase(r"^Step is missing required parameters? (.*)", r"the step gives its tool no value for \1", "Add it under `in`."),
+    Phrase(
+        r"^Step is missing required parameters? (.*)",
+        r"the step gives its tool no value for \1",
+        "Add it under `in`.",
+    ),
     Phrase(
         r"^Required parameter '(.*?)' does not have source, default, or valueFrom.*",
         r"the step gives its tool no value for '\1'",
@@ -59,9 +65,15 @@ PHRASES = (
         "Name an output of the tool under `out`.",
     ),
     Phrase(
-        r"^Scatter parameter '(.*?)' does not correspond to an input parameter of this step, expecting '(.*)'",
+        r"^Scatter parameter '(.*?)' does not correspond to an input parameter of this step, .*? '(.*)'",
         r"scatter: the step has no input '\1', only \2",
         "Scatter over an input that the step lists under `in`.",
+    ),
+    Phrase(
+        r"^Source '.*?' of type .* is incompatible with sink '(.*?)' of type (.*?) "
+        r"(?:pickValue is: (\w+)|source has linkMerge method (\w+)).*",
+        r"several sources give '\1' an array, but it takes \2",
+        "Make it an array, or pick one value with `pickValue: first_non_null` or `the_only_non_null`.",
     ),
     Phrase(
         r"^Source '(.*?)' of type (.*) is incompatible with sink '(.*?)' of type (.*)",
@@ -125,21 +137,37 @@ PHRASES = (
         "Say which one is meant, for example `workflow.cwl#main`.",
         "$graph",
     ),
-    Phrase(r"^Reference '(.*)' not found in file .*", r"there is no \1 in the document", "Check the name after `#`."),
+    Phrase(
+        r"^Reference '(.*)' not found in file .*",
+        r"there is no \1 in the document",
+        "Check the name after `#`.",
+    ),
     Phrase(
         r"^Missing required secondary file '(.*?)'.*",
         r"the secondary file '\1' is missing",
         "Send it along, and name it under the File's `secondaryFiles` unless it lies beside the file.",
     ),
     Phrase(
-        r"^Expected value of '(.*?)' to have format (.*?) but File has an (?:incompatible|missing)? ?format.*?"
+        r"^Expected value of '(.*?)' to have format (.*?) but File has .*?format.*?"
         r'(?:"format": "([^"]*)".*)?$',
         r"'\1' must have the format \2, the file has '\3'",
         "State the file's `format`, or convert the file.",
     ),
+    Phrase(
+        r'^File has an incompatible format: .*"format": "([^"]*)".*',
+        r"a file has the format '\1', which is not the declared one",
+        "State the file's `format`, or convert the file.",
+    ),
+    Phrase(r"^Missing required input parameter '(.*)'", r"the input '\1' is missing", "Give a value for it."),
     Phrase(r"^missing required field ('.*?')", r"the field \1 is missing", "Add it."),
-    Phrase(r'^found duplicate key "(.*?)".*', r"the key '\1' stands here a second time", "Remove one of the two."),
-    Phrase(r"^All sources for '(.*)' are null", r"pickValue: all sources of '\1' are null", "Let one of them give a value, or use `all_non_null`."),
+    Phrase(
+        r'^found duplicate key "(.*?)".*', r"the key '\1' stands here a second time", "Remove one of the two."
+    ),
+    Phrase(
+        r"^All sources for '(.*)' are null",
+        r"pickValue: all sources of '\1' are null",
+        "Let one of them give a value, or use `all_non_null`.",
+    ),
     Phrase(
         r"^Expected only one source for '(.*?)' to be non-null.*",
         r"pickValue: several sources of '\1' have a value",
@@ -151,30 +179,43 @@ PHRASES = (
         "Add `MultipleInputFeatureRequirement: {}` under the workflow's `requirements`.",
     ),
     Phrase(
-        r"^Syntax error in parameter reference '(.*?)'(?:: (.*?))?\.+ This could be due to using Javascript.*",
-        r"the expression $(\1) cannot be evaluated: \2",
+        r"^Syntax error in parameter reference '(.*?)'(?:: (.*?))?\.+ This could be due to .*",
+        r"the expression '\1' cannot be evaluated: \2",
         "Correct the reference; JavaScript needs `InlineJavascriptRequirement: {}` under `requirements`.",
     ),
-    Phrase(r"^value is a (\w+), expected (.*)", r"this is a \1, but should be \2", "Write one of the kinds named here."),
-    Phrase(r"^the value (.*) is not a valid \S+, expected (.*)", r"\1 is not allowed here, only \2", "Use one of them."),
+    Phrase(r"^value is a (\w+), expected (.*)", r"a \1 cannot stand here", r"Write \2."),
+    Phrase(
+        r"^the value (.*) is not a valid \S+, expected (?:one of )?(.*)",
+        r"\1 is not allowed here",
+        r"Write \2.",
+    ),
+    Phrase(r'^"(.*?)" is not int$', r"\1 is not int", "Write a whole number of at most 32 bits."),
+    Phrase(
+        r"^is not a dict\. Expected a (\w+) object\.",
+        r"this is not a \1",
+        r"Write `{class: \1, location: ...}`.",
+    ),
 )
-YAML_KINDS = {"CommentedMap": "mapping", "CommentedSeq": "list", "str": "text", "int": "number", "float": "number"}
+YAML_KINDS = {"CommentedMap": "mapping", "CommentedSeq": "list", "str": "text"}
 NOISE = re.compile(
     r"^(?:Expression evaluation error:|Invalid job input record:|Tool definition .*? failed validation:"
-    r"|checking (?:field|object) '.*?'|Object '.*?' is not valid because(?: tried .*? but)?|\* |- )\s*"
+    r"|checking (?:field|object) '.*?'|tried .*? but|Object '.*?' is not valid because|\* |- )\s*"
 )
+# The name in an identifier as cwltool writes it, 'workflow.cwl#main/step'.
+IDENTIFIER = re.compile(r"'[^'\s#]*\.\w+#([^'\s]+)'")
 
 
 def said(message: str) -> Said:
     """A message of cwltool's in one short line, with advice."""
-    text = " ".join(message.split())
+    text = IDENTIFIER.sub(r"'\1'", " ".join(message.split()))
     while (shorter := NOISE.sub("", text)) != text:
         text = shorter
     if unknown := re.match(r"^invalid field '(.*?)', expected one of: (.*)", text):
         return _unknown_field(unknown[1], re.findall(r"'(.*?)'", unknown[2]))
     for pattern, words, advice, key in PHRASES:
         if match := re.match(pattern, text):
-            return Said(_cut(_yaml_kinds(match.expand(words)).strip(": ")), advice, key)
+            shown = _yaml_kinds(match.expand(words)).strip(": ")
+            return Said(_cut(shown), _cut(_yaml_kinds(match.expand(advice))), key)
     return Said(_cut(text), ELSE, "")
 
 
@@ -185,7 +226,9 @@ def _unknown_field(name: str, known: list[str]) -> Said:
 
 
 def _yaml_kinds(text: str) -> str:
-    return re.sub(r"\b(?:CommentedMap|CommentedSeq)\b|(?<=is a )\w+", lambda m: YAML_KINDS.get(m[0], m[0]), text)
+    for kind, name in YAML_KINDS.items():
+        text = re.sub(rf"\b{kind}\b", name, text)
+    return text
 
 
 def _cut(text: str) -> str:

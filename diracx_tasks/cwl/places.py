@@ -1,4 +1,4 @@
-"""Where something stands in the documents of a bundle: read again from their text, because only errors ask."""
+"""Where something stands in a bundle's documents: read again from their text, because only errors ask."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple

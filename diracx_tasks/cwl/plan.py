@@ -34,7 +34,8 @@ class Plan:
 
     def start(self, inputs: Values) -> Values:
         """The root process as an instance `{"kind", "inputs", ...}`; raises InvalidCwl for wrong inputs."""
-        namespaces = {**inputs.get("$namespaces", {}), **self.root.metadata.get("$namespaces", {})}
+        declared: Any = self.root.metadata.get("$namespaces", {})
+        namespaces = {**inputs.get("$namespaces", {}), **declared}
         given = self.evaluation.inward({key: inputs[key] for key in inputs if not key.startswith("$")})
         visit_class(given, ("File",), partial(_expand_format, namespaces))
         return self._instance(self.root, given, toplevel=True)
@@ -61,7 +62,10 @@ class Plan:
         return {"ready": ready, "broken": broken}
 
     def expand(self, path: str, inputs: Values, start: int, stop: int) -> Values:
-        """Slots `start` to `stop` of the scatter step at `path`: `{"slots": [instance or {"kind": "broken"}]}`."""
+        """Slots `start` to `stop` of a scatter step: `{"slots": [...]}`.
+
+        A slot is an instance, or `{"kind": "broken", "reason"}`.
+        """
         step = step_at(self.root, path)
         parent = process_at(self.root, path.rpartition("/")[0])
         given = {f"{step.id}/{name}": value for name, value in self.evaluation.inward(inputs).items()}
@@ -94,7 +98,7 @@ class Plan:
         """
         process = process_at(self.root, path)
         state = self._state(process, self.evaluation.inward(inputs), self.evaluation.inward(done))
-        found = object_from_state(
+        found: Any = object_from_state(
             state, process.tool["outputs"], True, _merges(process), "outputSource", incomplete=True
         )
         return self.evaluation.outward(found or {})
@@ -119,7 +123,7 @@ class Plan:
     def _ready(
         self, parent: Process, step: WorkflowStep, state: dict[str, WorkflowStateItem | None]
     ) -> Values | None:
-        given = object_from_state(state, step.tool["inputs"], False, _merges(parent), "source")
+        given: Any = object_from_state(state, step.tool["inputs"], False, _merges(parent), "source")
         if given is None:
             return None
         if "scatter" not in step.tool:
@@ -147,7 +151,7 @@ class Plan:
         context = self.evaluation.context(toplevel=toplevel)
         inputs = without_listings(inputs)
         if kind == "workflow" or toplevel:
-            inputs = process._init_job(inputs, context).job
+            inputs = dict(process._init_job(inputs, context).job)
         if kind != "workflow":
             # Where the process runs, they are read as its own LoadListingRequirement says.
             inputs = without_listings(inputs)
@@ -170,7 +174,7 @@ def _merges(process: Process) -> bool:
 
 
 def _scattering(step: WorkflowStep, given: Values) -> tuple[str, list[str], list[int]]:
-    keys = aslist(step.tool["scatter"])
+    keys = list(aslist(step.tool["scatter"]))
     for key in keys:
         if not isinstance(given[key], list):
             raise InvalidCwl(

@@ -6,7 +6,6 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from ruamel.yaml.scalarbool import ScalarBoolean
-from ruamel.yaml.scalarfloat import ScalarFloat
 
 from diracx_tasks.core.errors import InvalidCwl
 
@@ -71,7 +70,9 @@ def locations(value: Value) -> Iterator[str]:
             yield from locations(inner)
 
 
-def _walked(value: Value, mapping: Callable[[Mapping[str, Any]], Value], item: Callable[[Value], Value]) -> Value:
+def _walked(
+    value: Value, mapping: Callable[[Mapping[str, Any]], Value], item: Callable[[Value], Value]
+) -> Value:
     if isinstance(value, Mapping):
         return mapping(value)
     if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
@@ -113,8 +114,8 @@ def _scalar(value: Value) -> Value:
     if isinstance(value, float):
         if not isfinite(value):
             raise InvalidCwl(f"{float(value)} is not a number that JSON can hold")
-        # cwltool writes 1.23e5 as 123000 on a command line, but 123000.0 as it is.
-        is_whole = isinstance(value, ScalarFloat) and value._exp and value.is_integer() and abs(value) < EXACT
+        # A YAML reader's 1.23e5 is 123000 on a command line (cwltool), but 123000.0 would stay as it is.
+        is_whole = getattr(value, "_exp", None) and value.is_integer() and abs(value) < EXACT
         return int(value) if is_whole else float(value)
     raise InvalidCwl(f"a value of type {type(value).__name__} is not allowed: JSON cannot hold it")
 

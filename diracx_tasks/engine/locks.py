@@ -1,4 +1,4 @@
-"""Leases in Redis that keep two workers from doing the same work at the same time. For speed, not for safety."""
+"""Leases in Redis that keep two workers from the same work at the same time: for speed, not for safety."""
 
 import secrets
 import threading

@@ -1,7 +1,7 @@
 """Work that must happen, written in the transaction of the state that needs it.
 
-A row is published right after the commit, again by `sweep` when that was in vain, and removed once its task has
-ended well. So the broker may lose everything at any time.
+A row is published right after the commit, again by `sweep` when that was in vain, and removed once its task
+has ended well. So the broker may lose everything at any time.
 """
 
 import logging

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Backoff:
-    """Exponential with full jitter: at most `times` more tries, the n-th within first * 2^n seconds, at most `cap`."""
+    """Exponential with jitter: `times` more tries, the n-th within first * 2^(n-1) seconds, at most `cap`."""
 
     first: float = 2
     times: int = 5

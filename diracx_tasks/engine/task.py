@@ -1,4 +1,4 @@
-"""The `@task` decorator: everything that an operator expects around a task, stated where the task is declared."""
+"""The `@task` decorator: what an operator expects around a task, stated where the task is declared."""
 
 import logging
 import traceback

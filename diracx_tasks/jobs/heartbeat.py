@@ -19,7 +19,7 @@ from diracx_tasks.sandboxes import metadata
 TAIL = 65536
 ALIVE = (Status.RUNNING, Status.COMPLETING)
 # For a job in the one status, reports of the others say nothing new.
-PAST = {
+PAST: dict[str, tuple[Status, ...]] = {
     Status.RUNNING: (Status.RUNNING,),
     Status.COMPLETING: ALIVE,
     Status.DONE: (*ALIVE, Status.DONE),
@@ -29,7 +29,7 @@ PAST = {
 
 @dataclass(frozen=True)
 class Beat:
-    """One heartbeat: the numbers of `usage` are kept as they are, `log` is the tail of the payload's output."""
+    """One heartbeat: `usage` is kept as it is, `log` is the tail of the payload's output."""
 
     attempt: int
     usage: dict[str, float] = field(default_factory=dict)
@@ -86,7 +86,7 @@ def report(db: Session, job_id: int, news: list[Report], *, by: User) -> str:
 
 
 def holder(db: Session, job_id: int, attempt: int, by: User) -> Job:
-    """The job, when this pilot holds this attempt of it and it is not over; Conflict or Forbidden otherwise."""
+    """The job, when this pilot holds this attempt and it is not over; Conflict or Forbidden otherwise."""
     _must_hold(db, job_id, attempt, by)
     job = db.get_one(Job, job_id)
     if job.attempt != attempt or job.status not in (Status.MATCHED, Status.STALLED, *ALIVE):

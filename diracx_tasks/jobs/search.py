@@ -98,7 +98,7 @@ def search(
 
 
 def counts(db: Session, vo: str, job_group: str) -> dict[tuple[str, str], int]:
-    """How many jobs of a group there are by name and shown status (Waiting, Running, Done, Failed, Killed)."""
+    """How many jobs of a group there are by name and by the status that people see (SHOWN, else Waiting)."""
     query = select(Job.name, Job.status, func.count()).where(Job.job_group == job_group, Job.vo == vo)
     found: dict[tuple[str, str], int] = {}
     for name, status, count in db.execute(query.group_by(Job.name, Job.status)):

@@ -48,9 +48,9 @@ def move(
 ) -> Outcome:
     """Change a job's status if it is still on this attempt and in one of `frm`, and record it.
 
-    Of several changes each must be able to follow the one before, or repeat it; they happen in one step. `frm` defaults to
-    DIRAC's state machine. LATE means that the job is on a later attempt, REFUSED that it is elsewhere; `why_not`
-    puts it into words.
+    Of several changes each must be able to follow or repeat the one before; they happen in one step. `frm`
+    defaults to DIRAC's state machine. LATE means that the job is on a later attempt, REFUSED that it is
+    elsewhere; `why_not` puts it into words.
     """
     allowed = can_become(changes[0].to) if frm is None else frm
     if any(before.to not in {after.to, *can_become(after.to)} for before, after in pairwise(changes)):

@@ -1,4 +1,4 @@
-"""The one writer of a workflow's nodes: applies what was decided if nobody else has changed the workflow since."""
+"""The one writer of a workflow's nodes: applies what was decided unless the workflow has changed since."""
 
 from typing import Any
 
@@ -61,7 +61,7 @@ def kill(db: Session, workflow: Workflow) -> bool:
 
 
 def _take(db: Session, workflow: Workflow) -> bool:
-    """Win the right to change the workflow: what was read is still so, and nobody else writes until the commit."""
+    """Win the right to change the workflow: what was read is still so, and stays so until the commit."""
     values: dict[str, Any] = {"version": workflow.version + 1}
     if workflow.status == Status.RECEIVED:
         values["status"] = Status.RUNNING

@@ -1,4 +1,4 @@
-"""Questions about CWL, asked of a process without credentials that can be killed (`python -m diracx_tasks.cwl`)."""
+"""Questions about CWL, asked of a process without credentials that can be killed (`cwl/__main__.py`)."""
 
 import json
 import os
@@ -35,7 +35,7 @@ class Isolate:
         self._rest = b""
 
     def ask(self, bundle: Bundle, request: dict[str, Any], deadline: float = DEADLINE) -> dict[str, Any]:
-        """The raw answer; InvalidCwl when it takes longer than `deadline` seconds, the child is then killed."""
+        """Its raw answer; InvalidCwl when it takes longer than `deadline` seconds: the child is killed."""
         sent = {**request, "hash": bundle.hash}
         if bundle.hash not in self._known:
             sent["bundle"] = bundle.to_json()

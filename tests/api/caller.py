@@ -12,8 +12,9 @@ from tests.builders import TOOL, a_user, bearer
 # Starlette would rather have httpx2, which is the same thing under another name.
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    from fastapi.testclient import TestClient as TestClient
+    from fastapi.testclient import TestClient
 
+__all__ = ["ALICE", "Api", "TestClient"]
 ALICE = a_user()
 
 
@@ -26,7 +27,8 @@ class Api:
     def ask(self, method: str, path: str, *, by: User | None = ALICE, **options: Any) -> httpx.Response:
         """The answer, whatever it is."""
         headers = {**(bearer(by) if by else {}), **options.pop("headers", {})}
-        return self.client.request(method, path, headers=headers, **options)
+        found: httpx.Response = self.client.request(method, path, headers=headers, **options)
+        return found
 
     def get(self, path: str, **options: Any) -> httpx.Response:
         """The answer to a GET."""

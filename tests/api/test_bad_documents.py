@@ -44,7 +44,9 @@ WRONG = {
     "an include of the server's": TOOL + "doc: {$include: file:///etc/hostname}\n",
     "an alias bomb": BOMB + TOOL,
     "a bomb of nesting": "a: " + "[" * 5000 + "]" * 5000 + "\n" + TOOL,
-    "two million optional inputs": TOOL.replace("outputs", "".join(f"  i{n}: int?\n" for n in range(300_000)) + "outputs"),
+    "two million optional inputs": TOOL.replace(
+        "outputs", "".join(f"  i{n}: int?\n" for n in range(300_000)) + "outputs"
+    ),
     "an unsafe tag": "!!python/object/apply:os.system ['true']\n",
     "a cycle": HEAD + STEP.replace("tool.cwl", "workflow.cwl"),
 }
@@ -83,7 +85,10 @@ def test_a_complaint_names_file_line_and_column(api: Api) -> None:
 
 
 def test_an_unsupported_requirement_says_so(api: Api) -> None:
-    text = TOOL + "requirements: {InlineJavascriptRequirement: {}, InplaceUpdateRequirement: {inplaceUpdate: true}}\n"
+    text = (
+        TOOL
+        + "requirements: {InlineJavascriptRequirement: {}, InplaceUpdateRequirement: {inplaceUpdate: true}}\n"
+    )
     answer = submit(api, text)
     complaint(answer)
     assert answer.json()["detail"]["kind"] == "unsupported"
@@ -109,7 +114,9 @@ def test_wrong_inputs_are_422(api: Api, inputs: Any) -> None:
     assert answer.json()["detail"]["kind"] == "invalid"
 
 
-@pytest.mark.parametrize("location", ["http://127.0.0.1:1/x", "file:///etc/passwd", "/etc/passwd", "../../etc/passwd", "ftp://x/y"])
+@pytest.mark.parametrize(
+    "location", ["http://127.0.0.1:1/x", "file:///etc/passwd", "/etc/passwd", "../../etc/passwd", "ftp://x/y"]
+)
 def test_a_file_that_the_server_would_have_to_fetch_is_422(api: Api, location: str) -> None:
     text = TOOL.replace("type: string", "type: File")
     answer = submit(api, text, {"words": {"class": "File", "location": location}})
@@ -155,10 +162,17 @@ def test_a_file_of_another_user_is_403(api: Api) -> None:
     folder = {"class": "Directory", "basename": "d", "listing": [file]}
     assert submit(api, text, {"words": file}).status_code == 403
     assert submit(api, text.replace("type: File", "type: Directory"), {"words": folder}).status_code == 403
-    assert api.submit(text, {"words": {"class": "File", "location": location}}, by=a_user("bob")).status_code == 201
+    assert (
+        api.submit(text, {"words": {"class": "File", "location": location}}, by=a_user("bob")).status_code
+        == 201
+    )
 
 
 def test_a_secondary_file_of_another_user_is_403(api: Api) -> None:
     mine, his = (f"sandbox:/S3/local/lhcb/user/{who}/sha256:{'0' * 64}.file" for who in ("alice", "bob"))
-    value = {"class": "File", "location": mine, "secondaryFiles": [{"class": "File", "location": his, "basename": "x"}]}
+    value = {
+        "class": "File",
+        "location": mine,
+        "secondaryFiles": [{"class": "File", "location": his, "basename": "x"}],
+    }
     assert submit(api, TOOL.replace("type: string", "type: File"), {"words": value}).status_code == 403

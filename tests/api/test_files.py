@@ -24,7 +24,8 @@ def grant(api: Api, content: bytes = CONTENT, **more: Any) -> dict[str, Any]:
 
 
 def upload(api: Api, fields: dict[str, str], content: bytes = CONTENT) -> int:
-    return api.client.post(FILES, data=fields, files={"file": ("x", content)}).status_code
+    answer = api.client.post(FILES, data=fields, files={"file": ("x", content)})
+    return int(answer.status_code)
 
 
 def address(api: Api, pfn: str) -> str:
@@ -93,7 +94,7 @@ def test_a_changed_address_is_refused(api: Api) -> None:
 def test_no_signed_key_leads_out_of_the_store(installation: Installation, key: str) -> None:
     (installation.folder.parent / "secret").write_text("secret")
     folder = FolderStore(installation.folder / "sandboxes")
-    with pytest.raises(Exception, match="outside|null byte|not in the sandbox store"):
+    with pytest.raises(Exception, match=r"outside|null byte|not in the sandbox store"):
         folder.read(key, 10)
 
 
@@ -126,7 +127,15 @@ def test_a_file_beyond_the_limit_is_413(api: Api) -> None:
 
 
 @pytest.mark.parametrize(
-    "changed", [{"checksum": "x"}, {"checksum": HEX[:-1]}, {"size": -1}, {"size": 2**80}, {"format": "exe"}, {"checksum_algorithm": "md5"}]
+    "changed",
+    [
+        {"checksum": "x"},
+        {"checksum": HEX[:-1]},
+        {"size": -1},
+        {"size": 2**80},
+        {"format": "exe"},
+        {"checksum_algorithm": "md5"},
+    ],
 )
 def test_a_malformed_announcement_is_422(api: Api, changed: dict[str, Any]) -> None:
     body = {"checksum": HEX, "size": 3, "format": "file", **changed}

@@ -8,6 +8,7 @@ from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from diracx_tasks.core import database
+from diracx_tasks.core.settings import settings
 from diracx_tasks.jobs.states import Status
 from tests.api.caller import Api
 from tests.builders import Installation, a_job, a_pilot
@@ -71,7 +72,16 @@ def test_eight_pilots_at_once_never_get_the_same_job(api: Api, db: Session) -> N
 
 @pytest.mark.parametrize(
     "changed",
-    [{"cores": 0}, {"ram_mb": 0}, {"count": 0}, {"count": 101}, {"site": "x" * 101}, {"tags": "x"}, {"tags": ["x"] * 1001}, {"cores": 2**80}],
+    [
+        {"cores": 0},
+        {"ram_mb": 0},
+        {"count": 0},
+        {"count": 101},
+        {"site": "x" * 101},
+        {"tags": "x"},
+        {"tags": ["x"] * 1001},
+        {"cores": 2**80},
+    ],
     ids=str,
 )
 def test_a_malformed_slot_is_422(api: Api, changed: dict[str, Any]) -> None:
@@ -83,13 +93,15 @@ def test_without_redis_pilots_are_told_to_come_again(
 ) -> None:
     (job_id,) = waiting(db, 1)
     monkeypatch.setenv("DIRACX_REDIS_URL", "redis://127.0.0.1:1/0")
-    database.settings.cache_clear()
+    settings.cache_clear()
     answer = ask(api)
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
     assert api.get(f"/api/jobs/{job_id}").json()["Status"] == "Waiting"
 
 
-def test_after_a_flush_of_redis_the_queue_is_asked_for_again(api: Api, db: Session, installation: Installation) -> None:
+def test_after_a_flush_of_redis_the_queue_is_asked_for_again(
+    api: Api, db: Session, installation: Installation
+) -> None:
     waiting(db, 1)
     installation.redis.flush()
     assert ask(api).json()["jobs"] == []

@@ -61,7 +61,9 @@ def test_a_heartbeat_makes_a_matched_or_stalled_job_run(api: Api, db: Session) -
 
 def test_two_heartbeats_in_one_second_are_two_heartbeats(api: Api, db: Session) -> None:
     job_id = a_held_job(db)
-    answers = [beat(api, job_id, CPUConsumed=seconds, StandardOutput=f"event {seconds}") for seconds in (1, 2)]
+    answers = [
+        beat(api, job_id, CPUConsumed=seconds, StandardOutput=f"event {seconds}") for seconds in (1, 2)
+    ]
     assert [answer.status_code for answer in answers] == [200, 200]
     assert the(api, job_id)["Attempts"][0]["usage"] == {"CPUConsumed": 2}
     assert api.get(f"/api/jobs/{job_id}/logs").json()["text"] == "event 2"
@@ -115,7 +117,10 @@ def test_a_report_without_updates_tells_nothing_to_strangers(api: Api, db: Sessi
 def test_updates_are_applied_in_the_order_of_their_times(api: Api, db: Session) -> None:
     job_id = a_held_job(db, Status.MATCHED)
     updates = {T3: one("Done", Outputs={"x": 1}), T1: one("Running"), T2: one("Completing")}
-    assert report(api, job_id, at=updates).json() == {"success": {str(job_id): {"Status": "Done"}}, "failed": {}}
+    assert report(api, job_id, at=updates).json() == {
+        "success": {str(job_id): {"Status": "Done"}},
+        "failed": {},
+    }
     assert history(api, job_id)[-3:] == ["Running", "Completing", "Done"]
     assert the(api, job_id)["Outputs"] == {"x": 1}
 
@@ -162,18 +167,23 @@ def test_an_unknown_job_among_known_ones_has_failed(api: Api, db: Session) -> No
 
 
 @pytest.mark.parametrize(
-    "stamp", ["2026-11-23T10:00:00", "2026-11-23T10:00:00+01:00", "2026-11-23", "now", "", "9999-99-99T00:00:00Z"]
+    "stamp",
+    ["2026-11-23T10:00:00", "2026-11-23T10:00:00+01:00", "2026-11-23", "now", "", "9999-99-99T00:00:00Z"],
 )
 def test_a_time_that_is_not_utc_is_400(api: Api, db: Session, stamp: str) -> None:
     assert report(api, a_held_job(db), at={stamp: one("Done")}).status_code in (400, 422)
 
 
-@pytest.mark.parametrize("stamp", ["0001-01-01T00:00:00Z", "1970-01-01T00:00:00+00:00", "9999-12-31T23:59:59Z"])
+@pytest.mark.parametrize(
+    "stamp", ["0001-01-01T00:00:00Z", "1970-01-01T00:00:00+00:00", "9999-12-31T23:59:59Z"]
+)
 def test_a_strange_time_breaks_nothing(api: Api, db: Session, stamp: str) -> None:
     assert report(api, a_held_job(db), at={stamp: one("Running")}).status_code == 200
 
 
-@pytest.mark.parametrize("status", ["Killed", "Deleted", "Received", "Waiting", "Matched", "Stalled", "done", "", "x" * 999])
+@pytest.mark.parametrize(
+    "status", ["Killed", "Deleted", "Received", "Waiting", "Matched", "Stalled", "done", "", "x" * 999]
+)
 def test_a_pilot_does_not_report_what_is_not_its_business(api: Api, db: Session, status: str) -> None:
     job_id = a_held_job(db)
     assert report(api, job_id, at={T1: one(status)}).status_code in (400, 422)

@@ -72,7 +72,9 @@ def test_times_may_be_partial(api: Api, jobs: list[int], operator: str, value: s
     assert len(find(api, "SubmissionTime", operator, value)) == count
 
 
-@pytest.mark.parametrize("value", ["", "x", "9999-99-99", "2024-02-30", "2026-13", "99999", 7, "2026-01-01T00:00:00+01:00"])
+@pytest.mark.parametrize(
+    "value", ["", "x", "9999-99-99", "2024-02-30", "2026-13", "99999", 7, "2026-01-01T00:00:00+01:00"]
+)
 @pytest.mark.parametrize("operator", ["eq", "gt"])
 def test_a_time_that_is_none_is_400(api: Api, jobs: list[int], operator: str, value: Any) -> None:
     body = {"search": [{"parameter": "SubmissionTime", "operator": operator, "value": value}]}
@@ -100,21 +102,28 @@ def test_a_time_that_is_none_is_400(api: Api, jobs: list[int], operator: str, va
     ],
     ids=lambda condition: ascii(condition)[:80],
 )
-def test_a_condition_that_makes_no_sense_is_the_askers_fault(api: Api, jobs: list[int], condition: Any) -> None:
+def test_a_condition_that_makes_no_sense_is_the_askers_fault(
+    api: Api, jobs: list[int], condition: Any
+) -> None:
     answer = api.post(PATH, body={"search": [condition]})
     assert answer.status_code in (400, 422) or (answer.status_code, answer.json()) == (200, [])
 
 
 def test_unknown_columns_are_named(api: Api) -> None:
     unknown = api.post(PATH, {"parameters": ["JobID", "Bad"]})
-    assert (unknown.status_code, unknown.json()["detail"]) == (400, "Unrecognised parameters requested {'Bad'}")
+    assert (unknown.status_code, unknown.json()["detail"]) == (
+        400,
+        "Unrecognised parameters requested {'Bad'}",
+    )
     sort = api.post(PATH, {"sort": [{"parameter": "Bad", "direction": "asc"}]})
     assert (sort.status_code, sort.json()["detail"]) == (400, "Cannot sort by Bad: unknown column")
     search = api.post(PATH, {"search": [{"parameter": "Bad", "operator": "eq", "value": "x"}]})
     assert (search.status_code, search.json()["detail"]) == (400, "Unknown column Bad")
 
 
-@pytest.mark.parametrize("text", ["' OR '1'='1", "x'; DROP TABLE Jobs; --", '" OR 1=1 --', "%' UNION SELECT 1 --", "\\' OR 1=1#"])
+@pytest.mark.parametrize(
+    "text", ["' OR '1'='1", "x'; DROP TABLE Jobs; --", '" OR 1=1 --', "%' UNION SELECT 1 --", "\\' OR 1=1#"]
+)
 def test_sql_is_a_text_like_any_other(api: Api, jobs: list[int], text: str) -> None:
     for operator in ("eq", "like"):
         assert find(api, "JobName", operator, text) == []
@@ -135,7 +144,10 @@ def test_everything_on_one_page_is_200_without_a_range(api: Api, jobs: list[int]
 
 
 def test_pages_are_206_with_their_range_and_416_beyond(api: Api, jobs: list[int]) -> None:
-    pages = [api.post(PATH, {"parameters": ["JobID"]}, params={"page": number, "per_page": 2}) for number in (1, 2, 3, 4)]
+    pages = [
+        api.post(PATH, {"parameters": ["JobID"]}, params={"page": number, "per_page": 2})
+        for number in (1, 2, 3, 4)
+    ]
     assert [one.status_code for one in pages] == [206, 206, 206, 416]
     ranges = [one.headers["Content-Range"] for one in pages]
     assert ranges == ["jobs 0-1/5", "jobs 2-3/5", "jobs 4-4/5", "jobs */5"]
@@ -147,7 +159,10 @@ def test_nothing_found_is_200_and_empty(api: Api) -> None:
     assert (answer.status_code, answer.json()) == (200, [])
 
 
-@pytest.mark.parametrize("query", [{"page": 0}, {"page": -1}, {"per_page": 0}, {"per_page": 10001}, {"page": 10**18}, {"page": "x"}])
+@pytest.mark.parametrize(
+    "query",
+    [{"page": 0}, {"page": -1}, {"per_page": 0}, {"per_page": 10001}, {"page": 10**18}, {"page": "x"}],
+)
 def test_a_page_that_cannot_be_is_422(api: Api, query: dict[str, Any]) -> None:
     assert api.post(PATH, {}, params=query).status_code == 422
 
@@ -158,7 +173,9 @@ def test_jobs_are_sorted_as_asked(api: Api, jobs: list[int]) -> None:
     assert found == sorted(found, key=lambda row: (row["Owner"], row["JobID"]), reverse=True)
 
 
-@pytest.mark.parametrize("body", [b"[]", b"{", b"7", b'{"search": 7}', b'{"search": [[]]}', b'{"sort": [null]}', b"\xff"])
+@pytest.mark.parametrize(
+    "body", [b"[]", b"{", b"7", b'{"search": 7}', b'{"search": [[]]}', b'{"sort": [null]}', b"\xff"]
+)
 def test_a_malformed_body_is_the_askers_fault(api: Api, body: bytes) -> None:
     answer = api.ask("POST", PATH, content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code in (400, 422)
@@ -187,7 +204,10 @@ def test_killing_a_job_twice_is_harmless_and_a_finished_one_a_conflict(api: Api,
     running, done, failed = (a_job(db, status) for status in (Status.RUNNING, Status.DONE, Status.FAILED))
     db.commit()
     answers = [api.post(f"/api/jobs/{running}/kill").json() for _ in range(2)]
-    assert [(one["status"], one["outcome"]) for one in answers] == [("Killed", "applied"), ("Killed", "refused")]
+    assert [(one["status"], one["outcome"]) for one in answers] == [
+        ("Killed", "applied"),
+        ("Killed", "refused"),
+    ]
     history = [one["Status"] for one in api.get(f"/api/jobs/{running}/history").json()]
     assert history.count("Killed") == 1
     for job_id, status in ((done, "Done"), (failed, "Failed")):

@@ -157,7 +157,9 @@ def test_a_malformed_body_is_the_askers_fault(api: Api, path: str, body: bytes) 
     assert answer.json()["detail"]
 
 
-@pytest.mark.parametrize("value", [2**70, -(2**70), 1e308 * 10, "\ud800"], ids=["big", "small", "inf", "surrogate"])
+@pytest.mark.parametrize(
+    "value", [2**70, -(2**70), 1e308 * 10, "\ud800"], ids=["big", "small", "inf", "surrogate"]
+)
 def test_a_value_beyond_all_bounds_breaks_nothing(api: Api, value: Any) -> None:
     text = TOOL.replace("type: string", "type: Any")
     body = {"files": {"workflow.cwl": text}, "main": "workflow.cwl", "inputs": json.dumps({"words": value})}

@@ -97,7 +97,12 @@ def _events(api: Api, workflow_id: int, limit: int) -> Iterator[str]:
 def test_a_workflow_is_read_back_with_its_steps_graph_and_bundle(api: Api) -> None:
     number = api.submit().json()["workflow_id"]
     detail = api.get(f"{PATH}/{number}").json()
-    assert (detail["owner"], detail["vo"], detail["outputs"], detail["ended_at"]) == ("alice", "lhcb", None, None)
+    assert (detail["owner"], detail["vo"], detail["outputs"], detail["ended_at"]) == (
+        "alice",
+        "lhcb",
+        None,
+        None,
+    )
     assert [step["path"] for step in detail["steps"]] == [""]
     assert api.get(f"{PATH}/{number}/graph").json()["nodes"][0]["state"] == "Waiting"
     assert api.get(f"{PATH}/bundles/{detail['bundle']}").json()["entrypoint"] == "workflow.cwl"

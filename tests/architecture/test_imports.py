@@ -9,7 +9,17 @@ LAYERS = {"core": 0, "engine": 1, "cwl": 1, "app": 3, "cli": 3, "diracx_api": 4}
 SUBJECT = 2
 ENTRY_POINTS = ("diracx_tasks", "diracx_api.app")
 USERS_CLI = ("main", "output", "inputs", "workflows", "watch", "jobs")
-SERVERS = ("sqlalchemy", "redis", "celery", "kombu", "fastapi", "alembic", "boto3", "pymysql", "pydantic_settings")
+SERVERS = (
+    "sqlalchemy",
+    "redis",
+    "celery",
+    "kombu",
+    "fastapi",
+    "alembic",
+    "boto3",
+    "pymysql",
+    "pydantic_settings",
+)
 # These hand tasks to Celery; everything else is called by them.
 MAY_USE_CELERY = ("diracx_tasks.app", "diracx_tasks.engine.outbox", "diracx_tasks.engine.task")
 

@@ -90,13 +90,15 @@ def differences(connection: Connection) -> list[Any]:
     """What alembic would change; our own tables, as they are called in this database."""
     load_tables()
     is_sqlite = connection.dialect.name == "sqlite"
-    names: dict[str | None, Any] = {name: settings().database_schemas.get(name) for name in database.DIRAC_SCHEMAS}
+    names: dict[str | None, Any] = {
+        name: settings().database_schemas.get(name) for name in database.DIRAC_SCHEMAS
+    }
     wanted = MetaData()
     for table in database.Table.metadata.tables.values():
         table.to_metadata(
             wanted,
-            schema=names.get(table.schema),
-            referred_schema_fn=lambda table, to, constraint, referred: names.get(referred) or BLANK_SCHEMA,
+            schema=names.get(table.schema),  # type: ignore[arg-type]
+            referred_schema_fn=lambda table, to, fk, referred: names.get(referred) or BLANK_SCHEMA,  # type: ignore
         )
 
     def is_ours(name: str | None, kind: str, parents: Any) -> bool:
@@ -125,7 +127,9 @@ def test_migrating_twice_is_harmless(empty: None) -> None:
 def test_migrating_four_times_at_once_is_harmless(empty: None) -> None:
     program = "from diracx_tasks.core.schema import migrate; print(migrate())"
     processes = [
-        subprocess.Popen([sys.executable, "-c", program], env={**os.environ}, stdout=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            [sys.executable, "-c", program], env={**os.environ}, stdout=subprocess.PIPE, text=True
+        )
         for _ in range(4)
     ]
     assert [process.communicate()[0].strip() for process in processes] == [schema.head()] * 4
@@ -144,6 +148,8 @@ def test_an_installation_of_dirac_keeps_its_jobs_and_gets_our_columns(empty_mari
     schema.migrate()
     with database.engine().connect() as connection:
         columns = {column["name"] for column in inspect(connection).get_columns("Jobs", schema=jobs)}
-        row = connection.execute(text(f"SELECT Owner, Attempt, NextCheckAt FROM {jobs}.Jobs WHERE JobID = 17"))
+        row = connection.execute(
+            text(f"SELECT Owner, Attempt, NextCheckAt FROM {jobs}.Jobs WHERE JobID = 17")
+        )
         assert row.one() == ("alice", 0, None)
     assert {"Attempt", "NextCheckAt"} <= columns

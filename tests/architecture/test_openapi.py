@@ -51,8 +51,12 @@ def test_every_parameter_has_a_description_and_an_example() -> None:
     assert silent == []
 
 
-@pytest.mark.parametrize("name, operation", list(operations()), ids=lambda value: value if isinstance(value, str) else "")
-def test_every_route_says_what_it_does_who_may_and_what_it_takes(name: str, operation: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "name, operation", list(operations()), ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_every_route_says_what_it_does_who_may_and_what_it_takes(
+    name: str, operation: dict[str, Any]
+) -> None:
     assert operation["x-right"]
     assert operation["description"]
     assert operation["operationId"].startswith(operation["tags"][0])

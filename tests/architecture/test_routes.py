@@ -28,7 +28,7 @@ BODIES: dict[str, Any] = {
     "workflows_submit_workflow": DOCUMENT,
     "workflows_check_workflow": DOCUMENT,
     "jobs_search_jobs": {},
-    "jobs_initiate_sandbox_upload": {"checksum": HEX, "size": 3},
+    "jobs_initiate_sandbox_upload": {"checksum": HEX, "size": 3, "format": "file"},
     "pilots_match_jobs": SLOT,
     "pilots_initiate_uploads": {"attempt": 1, "files": [{"checksum": HEX, "size": 3}]},
     "pilots_get_downloads": {"attempt": 1, "locations": [metadata.location_of(PFN)]},
@@ -95,9 +95,13 @@ def test_a_token_without_the_property_is_403_everywhere(api: Api, owned: Propert
 
 @pytest.mark.parametrize("key", GUARDED)
 @pytest.mark.parametrize("who", STRANGERS)
-def test_nothing_of_a_vo_leaks_into_another(api: Api, db: Session, owned: Property, key: str, who: str) -> None:
+def test_nothing_of_a_vo_leaks_into_another(
+    api: Api, db: Session, owned: Property, key: str, who: str
+) -> None:
     answer = owned.ask(api, key, STRANGERS[who])
-    assert SECRET not in answer.text and "user/alice/sha256" not in answer.text.replace("belle/user/alice", "")
+    assert SECRET not in answer.text and "user/alice/sha256" not in answer.text.replace(
+        "belle/user/alice", ""
+    )
     own_things = ("submit", "check", "list", "search", "initiate_sandbox", "match")
     if any(word in key for word in own_things):
         assert answer.status_code in (200, 201, 403)
@@ -109,7 +113,11 @@ def test_nothing_of_a_vo_leaks_into_another(api: Api, db: Session, owned: Proper
 
 
 def test_a_pilot_may_do_nothing_that_is_a_persons(api: Api, owned: Property) -> None:
-    rights = ("a normal user", "a normal user or administrator of the VO", "the owner, or an administrator of the VO")
+    rights = (
+        "a normal user",
+        "a normal user or administrator of the VO",
+        "the owner, or an administrator of the VO",
+    )
     for key in GUARDED:
         if ROUTES[key][1]["x-right"] in rights:
             assert owned.ask(api, key, a_pilot()).status_code == 403, key

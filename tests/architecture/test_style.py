@@ -12,11 +12,14 @@ TESTS = sources("tests")
 DRAWERS = ("util", "helper", "manager", "misc", "common")
 
 
-def public(parent: ast.Module | ast.ClassDef) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef]:
+def public(
+    parent: ast.Module | ast.ClassDef,
+) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef]:
     """Classes, and functions and methods that others may call."""
     for node in parent.body:
-        is_ours = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
-        if is_ours and not node.name.startswith("_"):
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            continue
+        if not node.name.startswith("_"):
             yield node
             yield from public(node) if isinstance(node, ast.ClassDef) else ()
 

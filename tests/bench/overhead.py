@@ -1,4 +1,4 @@
-"""What a workflow costs beyond its tools: a scatter of N times `true`, here and with cwltool, in the same run.
+"""What a workflow costs beyond its tools: a scatter of N times `true`, here and with cwltool.
 
 `python -m tests.bench.overhead [N]` prints seconds and jobs per second of both.
 """

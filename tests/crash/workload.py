@@ -1,7 +1,7 @@
-"""A workflow of 200 jobs: a nested scatter, a conditional step, a subworkflow and gathers. Its tools keep a ledger.
+"""A workflow of 200 jobs: nested scatter, conditional step, subworkflow, gathers. Its tools keep a ledger.
 
-144 jobs join letters and numbers, a conditional step in a scattered subworkflow squares the 55 even ones of 110
-numbers, one job gathers everything.
+144 jobs join letters and numbers, a conditional step in a scattered subworkflow squares the 55 even ones of
+110 numbers, one job gathers everything.
 """
 
 from collections import Counter
@@ -17,7 +17,10 @@ class: CommandLineTool
 baseCommand: [sh, -c]
 inputs: {letter: string, number: int, ledger: string}
 arguments:
-  - sleep 0.1; echo "pair $(inputs.letter)$(inputs.number)" >> $(inputs.ledger); printf '%s%s' $(inputs.letter) $(inputs.number)
+  - |
+    sleep 0.1
+    echo "pair $(inputs.letter)$(inputs.number)" >> $(inputs.ledger)
+    printf '%s%s' $(inputs.letter) $(inputs.number)
 outputs:
   pair: {type: string, outputBinding: {glob: pair.txt, loadContents: true, outputEval: "$(self[0].contents)"}}
 stdout: pair.txt
@@ -74,7 +77,10 @@ steps:
         pairs: {type: "string[]"}
         ledger: string
       arguments:
-        - echo gather >> $(inputs.ledger); cat $(inputs.squares.map(function(f) {return f.path}).join(' ')); echo $(inputs.pairs.join(' '))
+        - |
+          echo gather >> $(inputs.ledger)
+          cat $(inputs.squares.map(function(f) {return f.path}).join(' '))
+          echo $(inputs.pairs.join(' '))
       outputs: {total: {type: stdout}}
       stdout: total.txt
     in:

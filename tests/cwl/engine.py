@@ -1,14 +1,13 @@
-"""A workflow from its file to its outputs in one process: the nodes are in memory, the decisions are the real ones.
+"""A workflow from its file to its outputs without a server: its nodes are in memory.
 
-What `workflows.advance` and `workflows.look` do with rows is done here with objects; `decide`, the isolate and
-the node's code are those of the product.
+What `workflows.advance` and `workflows.look` do with rows is done here with objects; `decide`, the isolate
+and the node's code are the product's.
 """
 
 import os
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from diracx_tasks.core.errors import DiracXError, UnsupportedCwl
 from diracx_tasks.cwl.bundle import Bundle

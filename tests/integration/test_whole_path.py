@@ -1,4 +1,4 @@
-"""The main job from submission to outputs, with real processes: on embedded defaults, and on production's servers."""
+"""The main job from submission to outputs, with real processes: embedded, and on production's servers."""
 
 import json
 import os

@@ -74,7 +74,9 @@ def test_what_is_issued_is_verified_as_the_same_user(installation: Installation)
     ],
     ids=str,
 )
-def test_a_signed_token_with_wrong_claims_does_not_hold(installation: Installation, changed: dict[str, Any]) -> None:
+def test_a_signed_token_with_wrong_claims_does_not_hold(
+    installation: Installation, changed: dict[str, Any]
+) -> None:
     with pytest.raises(Unauthenticated, match="Invalid JWT"):
         tokens.verify(signed(claims(**changed)))
 
@@ -95,7 +97,9 @@ def test_nobody_signs_without_our_key(installation: Installation) -> None:
             tokens.verify(token)
 
 
-@pytest.mark.parametrize("token", ["", ".", "..", "x.y.z", "a" * 100_000, "é.é.é", "\0", "a.b.c.d.e", "{}"], ids=range(9))
+@pytest.mark.parametrize(
+    "token", ["", ".", "..", "x.y.z", "a" * 100_000, "é.é.é", "\0", "a.b.c.d.e", "{}"], ids=range(9)
+)
 def test_what_is_no_token_does_not_hold(installation: Installation, token: str) -> None:
     with pytest.raises(Unauthenticated, match="Invalid JWT"):
         tokens.verify(token)

@@ -124,7 +124,9 @@ def test_a_refused_token_asks_for_a_login(url: str, script: Script) -> None:
     ],
     ids=str,
 )
-def test_a_refusal_keeps_status_and_words(url: str, script: Script, detail: Any, words: str, code: int) -> None:
+def test_a_refusal_keeps_status_and_words(
+    url: str, script: Script, detail: Any, words: str, code: int
+) -> None:
     script.answers = [(422, {"detail": detail})]
     with pytest.raises(ApiError, match=words) as caught:
         Client(url, "t").get("/")
@@ -155,7 +157,9 @@ def test_a_download_is_whole_or_not_there(url: str, script: Script, tmp_path: Pa
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
 
 
-def test_an_upload_sends_the_grants_fields_and_the_file_last(url: str, script: Script, tmp_path: Path) -> None:
+def test_an_upload_sends_the_grants_fields_and_the_file_last(
+    url: str, script: Script, tmp_path: Path
+) -> None:
     (tmp_path / "x").write_bytes(b"content")
     script.answers = [(204, b"")]
     Client(url, "t").upload({"url": f"{url}/store", "fields": {"key": "k", "policy": "p"}}, tmp_path / "x")
@@ -181,7 +185,9 @@ def test_the_environment_states_where_to_go(monkeypatch: pytest.MonkeyPatch, tmp
     assert (Client.from_environment().url, Client.from_environment().token) == ("http://stored", "stored")
 
 
-def test_a_stored_token_is_not_sent_to_another_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_stored_token_is_not_sent_to_another_server(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("DIRACX_DATA", str(tmp_path))
     monkeypatch.setenv("DIRACX_URL", "http://elsewhere")
     monkeypatch.delenv("DIRACX_TOKEN", raising=False)

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from diracx_tasks.core import database
+from diracx_tasks.core.settings import settings
 from diracx_tasks.core.redis import redis
 from diracx_tasks.engine.locks import PREFIX, lease
 from diracx_tasks.engine.periodic import recorded, runs
@@ -18,20 +19,20 @@ from tests.builders import Installation
 
 
 def test_a_lease_is_given_to_one_and_given_back(installation: Installation) -> None:
-    with lease("x", 60) as first, lease("x", 60) as second, lease("y", 60) as other:
+    with lease("x") as first, lease("x") as second, lease("y") as other:
         assert (first, second, other) == (True, False, True)
-    with lease("x", 60) as again:
+    with lease("x") as again:
         assert again
 
 
 def test_a_lease_that_ran_out_is_not_taken_from_its_next_holder(installation: Installation) -> None:
-    with lease("x", 60):
+    with lease("x"):
         redis().set(PREFIX + "x", "somebody else")
     assert redis().get(PREFIX + "x") == "somebody else"
 
 
 def test_a_lease_is_given_back_after_an_error(installation: Installation) -> None:
-    with pytest.raises(ValueError), lease("x", 60):
+    with pytest.raises(ValueError), lease("x"):
         raise ValueError
     assert redis().get(PREFIX + "x") is None
 
@@ -40,7 +41,7 @@ def test_of_many_threads_one_holds_a_lease(installation: Installation) -> None:
     barrier = threading.Barrier(8)
 
     def hold(_: int) -> bool:
-        with lease("x", 60) as got:
+        with lease("x") as got:
             barrier.wait(30)
             return got
 
@@ -48,15 +49,19 @@ def test_of_many_threads_one_holds_a_lease(installation: Installation) -> None:
         assert list(threads.map(hold, range(8))).count(True) == 1
 
 
-def test_without_redis_everybody_may_work(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_redis_everybody_may_work(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("DIRACX_REDIS_URL", "redis://127.0.0.1:1/0")
-    database.settings.cache_clear()
-    with lease("x", 60) as first, lease("x", 60) as second:
+    settings.cache_clear()
+    with lease("x") as first, lease("x") as second:
         assert first and second
 
 
 @given(first=st.floats(0.01, 100), times=st.integers(0, 50), cap=st.floats(1, 1000), tries=st.integers(1, 60))
-def test_a_pause_is_never_longer_than_the_cap_and_ends(first: float, times: int, cap: float, tries: int) -> None:
+def test_a_pause_is_never_longer_than_the_cap_and_ends(
+    first: float, times: int, cap: float, tries: int
+) -> None:
     pause = Backoff(first, times, cap).pause(tries)
     assert (pause is None) == (tries > times)
     if pause is not None:

@@ -60,7 +60,7 @@ def row() -> Outbox | None:
 
 def queued() -> int:
     """How many messages the broker holds."""
-    return int(redis().llen("normal.small"))  # type: ignore[arg-type]
+    return int(redis().llen("normal.small"))
 
 
 def run(**headers: Any) -> str:
@@ -174,7 +174,9 @@ def test_a_row_that_was_published_a_thousand_times_is_still_swept(work: Work) ->
     assert sweep() == 1
 
 
-def test_without_a_broker_the_request_is_stored_and_swept_later(work: Work, installation: Installation) -> None:
+def test_without_a_broker_the_request_is_stored_and_swept_later(
+    work: Work, installation: Installation
+) -> None:
     use_broker("redis://127.0.0.1:1/0")
     ask()
     assert row() is not None
@@ -204,7 +206,7 @@ def test_while_a_lock_is_held_the_task_waits_and_uses_up_no_try(work: Work) -> N
     ask()
     from diracx_tasks.engine.locks import lease
 
-    with lease("subject:1", 60):
+    with lease("subject:1"):
         assert "again in" in run(tries=1)
     assert work.runs == 0 and row() is not None
     assert run(tries=1) == "done"

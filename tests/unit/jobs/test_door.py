@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
@@ -58,7 +64,7 @@ class Door(RuleBasedStateMachine):
         if attempt is not None:
             assert attempt == before[1] and attempt not in self.pilots
             self.pilots[attempt] = stamp
-            self.db.execute(Queued.__table__.delete())  # type: ignore[attr-defined]
+            self.db.execute(Queued.__table__.delete())
 
     @rule(attempt=ATTEMPTS, to=REPORTED)
     def report(self, attempt: int, to: Status) -> None:
@@ -75,7 +81,9 @@ class Door(RuleBasedStateMachine):
     def beat(self, attempt: int) -> None:
         before = self.job
         try:
-            lives = heartbeat.beat(self.db, self.job_id, heartbeat.Beat(attempt), by=a_pilot(self.pilot_of(attempt)))
+            lives = heartbeat.beat(
+                self.db, self.job_id, heartbeat.Beat(attempt), by=a_pilot(self.pilot_of(attempt))
+            )
         except DiracXError:
             assert attempt not in self.pilots
             return
@@ -174,8 +182,10 @@ class Door(RuleBasedStateMachine):
 
 def test_whatever_the_order_of_calls_the_door_holds(installation: Installation) -> None:
     checks = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
-    profile = settings(max_examples=60, stateful_step_count=25, deadline=None, database=None, suppress_health_check=checks)
-    run_state_machine_as_test(Door, settings=profile)  # type: ignore[no-untyped-call]
+    profile = settings(
+        max_examples=60, stateful_step_count=25, deadline=None, database=None, suppress_health_check=checks
+    )
+    run_state_machine_as_test(Door, settings=profile)
 
 
 @pytest.mark.parametrize("last", sorted(FINAL - {Status.DELETED}))

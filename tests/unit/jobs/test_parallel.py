@@ -23,10 +23,15 @@ MANY = 16
 
 
 @pytest.fixture(scope="module")
-def real_database(mariadb: MariaDB, redis_server: Redis, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def real_database(
+    mariadb: MariaDB, redis_server: Redis, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
     """Our tables on MariaDB, in databases of their own."""
     mark, folder = secrets.token_hex(3), tmp_path_factory.mktemp("parallel")
-    with environment(DIRACX_DATA=str(folder), DIRACX_DATABASE_URL=mariadb.url), database.engine().connect() as connection:
+    with (
+        environment(DIRACX_DATA=str(folder), DIRACX_DATABASE_URL=mariadb.url),
+        database.engine().connect() as connection,
+    ):
         connection.execute(text(f"CREATE DATABASE jobs_{mark} CHARACTER SET utf8mb4"))
     names = ", ".join(f'"{name}": "{name}_{mark}"' for name in database.DIRAC_SCHEMAS)
     stated = {

@@ -89,7 +89,9 @@ def test_the_script_chooses_as_the_oracle_does(
 
 @given(needs=NEEDS)
 def test_the_order_of_lists_and_a_little_ram_make_no_new_class(needs: dict[str, Any]) -> None:
-    turned = {key: list(reversed(value)) if isinstance(value, list) else value for key, value in needs.items()}
+    turned = {
+        key: list(reversed(value)) if isinstance(value, list) else value for key, value in needs.items()
+    }
     assert queue.class_of(VO, turned) == queue.class_of(VO, needs)
     assert queue.class_of(VO, {**needs, "priority": 3}) == queue.class_of(VO, {**needs, "priority": 7})
     assert queue.class_of("other", needs) != queue.class_of(VO, needs)
@@ -103,7 +105,12 @@ def test_a_class_is_stored_once_however_many_jobs_it_has(db: Session) -> None:
     assert db.scalar(select(func.count()).select_from(JobClass)) == 1
 
 
-@given(priority=st.integers(-100, 100), other=st.integers(-100, 100), job=st.integers(1, 2**32), later=st.integers(1, 2**32))
+@given(
+    priority=st.integers(-100, 100),
+    other=st.integers(-100, 100),
+    job=st.integers(1, 2**32),
+    later=st.integers(1, 2**32),
+)
 def test_a_place_is_exact_and_priority_comes_first(priority: int, other: int, job: int, later: int) -> None:
     first, second = (queue.Entry(n, VO, p, ANYWHERE) for n, p in ((job, priority), (later, other)))
     clamped = [max(0, min(10, p)) for p in (priority, other)]
@@ -196,7 +203,9 @@ def test_without_pilots_the_reason_says_so(installation: Installation) -> None:
     ],
     ids=lambda value: str(value)[:20],
 )
-def test_a_misfit_is_explained_with_the_numbers(installation: Installation, needs: dict[str, Any], words: str) -> None:
+def test_a_misfit_is_explained_with_the_numbers(
+    installation: Installation, needs: dict[str, Any], words: str
+) -> None:
     (job_id,) = waiting(needs)
     assert ask() == []
     assert words in why(job_id)
