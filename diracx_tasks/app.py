@@ -40,7 +40,7 @@ def make_app() -> Celery:
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_hijack_root_logger=False,
         worker_max_tasks_per_child=10_000,
-        worker_soft_shutdown_timeout=5.0,
+        worker_soft_shutdown_timeout=2.0,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_transport_options=_redis_options() if is_redis else {"confirm_publish": True},

@@ -64,7 +64,7 @@ class Installation:
 
 @contextmanager
 def environment(**stated: str) -> Iterator[None]:
-    """These DIRACX_ variables and no others; what was cached of the settings is forgotten before and after."""
+    """These DIRACX_ variables and no others; what was cached of the settings is forgotten."""
     before = {name: value for name, value in os.environ.items() if name.startswith("DIRACX_")}
     _state(stated)
     try:

@@ -122,7 +122,7 @@ def main() -> None:
     desk = Desk()
     for line in sys.stdin:
         signal.alarm(ALARM_SECONDS)
-        answer = json.dumps(desk.answer(json.loads(line)))
+        answer = json.dumps(desk.answer(json.loads(line)), default=str)
         if len(answer) > MAX_ANSWER:
             answer = json.dumps(_refusal(f"the values have more than {MAX_ANSWER >> 20} MB as JSON"))
         answers.write(answer + "\n")

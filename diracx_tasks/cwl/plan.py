@@ -68,15 +68,15 @@ class Plan:
         """
         step = step_at(self.root, path)
         parent = process_at(self.root, path.rpartition("/")[0])
-        given = {f"{step.id}/{name}": value for name, value in self.evaluation.inward(inputs).items()}
+        given = {f"{step.id}/{name}": value for name, value in inputs.items()}
         method, keys, dims = _scattering(step, given)
+        fixed = self.evaluation.inward({key: value for key, value in given.items() if key not in keys})
         slots: list[Values] = []
         for slot in range(start, stop):
-            chosen = dict(given)
-            for key, index in zip(keys, scatter.indices(method, dims, slot), strict=True):
-                chosen[key] = given[key][index]
+            places = zip(keys, scatter.indices(method, dims, slot), strict=True)
+            chosen = self.evaluation.inward({key: given[key][index] for key, index in places})
             try:
-                slots.append(self._evaluated(parent, step, chosen))
+                slots.append(self._evaluated(parent, step, {**fixed, **chosen}))
             except (WorkflowException, ValidationException, InvalidCwl) as error:
                 slots.append({"kind": "broken", "reason": self.evaluation.words(error)})
         return {"slots": slots}

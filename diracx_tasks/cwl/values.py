@@ -73,6 +73,9 @@ def locations(value: Value) -> Iterator[str]:
 def _walked(
     value: Value, mapping: Callable[[Mapping[str, Any]], Value], item: Callable[[Value], Value]
 ) -> Value:
+    # Exact types first: a wide scatter is a million small values.
+    if type(value) is str and value.isascii():
+        return value
     if isinstance(value, Mapping):
         return mapping(value)
     if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
@@ -81,22 +84,21 @@ def _walked(
 
 
 def _rewritten(value: Value, place: Callable[[str], str]) -> Value:
-    def placed(mapping: Mapping[str, Any]) -> Value:
-        is_file = mapping.get("class") in FILES
-        found = {
-            _name(key): _rewritten(inner, place)
-            for key, inner in mapping.items()
-            if key not in INTERNAL or not is_file
-        }
-        if is_file:
-            given = mapping.get("location", mapping.get("path"))
-            if isinstance(given, str) and not given.startswith("_:"):
-                found["location"] = place(_text(given))
-            else:
-                found.pop("location", None)
+    def inner(value: Value) -> Value:
+        return _walked(value, mapping, inner)
+
+    def mapping(value: Mapping[str, Any]) -> Value:
+        if value.get("class") not in FILES:
+            return {_name(key): inner(item) for key, item in value.items()}
+        found = {_name(key): inner(item) for key, item in value.items() if key not in INTERNAL}
+        given = value.get("location", value.get("path"))
+        if isinstance(given, str) and not given.startswith("_:"):
+            found["location"] = place(_text(given))
+        else:
+            found.pop("location", None)
         return found
 
-    return _walked(value, placed, lambda inner: _rewritten(inner, place))
+    return inner(value)
 
 
 def _scalar(value: Value) -> Value:

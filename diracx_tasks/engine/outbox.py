@@ -8,6 +8,7 @@ import logging
 from typing import Any
 
 from celery import current_app
+from redis.exceptions import RedisError
 from sqlalchemy import case, delete, func, select, update
 from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.orm import Session
@@ -95,7 +96,10 @@ def pending(db: Session) -> dict[str, int]:
 
 def _is_forgetful() -> bool:
     """Whether Redis was flushed since the last sweep: then the mark that we leave there is gone."""
-    return bool(redis().set(BROKER_MARK, "here", nx=True))
+    try:
+        return bool(redis().set(BROKER_MARK, "here", nx=True))
+    except RedisError:
+        return False
 
 
 def _is_new(db: Session, row: dict[str, Any], delay: float) -> bool:

@@ -26,8 +26,10 @@ def isolates() -> Iterator[None]:
     """Ends the evaluating processes when the tests have ended."""
     yield
     pool = isolate._pool(os.getpid())
-    for _ in range(isolate.READERS):
-        pool.get().stop()
+    taken = [pool.get() for _ in range(isolate.READERS)]
+    for one in taken:
+        one.stop()
+        pool.put(one)
 
 
 @pytest.fixture

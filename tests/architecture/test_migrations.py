@@ -72,9 +72,9 @@ def empty_mariadb(mariadb: MariaDB, tmp_path: Path) -> Iterator[None]:
     """Databases of this test's own on the real server."""
     mark = secrets.token_hex(3)
     names = {name: f"{name}_{mark}" for name in database.DIRAC_SCHEMAS}
-    with environment(DIRACX_DATA=str(tmp_path), DIRACX_DATABASE_URL=mariadb.url):
-        with database.engine().connect() as connection:
-            connection.execute(text(f"CREATE DATABASE ours_{mark} CHARACTER SET utf8mb4"))
+    server = environment(DIRACX_DATA=str(tmp_path), DIRACX_DATABASE_URL=mariadb.url)
+    with server, database.engine().connect() as connection:
+        connection.execute(text(f"CREATE DATABASE ours_{mark} CHARACTER SET utf8mb4"))
     schemas = "{" + ", ".join(f'"{ours}": "{theirs}"' for ours, theirs in names.items()) + "}"
     stated = {"DIRACX_DATABASE_URL": mariadb.url_of(f"ours_{mark}"), "DIRACX_DATABASE_SCHEMAS": schemas}
     with environment(DIRACX_DATA=str(tmp_path), **stated):

@@ -131,6 +131,8 @@ def test_keys_are_made_once_and_are_private(installation: Installation) -> None:
 
 @pytest.mark.parametrize("stated", ["{}", '{"keys": []}', "{", "/does/not/exist"])
 def test_without_a_key_that_signs_the_error_says_what_to_set(installation: Installation, stated: str) -> None:
-    with environment(DIRACX_DATA=str(installation.folder), DIRACX_TOKEN_KEYS=stated):
-        with pytest.raises(SettingsError, match="DIRACX_TOKEN_KEYS"):
-            keys.signing_key()
+    with (
+        environment(DIRACX_DATA=str(installation.folder), DIRACX_TOKEN_KEYS=stated),
+        pytest.raises(SettingsError, match="DIRACX_TOKEN_KEYS"),
+    ):
+        keys.signing_key()

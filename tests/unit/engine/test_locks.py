@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from diracx_tasks.core import database
-from diracx_tasks.core.settings import settings
 from diracx_tasks.core.redis import redis
+from diracx_tasks.core.settings import settings
 from diracx_tasks.engine.locks import PREFIX, lease
 from diracx_tasks.engine.periodic import recorded, runs
 from diracx_tasks.engine.queues import DEFAULT, PRIORITIES, QUEUES, SIZES, queue_of

@@ -14,7 +14,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from diracx_tasks.core import database
@@ -64,7 +64,7 @@ class Door(RuleBasedStateMachine):
         if attempt is not None:
             assert attempt == before[1] and attempt not in self.pilots
             self.pilots[attempt] = stamp
-            self.db.execute(Queued.__table__.delete())
+            self.db.execute(delete(Queued))
 
     @rule(attempt=ATTEMPTS, to=REPORTED)
     def report(self, attempt: int, to: Status) -> None:
