@@ -1,13 +1,16 @@
 """The FastAPI application: `uvicorn --factory diracx_api.app:create_app`."""
 
+import json
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI, Request
+from fastapi.encoders import jsonable_encoder
+from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from fastapi_offline import FastAPIOffline
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -16,10 +19,12 @@ from diracx_api.metrics import Measured
 from diracx_api.routes import health, jobs, pilots, sandboxes, workflows
 from diracx_tasks.app import app as celery
 from diracx_tasks.core.errors import DiracXError
+from diracx_tasks.core.settings import settings
 from diracx_tasks.workflows import isolate
 
 log = logging.getLogger(__name__)
 ROUTERS = (workflows.router, jobs.router, pilots.router, sandboxes.router, health.router)
+FORM_BYTES = 1 << 20
 RETRY = {"Retry-After": "1"}
 
 
@@ -36,9 +41,12 @@ def create_app() -> FastAPI:
         static_url="/api/docs-assets",
         swagger_ui_oauth2_redirect_url="/api/docs/oauth2-redirect",
         lifespan=_lifespan,
+        # For files; every other route states less.
+        max_body_size=settings().sandbox_bytes + FORM_BYTES,
     )
     made.add_middleware(Measured)
     made.add_exception_handler(DiracXError, _known)
+    made.add_exception_handler(RequestValidationError, _malformed)
     made.add_exception_handler(DBAPIError, _database)
     made.add_exception_handler(PoolTimeout, _database)
     made.add_exception_handler(Exception, _unknown)
@@ -62,6 +70,13 @@ async def _known(request: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"detail": error.detail}, error.http_status, headers)
 
 
+async def _malformed(request: Request, error: Exception) -> Response:
+    """FastAPI's 422, also when what was sent is no Unicode or no number (NaN)."""
+    assert isinstance(error, RequestValidationError)
+    plain = json.loads(json.dumps(jsonable_encoder(error.errors())), parse_constant=str)
+    return Response(json.dumps({"detail": plain}), 422, media_type="application/json")
+
+
 async def _database(request: Request, error: Exception) -> JSONResponse:
     """Deadlocks, lost connections, a full pool: nothing was committed, trying again helps."""
     log.warning("%s %s: %s", request.method, request.url.path, error)
@@ -78,7 +93,12 @@ def _openapi(made: FastAPI) -> dict[str, Any]:
         schema = get_openapi(
             title=made.title, version=made.version, description=made.description, routes=made.routes
         )
-        schemes = {"Bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
+        url = "/.well-known/openid-configuration"
+        login = {"type": "openIdConnect", "openIdConnectUrl": url}
+        schemes = {
+            "OpenIdConnect": login,
+            "Bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+        }
         schema.setdefault("components", {})["securitySchemes"] = schemes
         made.openapi_schema = schema
     return made.openapi_schema

@@ -39,6 +39,10 @@ ReadDb = Annotated[Session, Depends(_reading, scope="function")]
 Me = Annotated[User, Depends(current_user)]
 
 
+# A workflow's files may have 16 MiB; base64 makes four bytes of three, and JSON escapes some.
+MOST = 32 << 20
+
+
 class Router:
     """A FastAPI router whose routes cannot be declared without a right."""
 
@@ -60,7 +64,10 @@ class Router:
 
     def _route(self, method: str, path: str, right: Right, options: dict[str, Any]) -> Callable[[Any], Any]:
         guards = [] if right.is_open else [Depends(_guard(right))]
-        secured: dict[str, Any] = {} if right.is_open else {"security": [{"Bearer": []}]}
+        secured: dict[str, Any] = (
+            {} if right.is_open else {"security": [{"OpenIdConnect": []}, {"Bearer": []}]}
+        )
+        options.setdefault("max_body_size", MOST)
         extra = {"x-right": right.name, **secured, **options.pop("openapi_extra", {})}
 
         def declare(function: Any) -> Any:

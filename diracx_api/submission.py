@@ -8,11 +8,8 @@ from pydantic import ValidationError
 from starlette.datastructures import UploadFile
 
 from diracx_api.models.workflows import Submission
-from diracx_tasks.core.errors import BadRequest, TooLarge
+from diracx_tasks.core.errors import BadRequest
 from diracx_tasks.cwl.bundle import MAX_BYTES, MAX_FILES, Bundle
-
-# Base64 makes four bytes of three, and JSON escapes some.
-MOST = MAX_BYTES * 2
 
 
 @dataclass(frozen=True)
@@ -20,14 +17,12 @@ class Sent:
     """What was sent: the files, and the inputs as a mapping or as YAML text."""
 
     bundle: Bundle
-    inputs: dict[str, Any] | str
+    inputs: dict[str, Any] | str | None
     name: str
 
 
 async def sent(request: Request) -> Sent:
-    """The body within the limits; BadRequest or InvalidCwl otherwise."""
-    if int(request.headers.get("content-length") or 0) > MOST:
-        raise TooLarge(f"a submission may have {MOST} bytes")
+    """What the body holds; BadRequest or InvalidCwl when it is no submission."""
     try:
         if request.headers.get("content-type", "").startswith("multipart/"):
             return await _from_form(request)
@@ -48,7 +43,7 @@ async def _from_form(request: Request) -> Sent:
         files = {part.filename or "workflow.cwl": await part.read() for part in parts}
         fields = {name: str(form[name]) for name in ("main", "inputs", "name") if name in form}
     main = fields.get("main") or next(iter(files), "")
-    return Sent(Bundle.of(files, main), fields.get("inputs", ""), fields.get("name", "")[:128])
+    return Sent(Bundle.of(files, main), fields.get("inputs"), fields.get("name", "")[:128])
 
 
 FORM = {
@@ -65,6 +60,7 @@ FORM = {
         "files": {
             "type": "array",
             "items": {"type": "string", "format": "binary"},
+            "example": ["@workflow.cwl"],
             "description": "The documents, with their relative paths as file names.",
         },
     },

@@ -187,4 +187,5 @@ def a_workflow(db: Session, *, by: User | None = None, text: str = TOOL, **input
     """A submitted workflow of one tool; not committed."""
     bundle, who = Bundle.of({"workflow.cwl": text.encode()}, "workflow.cwl"), by or a_user()
     given = inputs or {"words": secrets.token_hex(4)}
-    return submit.submit(db, bundle, submit.check(bundle, given, by=who), by=who)
+    request = submit.Request(bundle, given)
+    return submit.submit(db, request, submit.check(bundle, given, by=who), by=who)

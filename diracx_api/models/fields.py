@@ -1,10 +1,16 @@
 """How a field of a model is documented: what it means, and an example."""
 
-from typing import Any
+from typing import Annotated, Any
 
+from fastapi import Path
 from pydantic import Field
 
 
 def stated(description: str, example: Any, **options: Any) -> Any:
     """A pydantic field with a description and an example."""
     return Field(description=description, examples=[example], **options)
+
+
+LARGEST = 2**63 - 1
+JobId = Annotated[int, Path(ge=0, le=LARGEST, description="The job's number.", examples=[17])]
+WorkflowId = Annotated[int, Path(ge=0, le=LARGEST, description="The workflow's number.", examples=[42])]

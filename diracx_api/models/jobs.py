@@ -1,11 +1,15 @@
 """What goes in and comes out of the jobs' routes; job attributes have DIRAC's names."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from diracx_api.models.fields import stated
 
+MOST = 2**31 - 1
+LARGEST = 2**63 - 1
+JobNumber = Annotated[int, Field(ge=0, le=LARGEST)]
+Integer = Annotated[int, Field(ge=-LARGEST, le=LARGEST)]
 TIME = "2026-11-23T10:00:00.123456Z"
 
 
@@ -16,8 +20,10 @@ class Condition(BaseModel):
     operator: Literal["eq", "neq", "gt", "lt", "like", "not like", "regex", "in", "not in"] = stated(
         "How to compare.", "eq"
     )
-    value: str | int | None = stated("What to compare with.", "Done", default=None)
-    values: list[str] | list[int] | None = stated("For `in` and `not in`.", ["Done", "Failed"], default=None)
+    value: str | Integer | None = stated("What to compare with.", "Done", default=None)
+    values: list[str] | list[Integer] | None = stated(
+        "For `in` and `not in`.", ["Done", "Failed"], default=None
+    )
 
 
 class Order(BaseModel):
@@ -42,7 +48,7 @@ class Heartbeat(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    Attempt: int = stated("The attempt that the pilot holds.", 1, ge=1)
+    Attempt: int = stated("The attempt that the pilot holds.", 1, ge=1, le=MOST)
     LoadAverage: float | None = stated("Load of the node.", 1.5, default=None, allow_inf_nan=False)
     MemoryUsed: float | None = stated("Resident memory in MB.", 512.0, default=None, allow_inf_nan=False)
     Vsize: float | None = stated("Virtual memory in MB.", 900.0, default=None, allow_inf_nan=False)
@@ -73,9 +79,12 @@ class StatusUpdate(BaseModel):
         "The application's own words.", "exit code 0", default="", max_length=2000
     )
     Source: str = stated("Who says so.", "JobWrapper", default="Unknown", max_length=64)
-    Attempt: int = stated("The attempt that the pilot holds.", 1, ge=1)
+    Attempt: int = stated("The attempt that the pilot holds.", 1, ge=1, le=MOST)
     Outputs: dict[str, Any] | None = stated("The CWL output object, with Done.", {"pi": 3.14}, default=None)
     StandardOutput: str | None = stated("The tail of the output.", "done", default=None, max_length=131072)
+
+
+Updates = Annotated[dict[str, StatusUpdate], Field(min_length=1)]
 
 
 class StatusAnswer(BaseModel):

@@ -23,8 +23,8 @@ class Submission(BaseModel):
         {"workflow.cwl": DOCUMENT},
     )
     main: str = stated("The document to start from, with `#id` for one process of several.", "workflow.cwl")
-    inputs: dict[str, Any] | str = stated(
-        "The input object, or its YAML text; files by a `sandbox:` location.", {"points": 1000}, default={}
+    inputs: dict[str, Any] | str | None = stated(
+        "The input object, or its YAML text; files by a `sandbox:` location.", {"points": 1000}, default=None
     )
     name: str = stated("A name for people; the main document's by default.", "pi", default="", max_length=128)
 

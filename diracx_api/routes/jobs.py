@@ -6,9 +6,10 @@ from fastapi import Query, Response
 
 from diracx_api.deps import Db, Me, ReadDb, Router
 from diracx_api.models import jobs as models
+from diracx_api.models.fields import JobId
 from diracx_tasks.auth import rights
 from diracx_tasks.auth.tokens import User
-from diracx_tasks.core.errors import BadRequest, NotFound
+from diracx_tasks.core.errors import BadRequest, Conflict, NotFound
 from diracx_tasks.core.settings import settings
 from diracx_tasks.jobs import control, heartbeat, search
 from diracx_tasks.jobs.states import Status
@@ -16,6 +17,14 @@ from diracx_tasks.jobs.status import Change, moment_of
 from diracx_tasks.matching.explain import explain
 from diracx_tasks.sandboxes import metadata
 
+Pfn = Annotated[
+    str,
+    Query(
+        max_length=512,
+        description="The file's name.",
+        examples=["SB:SandboxSE|/S3/local/lhcb/user/alice/sha256:9f8….file"],
+    ),
+]
 router = Router("jobs", "/api/jobs")
 REPORTED = frozenset({Status.RUNNING, Status.COMPLETING, Status.DONE, Status.FAILED})
 NUMBERS = ("LoadAverage", "MemoryUsed", "Vsize", "AvailableDiskSpace", "CPUConsumed", "WallClockTime")
@@ -28,8 +37,8 @@ def search_jobs(
     *,
     response: Response,
     body: models.Search | None = None,
-    page: Annotated[int, Query(ge=1, le=10**9)] = 1,
-    per_page: Annotated[int, Query(ge=1, le=10000)] = 100,
+    page: Annotated[int, Query(ge=1, le=10**9, description="Which page.", examples=[1])] = 1,
+    per_page: Annotated[int, Query(ge=1, le=10000, description="How many jobs.", examples=[100])] = 100,
 ) -> list[dict[str, Any]]:
     """Jobs of the VO that fit all conditions; 206 and Content-Range when there are more."""
     wanted = body or models.Search()
@@ -53,7 +62,7 @@ def search_jobs(
 
 
 @router.patch("/heartbeat", right=rights.pilot, response_model=list[models.Command])
-def add_heartbeat(db: Db, me: Me, body: dict[int, models.Heartbeat]) -> Any:
+def add_heartbeat(db: Db, me: Me, body: dict[models.JobNumber, models.Heartbeat]) -> Any:
     """Note that payloads live; answers what their pilot is to do."""
     commands = []
     for job_id, sent in body.items():
@@ -65,7 +74,7 @@ def add_heartbeat(db: Db, me: Me, body: dict[int, models.Heartbeat]) -> Any:
 
 
 @router.patch("/status", right=rights.pilot, response_model=models.StatusAnswer)
-def set_job_statuses(db: Db, me: Me, body: dict[int, dict[str, models.StatusUpdate]]) -> Any:
+def set_job_statuses(db: Db, me: Me, body: dict[models.JobNumber, models.Updates]) -> Any:
     """Apply what pilots report, in the order of its times; 409 when an attempt is over."""
     done: dict[int, Any] = {}
     failed: dict[int, Any] = {}
@@ -75,10 +84,11 @@ def set_job_statuses(db: Db, me: Me, body: dict[int, dict[str, models.StatusUpda
         ]
         try:
             done[job_id] = {"Status": heartbeat.report(db, job_id, reports, by=me)}
-        except NotFound as error:
+        except (NotFound, Conflict) as error:
+            # One job alone: the pilot learns it from the status. Several: the others' reports hold.
+            if len(body) == 1:
+                raise
             failed[job_id] = {"detail": str(error)}
-    if failed and not done:
-        raise NotFound("; ".join(str(reason["detail"]) for reason in failed.values()))
     return {"success": done, "failed": failed}
 
 
@@ -90,31 +100,31 @@ def initiate_sandbox_upload(db: Db, me: Me, body: models.NewSandbox) -> Any:
 
 
 @router.get("/sandbox", right=rights.read, response_model=models.Download)
-def get_sandbox_file(db: Db, me: Me, pfn: Annotated[str, Query(max_length=512)]) -> Any:
+def get_sandbox_file(db: Db, me: Me, pfn: Pfn) -> Any:
     """A signed address of one of one's own files."""
     return {"url": metadata.download_url(db, pfn, _owner(me)), "expires_in": settings().url_seconds}
 
 
 @router.get("/{job_id}", right=rights.read)
-def get_job(db: ReadDb, me: Me, job_id: int) -> dict[str, Any]:
+def get_job(db: ReadDb, me: Me, job_id: JobId) -> dict[str, Any]:
     """Everything about one job."""
     return search.get(db, job_id, me.vo)
 
 
 @router.get("/{job_id}/history", right=rights.read)
-def get_job_history(db: ReadDb, me: Me, job_id: int) -> list[dict[str, Any]]:
+def get_job_history(db: ReadDb, me: Me, job_id: JobId) -> list[dict[str, Any]]:
     """Every change of the job, oldest first."""
     return search.history(db, job_id, me.vo)
 
 
 @router.get("/{job_id}/logs", right=rights.read, response_model=models.Log)
-def get_job_logs(db: ReadDb, me: Me, job_id: int) -> Any:
+def get_job_logs(db: ReadDb, me: Me, job_id: JobId) -> Any:
     """The tail of the job's output, also while it runs."""
     return search.log(db, job_id, me.vo)
 
 
 @router.get("/{job_id}/why", right=rights.read, response_model=models.Why)
-def get_job_why(db: ReadDb, me: Me, job_id: int) -> Any:
+def get_job_why(db: ReadDb, me: Me, job_id: JobId) -> Any:
     """Why the job is where it is, in words."""
     job = search.get(db, job_id, me.vo)
     reasons = explain(db, job_id) or [f"{job['MinorStatus']}: {job['ApplicationStatus']}"]
@@ -122,7 +132,7 @@ def get_job_why(db: ReadDb, me: Me, job_id: int) -> Any:
 
 
 @router.post("/{job_id}/kill", right=rights.manage, response_model=models.JobState)
-def kill_job(db: Db, me: Me, job_id: int) -> Any:
+def kill_job(db: Db, me: Me, job_id: JobId) -> Any:
     """Kill a job that has not ended yet."""
     outcome = control.kill(db, job_id, by=me)
     return {"job_id": job_id, "status": search.get(db, job_id, me.vo)["Status"], "outcome": outcome}

@@ -5,6 +5,7 @@ from typing import Any
 
 from diracx_api.deps import Db, Me, Router
 from diracx_api.models import jobs, pilots
+from diracx_api.models.fields import JobId
 from diracx_tasks.auth import rights
 from diracx_tasks.auth.tokens import User
 from diracx_tasks.core.errors import Forbidden
@@ -32,7 +33,7 @@ def match_jobs(db: Db, me: Me, body: pilots.Slot) -> Any:
 
 
 @router.post("/jobs/{job_id}/uploads", right=rights.pilot, response_model=list[jobs.Grant])
-def initiate_uploads(db: Db, me: Me, job_id: int, body: pilots.Uploads) -> Any:
+def initiate_uploads(db: Db, me: Me, job_id: JobId, body: pilots.Uploads) -> Any:
     """How to store outputs; they belong to the job's owner."""
     owner = _job_owner(db, me, job_id, body.attempt)
     grants = [metadata.initiate(db, owner, checksum=one.checksum, size=one.size) for one in body.files]
@@ -40,14 +41,14 @@ def initiate_uploads(db: Db, me: Me, job_id: int, body: pilots.Uploads) -> Any:
 
 
 @router.post("/jobs/{job_id}/downloads", right=rights.pilot, response_model=list[pilots.Address])
-def get_downloads(db: Db, me: Me, job_id: int, body: pilots.Downloads) -> Any:
+def get_downloads(db: Db, me: Me, job_id: JobId, body: pilots.Downloads) -> Any:
     """Where to fetch inputs: files of the job's owner only."""
     owner = _job_owner(db, me, job_id, body.attempt)
     return [{"location": one, "url": metadata.download_url(db, one, owner)} for one in body.locations]
 
 
 @router.post("/jobs/{job_id}/release", right=rights.pilot, response_model=jobs.JobState)
-def release_job(db: Db, me: Me, job_id: int, body: pilots.Release) -> Any:
+def release_job(db: Db, me: Me, job_id: JobId, body: pilots.Release) -> Any:
     """Give a job back that the pilot cannot finish: it becomes a new attempt."""
     job = heartbeat.holder(db, job_id, body.attempt, me)
     outcome = control.reschedule(db, job_id, attempt=body.attempt, reason=body.reason, source="Pilot")
@@ -55,6 +56,6 @@ def release_job(db: Db, me: Me, job_id: int, body: pilots.Release) -> Any:
     return {"job_id": job_id, "status": job.status, "outcome": outcome}
 
 
-def _job_owner(db: Db, me: User, job_id: int, attempt: int) -> metadata.Owner:
+def _job_owner(db: Db, me: User, job_id: JobId, attempt: int) -> metadata.Owner:
     job = heartbeat.holder(db, job_id, attempt, me)
     return metadata.Owner(job.owner, job.group, job.vo)

@@ -15,7 +15,7 @@ from diracx_tasks.sandboxes.store import FolderStore, store
 router = Router("sandboxes", "/api/sandboxes")
 
 
-@router.post("/files", right=rights.signed_url, status_code=204)
+@router.post("/files", right=rights.signed_url, status_code=204, max_body_size=None)
 async def upload_file(request: Request) -> None:
     """Store a file under an upload grant: multipart form with the grant's fields and the file as `file`."""
     folder = _folder()
@@ -32,7 +32,14 @@ async def upload_file(request: Request) -> None:
 
 @router.get("/files/{key:path}", right=rights.signed_url)
 def download_file(
-    key: Annotated[str, Path(max_length=512)], expires: str, signature: Annotated[str, Query(max_length=64)]
+    key: Annotated[
+        str,
+        Path(max_length=512, description="The file's name.", examples=["lhcb/user/alice/sha256:9f8….file"]),
+    ],
+    expires: Annotated[
+        str, Query(max_length=20, description="Until when it holds.", examples=["1795430000"])
+    ],
+    signature: Annotated[str, Query(max_length=64, description="Of name and end.", examples=["0" * 64])],
 ) -> FileResponse:
     """A file behind a signed address."""
     return FileResponse(_folder().locate(key, expires, signature), media_type="application/octet-stream")

@@ -6,14 +6,27 @@ from fastapi import Header, Path, Query
 
 from diracx_api.deps import Db, Me, ReadDb, Router
 from diracx_api.models import workflows as models
+from diracx_api.models.fields import LARGEST, WorkflowId
 from diracx_api.submission import OPENAPI, SentBody
 from diracx_tasks.auth import rights
 from diracx_tasks.core.database import reading, utc
 from diracx_tasks.workflows import control, events, search, submit
 
 router = Router("workflows", "/api/workflows")
-Key = Annotated[str | None, Header(max_length=128)]
-Hash = Annotated[str, Path(pattern="^[0-9a-f]{64}$")]
+Key = Annotated[
+    str | None,
+    Header(
+        max_length=128,
+        description="The same key a second time gives the first workflow.",
+        examples=["7f2c9a"],
+    ),
+]
+Hash = Annotated[
+    str,
+    Path(
+        pattern="^[0-9a-f]{64}$", description="SHA-256 of the files in hex.", examples=["9f86d08" + "0" * 57]
+    ),
+]
 
 
 @router.post("", right=rights.submit, status_code=201, response_model=models.Submitted, openapi_extra=OPENAPI)
@@ -21,29 +34,35 @@ def submit_workflow(
     db: Db, me: Me, body: SentBody, idempotency_key: Key = None, x_ms_client_request_id: Key = None
 ) -> Any:
     """Submit a workflow; the same Idempotency-Key a second time gives the first workflow."""
-    key = idempotency_key or x_ms_client_request_id
+    request = submit.Request(
+        body.bundle, body.inputs or {}, body.name, idempotency_key or x_ms_client_request_id
+    )
     with reading() as before:
-        if found := submit.earlier(before, key, by=me, bundle=body.bundle):
+        if found := submit.earlier(before, request, by=me):
             return found
     # Checked before the transaction begins: a document may take seconds.
-    checked = submit.check(body.bundle, body.inputs, by=me)
-    return submit.submit(db, body.bundle, checked, by=me, name=body.name, key=key)
+    checked = submit.check(request.bundle, request.inputs, by=me)
+    return submit.submit(db, request, checked, by=me)
 
 
 @router.post("/check", right=rights.submit, response_model=models.Checked, openapi_extra=OPENAPI)
 def check_workflow(me: Me, body: SentBody) -> Any:
-    """Whether a workflow can run, without running it; 422 says where it cannot."""
+    """Whether a workflow can run, without running it; 422 says where not. Without inputs: the document."""
     checked = submit.check(body.bundle, body.inputs, by=me)
-    return {"ok": True, "diagnostics": [], "graph": checked["graph"]}
+    return {"ok": True, "diagnostics": checked["warnings"], "graph": checked["graph"]}
 
 
 @router.get("", right=rights.read, response_model=models.WorkflowPage)
 def list_workflows(
     db: ReadDb,
     me: Me,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 50,
-    before: int | None = None,
-    status: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=1000, description="How many at most.", examples=[50])] = 50,
+    before: Annotated[
+        int | None, Query(ge=0, le=LARGEST, description="Only those with lower numbers.", examples=[17])
+    ] = None,
+    status: Annotated[
+        str | None, Query(description="Only those in this status.", examples=["Running"])
+    ] = None,
 ) -> Any:
     """The VO's workflows, newest first."""
     found = search.page(db, by=me, limit=limit, before=before, status=status)
@@ -57,20 +76,24 @@ def get_bundle(db: ReadDb, me: Me, key: Hash) -> Any:
 
 
 @router.get("/{workflow_id}", right=rights.read, response_model=models.WorkflowDetail)
-def get_workflow(db: ReadDb, me: Me, workflow_id: int) -> Any:
+def get_workflow(db: ReadDb, me: Me, workflow_id: WorkflowId) -> Any:
     """State, steps with their counts, and outputs."""
     return search.detail(db, search.find(db, workflow_id, by=me))
 
 
 @router.get("/{workflow_id}/graph", right=rights.read, response_model=models.Graph)
-def get_workflow_graph(db: ReadDb, me: Me, workflow_id: int) -> Any:
+def get_workflow_graph(db: ReadDb, me: Me, workflow_id: WorkflowId) -> Any:
     """Steps with their states, and what flows between them."""
     return search.graph(db, search.find(db, workflow_id, by=me))
 
 
 @router.get("/{workflow_id}/events", right=rights.read, response_model=models.Events)
 def get_workflow_events(
-    db: ReadDb, me: Me, workflow_id: int, after: int = 0, limit: Annotated[int, Query(ge=1, le=10000)] = 1000
+    db: ReadDb,
+    me: Me,
+    workflow_id: WorkflowId,
+    after: Annotated[int, Query(ge=0, le=LARGEST, description="The last event seen.", examples=[7])] = 0,
+    limit: Annotated[int, Query(ge=1, le=10000, description="How many at most.", examples=[1000])] = 1000,
 ) -> Any:
     """What happened after the event `after`."""
     search.find(db, workflow_id, by=me)
@@ -84,7 +107,7 @@ def get_workflow_events(
 
 
 @router.post("/{workflow_id}/kill", right=rights.manage, response_model=models.WorkflowState)
-def kill_workflow(db: Db, me: Me, workflow_id: int) -> Any:
+def kill_workflow(db: Db, me: Me, workflow_id: WorkflowId) -> Any:
     """Kill a workflow and all its jobs."""
     found = control.kill(db, workflow_id, by=me)
     return {"workflow_id": workflow_id, "status": found.status}

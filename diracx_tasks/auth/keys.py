@@ -5,6 +5,7 @@ import os
 from functools import lru_cache
 from pathlib import Path
 
+from joserfc.errors import JoseError
 from joserfc.jwk import KeySet, OKPKey
 
 from diracx_tasks.core.errors import SettingsError
@@ -18,7 +19,7 @@ def key_set() -> KeySet:
     try:
         text = given if given.lstrip().startswith("{") else settings().keys_file.read_text()
         return KeySet.import_key_set(json.loads(text))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, KeyError, JoseError) as error:
         raise SettingsError(f"no keys to sign tokens with: {error}; set DIRACX_TOKEN_KEYS") from error
 
 

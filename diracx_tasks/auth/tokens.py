@@ -62,14 +62,11 @@ def verify(token: str) -> User:
         _REGISTRY.validate(claims)
         if claims["iss"] != settings().issuer:
             raise Unauthenticated("Invalid JWT")
-        return User(
-            claims["preferred_username"],
-            claims["dirac_group"],
-            claims["vo"],
-            claims["sub"].partition(":")[2],
-            frozenset(_texts(claims["dirac_properties"])),
-            claims.get("pilot_stamp"),
-        )
+        names = _texts([claims[name] for name in ("preferred_username", "dirac_group", "vo", "sub")])
+        stamp = _texts([claims.get("pilot_stamp") or ""])[0]
+        name, group, vo, subject = names
+        properties = frozenset(_texts(claims["dirac_properties"]))
+        return User(name, group, vo, subject.partition(":")[2], properties, stamp or None)
     except (JoseError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise Unauthenticated("Invalid JWT") from error
 

@@ -38,7 +38,9 @@ class Client:
         """A client for DIRACX_URL and DIRACX_TOKEN, else for what `diracx up` wrote into the data folder."""
         stored = _stored()
         url = os.environ.get("DIRACX_URL") or stored.get("url")
-        token = os.environ.get("DIRACX_TOKEN") or stored.get("token")
+        # A stored token is for the server that gave it, and for no other.
+        theirs = stored.get("token") if url == stored.get("url") else None
+        token = os.environ.get("DIRACX_TOKEN") or theirs
         if not url:
             raise Unreachable("no server is known: set DIRACX_URL, or start one here with `diracx up`")
         if not token:
@@ -97,7 +99,12 @@ class Client:
         sent = {"Content-Type": "application/json"} if body is not None else {}
         data = json.dumps(body).encode() if body is not None else None
         answer = self._send(method, path, query=query, body=data, headers={**sent, **(headers or {})})
-        return json.loads(answer.data) if answer.data else None
+        try:
+            return json.loads(answer.data) if answer.data else None
+        except ValueError as error:
+            raise Unreachable(
+                f"{self.url} answers, but not as a DiracX server: {answer.data[:80]!r}"
+            ) from error
 
     def _send(
         self,

@@ -90,8 +90,9 @@ def commit(db: Session) -> None:
         try:
             action()
         except Exception as error:
-            # What is done here is speed only: a sweep does it again from the database.
+            # What is done here is speed only: a sweep does it again, and the rest with it, from the database.
             log.warning("after a commit: %s: %s", type(error).__name__, error)
+            return
 
 
 def after_commit(db: Session, action: Callable[[], None]) -> None:
@@ -117,6 +118,7 @@ def make_engine(url: str) -> Engine:
         made = create_engine(url, connect_args={"timeout": 30, "check_same_thread": False}, pool_size=POOL)
         event.listen(made, "connect", _prepare_sqlite)
         event.listen(made, "begin", _begin_sqlite)
+        event.listen(made, "checkin", _end_sqlite)
         return made.execution_options(schema_translate_map=dict.fromkeys(DIRAC_SCHEMAS))
     made = create_engine(
         url,
@@ -156,6 +158,12 @@ def _prepare_sqlite(connection: Any, record: ConnectionPoolEntry) -> None:
     connection.isolation_level = None
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _end_sqlite(connection: Any, record: ConnectionPoolEntry) -> None:
+    # After a COMMIT that failed SQLAlchemy takes the transaction for ended; SQLite still holds its lock.
+    if connection is not None and connection.in_transaction:
+        connection.rollback()
 
 
 def _begin_sqlite(connection: Any) -> None:

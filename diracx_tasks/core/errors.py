@@ -78,7 +78,7 @@ class InvalidCwl(DiracXError):
 
     def __init__(self, message: str, diagnostics: list[dict[str, Any]] | None = None) -> None:
         super().__init__(message)
-        self.diagnostics = diagnostics or []
+        self.diagnostics = diagnostics or [_without_place(message)]
 
     @property
     def detail(self) -> Any:
@@ -115,6 +115,12 @@ class ApiError(DiracXError):
         self.body = body
         kind = body.get("kind") if isinstance(body, dict) else None
         self.exit_code = {"invalid": 34, "unsupported": 33}.get(kind or "", 1)
+
+
+def _without_place(message: str) -> dict[str, Any]:
+    place = {"file": None, "line": None, "column": None}
+    advice = "Compare the document with the CWL v1.2 specification."
+    return {"severity": "error", **place, "message": message, "advice": advice}
 
 
 def _words(body: Any) -> str:

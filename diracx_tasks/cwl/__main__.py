@@ -22,6 +22,7 @@ from diracx_tasks.cwl import check, diagnostics, javascript
 from diracx_tasks.cwl.bundle import Bundle
 from diracx_tasks.cwl.confine import confine
 from diracx_tasks.cwl.evaluate import Evaluation
+from diracx_tasks.cwl.graph import graph
 from diracx_tasks.cwl.inputs import parsed
 from diracx_tasks.cwl.load import base_uri
 from diracx_tasks.cwl.plan import Plan
@@ -29,7 +30,7 @@ from diracx_tasks.cwl.plan import Plan
 KEPT = 32
 # Later than any deadline of a parent: only an orphan lives to see it.
 ALARM_SECONDS = 300
-MAX_ANSWER = 256 << 20
+MAX_ANSWER = 400 << 20
 OPERATIONS = ("start", "release", "expand", "gather", "collect", "express")
 
 
@@ -88,6 +89,8 @@ class Desk:
 def _operate(request: dict[str, Any], bundle: Bundle, root: Process, evaluation: Evaluation) -> Any:
     if request["op"] == "check":
         inputs = request["inputs"]
+        if inputs is None:
+            return {"graph": graph(root), "warnings": []}
         given = parsed(inputs) if isinstance(inputs, str) else inputs
         return check.checked(root, bundle, given, evaluation)
     if request["op"] not in OPERATIONS:

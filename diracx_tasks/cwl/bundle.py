@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+from collections.abc import Container
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -11,7 +12,11 @@ from typing import Any
 from diracx_tasks.core.errors import InvalidCwl, TooLarge
 
 MAX_FILES = 1000
+MAX_ENTRYPOINT = 255
 MAX_BYTES = 16 * 1024 * 1024
+# What file systems take.
+LONGEST_PART = 255
+MAX_PARTS = 32
 
 
 @dataclass(frozen=True)
@@ -40,8 +45,13 @@ class Bundle:
         if (size := sum(map(len, files.values()))) > MAX_BYTES:
             raise TooLarge(f"a workflow's files may have {MAX_BYTES} bytes together, these have {size}")
         clean = {_checked_name(name): content for name, content in files.items()}
+        _refuse_clashes(list(files), clean)
+        if len(entrypoint) > MAX_ENTRYPOINT:
+            raise InvalidCwl(f"the name of the main document may have {MAX_ENTRYPOINT} characters")
         document, hash_sign, fragment = entrypoint.partition("#")
         document = _checked_name(document)
+        if not fragment.isprintable():
+            raise InvalidCwl(f"there is no process {fragment[:300]!a} in {document}")
         if document not in clean:
             known = ", ".join(sorted(clean)) or "none"
             raise InvalidCwl(f"the main document {document!r} is not among the files sent: {known}")
@@ -76,11 +86,29 @@ def entry_document(cwl: str | dict[str, Any]) -> bytes:
 
 def _checked_name(name: str) -> str:
     path = PurePosixPath(name)
-    if not name or path.is_absolute() or ".." in path.parts or "\0" in name or "\\" in name:
+    is_inside = path.parts and not path.is_absolute() and ".." not in path.parts
+    if not is_inside or "\0" in name or "\\" in name or not _is_file_name(path):
         raise InvalidCwl(
-            f"the file name {name!r} is not allowed: names are relative and stay inside the bundle"
+            f"the file name {name[:300]!a} is not allowed: names are relative and stay inside the bundle"
         )
     return str(path)
+
+
+def _is_file_name(path: PurePosixPath) -> bool:
+    try:
+        return all(len(part.encode()) <= LONGEST_PART for part in path.parts) and len(path.parts) <= MAX_PARTS
+    except UnicodeEncodeError:
+        return False
+
+
+def _refuse_clashes(names: list[str], clean: Container[str]) -> None:
+    seen: set[str] = set()
+    for path in map(PurePosixPath, names):
+        if str(path) in seen:
+            raise InvalidCwl(f"the file {str(path)!r} is sent twice")
+        seen.add(str(path))
+        if folder := next((str(one) for one in path.parents if str(one) in clean), None):
+            raise InvalidCwl(f"{folder!r} is sent as a file, and as a folder with {path.name!r} in it")
 
 
 def _encoded(content: bytes) -> str | dict[str, str]:

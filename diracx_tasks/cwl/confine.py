@@ -9,7 +9,7 @@ from schema_salad.exceptions import ValidationException
 from schema_salad.fetcher import DefaultFetcher
 
 MAX_FILES = 64
-MAX_DATA = 2 << 30
+MAX_DATA = 3 << 30
 CLONE_NEWUSER = 0x10000000
 CLONE_NEWNET = 0x40000000
 

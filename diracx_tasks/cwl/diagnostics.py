@@ -21,6 +21,7 @@ SEQUEL = re.compile(r"^(?:with sink '|tool output \(expected|source has linkMerg
 UNSUPPORTED = re.compile(
     r"^(?:Unsupported requirement|Version '.*' is a development|.*no longer supports pre CWL)"
 )
+TOOL = re.compile(r"^Tool definition (\S+) failed validation")
 QUOTED = re.compile(r"'([^']+)'|(\S+) is not among")
 MOST = 20
 
@@ -88,15 +89,17 @@ class Text:
         """The message in a user's words, at its place or where the documents show what it is about."""
         message = self._base.sub("", found.message)
         words, advice, key = said(message)
-        file, line, column = self._clean(found.file), found.line, found.column
+        tool = TOOL.match(message)
+        file = self._clean(found.file or (tool[1] if tool else None)) or self._document
+        line, column = found.line, found.column
         if self._is_requirement(found):
             words = words.replace("there is no class", "there is no requirement")
             advice = "Correct the spelling, or move it to `hints`: unknown hints are ignored."
-        if line is None and self._places and (place := self._look_up(message, key)):
+        if line is None and self._places and (place := self._look_up(message, key, file)):
             file, line, column = place
         return {
             "severity": "error",
-            "file": file or self._document,
+            "file": file,
             "line": line,
             "column": column,
             "message": words,
@@ -115,13 +118,13 @@ class Text:
     def _clean(self, file: str | None) -> str | None:
         return unquote(self._base.sub("", file)) if file else None
 
-    def _look_up(self, message: str, key: str) -> tuple[str, int, int] | None:
+    def _look_up(self, message: str, key: str, file: str) -> tuple[str, int, int] | None:
         assert self._places is not None
-        for one, other in QUOTED.findall(message):
+        for one, other in QUOTED.findall(message)[:MOST]:
             name = (one or other).rpartition("#")[2] if "#" in (one or other) else one or other
             if place := self._places.of_value(one or other) or self._places.of_name(name):
                 return place
-        return self._places.of_key(key) if key else None
+        return self._places.of_key(key, file) if key else None
 
 
 def _founds(error: BaseException) -> Iterator[Found]:

@@ -5,6 +5,7 @@ from difflib import get_close_matches
 from typing import NamedTuple
 
 LONGEST = 300
+LONGEST_READ = 2000
 ELSE = "Compare with the CWL v1.2 specification, https://www.commonwl.org/v1.2/."
 SEND = "Send the file along with the workflow: the server reads nothing else, and fetches no addresses."
 SPELLING = "Correct the spelling."
@@ -191,6 +192,11 @@ PHRASES = (
     ),
     Phrase(r'^"(.*?)" is not int$', r"\1 is not int", "Write a whole number of at most 32 bits."),
     Phrase(
+        r"^Expected class '\S*?(\w+)' but this is '(.*)'",
+        r"this is a \2, not a \1",
+        r"Write `{class: \1, location: ...}`.",
+    ),
+    Phrase(
         r"^is not a dict\. Expected a (\w+) object\.",
         r"this is not a \1",
         r"Write `{class: \1, location: ...}`.",
@@ -207,7 +213,8 @@ IDENTIFIER = re.compile(r"'[^'\s#]*\.\w+#([^'\s]+)'")
 
 def said(message: str) -> Said:
     """A message of cwltool's in one short line, with advice."""
-    text = IDENTIFIER.sub(r"'\1'", " ".join(message.split()))
+    # Patterns with several wildcards take too long on very long texts.
+    text = IDENTIFIER.sub(r"'\1'", " ".join(message[:LONGEST_READ].split()))
     while (shorter := NOISE.sub("", text)) != text:
         text = shorter
     if unknown := re.match(r"^invalid field '(.*?)', expected one of: (.*)", text):

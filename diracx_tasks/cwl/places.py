@@ -40,9 +40,10 @@ class Places:
         """Where a value is this text."""
         return next((one.place for one in self._all() if not one.is_key and one.text == text), None)
 
-    def of_key(self, name: str) -> Place | None:
-        """Where a mapping has this key."""
-        return next((one.place for one in self._all() if one.is_key and one.text == name), None)
+    def of_key(self, name: str, file: str | None = None) -> Place | None:
+        """Where a mapping has this key, in one document or in any."""
+        keys = (one.place for one in self._all() if one.is_key and one.text == name)
+        return next((place for place in keys if file in (None, place.file)), None)
 
     def of_name(self, name: str) -> Place | None:
         """Where a step or parameter of this name is declared: as a key, or as an `id`."""

@@ -41,8 +41,10 @@ def enqueue(db: Session, task: str, key: str, *, delay: float = 0, **arguments: 
         "due_at": utc_now(delay or PATIENCE),
         "is_dead": False,
     }
-    # A row that was there already has its message, or is published again by its task's end or the sweep.
-    if _is_new(db, row, delay) and not delay:
+    # A row that was there has its message, unless it was waiting for its time or given up.
+    before = db.execute(select(Outbox.published, Outbox.is_dead).where(Outbox.key == key)).one_or_none()
+    is_asleep = before is not None and (before.is_dead or not before.published)
+    if (_is_new(db, row, delay) or is_asleep) and not delay:
         after_commit(db, lambda: publish(task, key, arguments))
 
 
@@ -77,7 +79,7 @@ def sweep(db: Session) -> int:
         query = query.where(Outbox.due_at <= utc_now())
     rows = db.scalars(query).all()
     for row in rows:
-        patience = min(LONGEST, PATIENCE * 2.0**row.published)
+        patience = min(LONGEST, PATIENCE * 2.0 ** min(row.published, 10))
         changed(
             db,
             update(Outbox)
@@ -90,7 +92,7 @@ def sweep(db: Session) -> int:
 
 def pending(db: Session) -> dict[str, int]:
     """How many rows wait and how many are dead."""
-    counts = dict(db.execute(select(Outbox.is_dead, func.count()).group_by(Outbox.is_dead)).tuples().all())
+    counts = dict(db.execute(select(Outbox.is_dead, func.count()).group_by(Outbox.is_dead)).all())
     return {"pending": counts.get(False, 0), "dead": counts.get(True, 0)}
 
 
@@ -107,7 +109,7 @@ def _is_new(db: Session, row: dict[str, Any], delay: float) -> bool:
     # Never later than it was: those who keep asking would keep a lost message from being published again.
     sooner = utc_now(delay or PATIENCE)
     due = {"DueAt": case((Outbox.due_at > sooner, sooner), else_=Outbox.due_at)}
-    again = {"Asked": Outbox.asked + 1, "IsDead": False, **due}
+    again = {"Asked": Outbox.asked + 1, "IsDead": False, **due, **({} if delay else {"Published": 1})}
     if db.get_bind().dialect.name == "sqlite":
         upsert = (
             sqlite.insert(Outbox).values(row).on_conflict_do_update(index_elements=["TaskKey"], set_=again)

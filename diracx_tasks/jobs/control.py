@@ -36,7 +36,10 @@ def kill(db: Session, job_id: int, *, by: User) -> Outcome:
 def kill_all(db: Session, job_ids: Collection[int], reason: str) -> int:
     """Kill those that have not ended; answers how many."""
     rows = db.execute(
-        select(Job.job_id, Job.attempt).where(Job.job_id.in_(job_ids), Job.status.not_in(FINAL))
+        select(Job.job_id, Job.attempt)
+        .where(Job.job_id.in_(job_ids), Job.status.not_in(FINAL))
+        .order_by(Job.job_id)
+        .with_for_update()
     ).all()
     return sum(_kill(db, row.job_id, row.attempt, reason) is Outcome.APPLIED for row in rows)
 

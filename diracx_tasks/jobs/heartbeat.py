@@ -110,6 +110,7 @@ def _must_hold(db: Session, job_id: int, attempt: int, by: User) -> tuple[str, i
         select(Attempt.pilot, Job.vo, Job.status, Job.attempt)
         .join(Job, Job.job_id == Attempt.job_id)
         .where(Attempt.job_id == job_id, Attempt.attempt == attempt)
+        .with_for_update()
     ).one_or_none()
     if row is None or row.vo != by.vo:
         raise NotFound(f"there is no attempt {attempt} of a job {job_id} in {by.vo}")

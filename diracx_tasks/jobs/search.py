@@ -1,14 +1,16 @@
 """Reading jobs: one with everything about it, many by DiracX's search, counts."""
 
+import re
 from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy import ColumnElement, DateTime, Select, func, select
 from sqlalchemy.orm import Session
 
 from diracx_tasks.core.database import utc
 from diracx_tasks.core.errors import BadRequest, NotFound
+from diracx_tasks.jobs import periods
 from diracx_tasks.jobs.states import FINAL
 from diracx_tasks.jobs.status import unpacked
 from diracx_tasks.jobs.tables import Attempt, Job, JobEvent, Payload, Result
@@ -119,7 +121,7 @@ def group_counts(db: Session, vo: str, job_groups: Collection[str]) -> dict[str,
 
 def totals(db: Session) -> dict[str, int]:
     """How many jobs there are in each status, over all VOs: for metrics."""
-    return dict(db.execute(select(Job.status, func.count()).group_by(Job.status)).tuples().all())
+    return dict(db.execute(select(Job.status, func.count()).group_by(Job.status)).all())
 
 
 def _of_vo(db: Session, job_id: int, vo: str) -> dict[str, Any]:
@@ -138,8 +140,21 @@ def _condition(one: dict[str, Any]) -> ColumnElement[bool]:
     value = one.get("values") if one["operator"] in ("in", "not in") else one.get("value")
     if value is None:
         raise BadRequest(f"the condition on {one['parameter']} lacks its value")
+    if not str(value).isprintable() and any(0xD800 <= ord(letter) < 0xE000 for letter in str(value)):
+        raise BadRequest(f"the condition on {one['parameter']} is no Unicode text")
+    if isinstance(column.type, DateTime):
+        return periods.compare(column, one["operator"], value)  # type: ignore[no-any-return]
+    if one["operator"] == "regex":
+        _must_be_regex(value)
     found: ColumnElement[bool] = OPERATORS[one["operator"]](column, value)
     return found
+
+
+def _must_be_regex(value: Any) -> None:
+    try:
+        re.compile(str(value))
+    except re.error as error:
+        raise BadRequest(f"Invalid regex {value!r}: {error}") from error
 
 
 def _column(name: str, words: str) -> Any:

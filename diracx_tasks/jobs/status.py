@@ -14,7 +14,7 @@ from sqlalchemy import func, insert, select, update
 from sqlalchemy.orm import Session
 
 from diracx_tasks.core.database import changed, now, utc_now
-from diracx_tasks.core.errors import NotFound
+from diracx_tasks.core.errors import BadRequest, NotFound
 from diracx_tasks.engine.outbox import enqueue
 from diracx_tasks.jobs.states import FINAL, HELD, Status, can_become
 from diracx_tasks.jobs.tables import Attempt, Ended, Job, JobEvent, Payload, Result
@@ -69,7 +69,7 @@ def move(
             raise NotFound(f"there is no job {job_id}")
         return Outcome.LATE if current > attempt else Outcome.REFUSED
     record(db, [job_id], *changes)
-    if changes[-1].to in FINAL:
+    if changes[-1].to in FINAL and changes[-1].to is not Status.DELETED:
         _end(db, job_id, attempt, changes[-1])
     return Outcome.APPLIED
 
@@ -146,8 +146,11 @@ def record(db: Session, job_ids: Collection[int], *changes: Change) -> None:
 
 
 def packed(value: Any) -> bytes:
-    """A value as it is stored: JSON, compressed."""
-    return zlib.compress(orjson.dumps(value), 1)
+    """A value as it is stored: JSON, compressed; BadRequest for what JSON cannot hold."""
+    try:
+        return zlib.compress(orjson.dumps(value), 1)
+    except TypeError as error:
+        raise BadRequest(f"a value cannot be stored: {error}") from error
 
 
 def unpacked(data: bytes) -> Any:

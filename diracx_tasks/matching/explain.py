@@ -41,6 +41,8 @@ def _recent(vo: str) -> list[tuple[dict[str, Any], float]]:
         seen: dict[str, str] = redis().hgetall(keys.seen(vo))  # type: ignore[assignment]
     except RedisError:
         return []
+    if old := [text for text, at in seen.items() if time.time() - float(at) > HOUR]:
+        redis().hdel(keys.seen(vo), *old)
     ages = [(json.loads(text), time.time() - float(at)) for text, at in seen.items()]
     return [(pilot, age) for pilot, age in ages if age < HOUR]
 

@@ -57,4 +57,4 @@ def unfinished(db: Session, vo: str, grid_type: str) -> list[str]:
 
 def totals(db: Session) -> dict[str, int]:
     """How many pilots there are in each status: for metrics."""
-    return dict(db.execute(select(Pilot.status, func.count()).group_by(Pilot.status)).tuples().all())
+    return dict(db.execute(select(Pilot.status, func.count()).group_by(Pilot.status)).all())

@@ -18,7 +18,7 @@ from diracx_tasks.sandboxes.tables import Mapping, Sandbox, SandboxOwner
 SE = "SandboxSE"
 FORMATS = ("tar.bz2", "tar.zst", "file")
 # DiracX's own pattern of PFNs, without the prefix of the storage element.
-PFN = re.compile(r"^/S3/[a-z0-9.\-]{3,63}(?:/[^/]+){3}/[a-z0-9]{3,10}:[0-9a-f]{64}\.[a-z0-9.]+$")
+PFN = re.compile(r"^/S3/[a-z0-9.\-]{3,63}(?:/[^/]+){3}/[a-z0-9]{3,10}:[0-9a-f]{64}\.[a-z0-9.]+\Z")
 MOST_CONTENTS = 64 * 1024
 
 

@@ -217,7 +217,7 @@ def _sign(verb: str, fields: dict[str, str]) -> str:
 
 
 def _check(verb: str, fields: dict[str, str], signature: str) -> None:
-    if not hmac.compare_digest(_sign(verb, fields), signature):
+    if not hmac.compare_digest(_sign(verb, fields).encode(), signature.encode()):
         raise Forbidden("the signature of this address does not hold")
     if float(fields["expires"]) < time.time():
         raise Forbidden("this address has expired: ask for a new one")

@@ -20,6 +20,7 @@ from diracx_tasks.cwl.bundle import Bundle
 
 DEADLINE = 60.0
 STARTUP = 60.0
+WAIT = 20.0
 READERS = 2
 CHUNK = 1 << 20
 ROUNDS = 3
@@ -33,6 +34,7 @@ class Isolate:
         self._child: subprocess.Popen[bytes] | None = None
         self._known: set[str] = set()
         self._rest = b""
+        self._answers = 0
 
     def ask(self, bundle: Bundle, request: dict[str, Any], deadline: float = DEADLINE) -> dict[str, Any]:
         """Its raw answer; InvalidCwl when it takes longer than `deadline` seconds: the child is killed."""
@@ -58,22 +60,27 @@ class Isolate:
             for pipe in (self._child.stdin, self._child.stdout):
                 if pipe:
                     pipe.close()
-        self._child, self._known, self._rest = None, set(), b""
+        self._child, self._known, self._rest, self._answers = None, set(), b"", 0
 
     def _exchange(self, sent: dict[str, Any], deadline: float) -> dict[str, Any]:
         until = time.monotonic() + deadline
+        is_fresh = self._answers == 0
         try:
             child = self._running()
             assert child.stdin is not None
             child.stdin.write(json.dumps(sent).encode() + b"\n")
             child.stdin.flush()
             answer: dict[str, Any] = json.loads(self._line(child, until))
+            self._answers += 1
         except TimeoutError:
             self.stop()
             words = f"the document or its expressions took longer than {deadline:g} s"
             raise InvalidCwl(words, [_spent(words)]) from None
         except (OSError, ValueError) as error:
             self.stop()
+            if not is_fresh:
+                # Perhaps an earlier document had spoilt it: nobody is blamed for what others did.
+                return self._exchange(sent, deadline)
             words = "the document or its expressions broke the process that evaluated them (memory?)"
             raise InvalidCwl(words, [_spent(words)]) from error
         return answer
@@ -107,8 +114,11 @@ class Isolate:
         return line
 
 
-def check(bundle: Bundle, inputs: dict[str, Any] | str, contents: Contents) -> dict[str, Any]:
-    """`{"graph", "start"}` of a document with its inputs (a mapping, or YAML text); InvalidCwl otherwise."""
+def check(bundle: Bundle, inputs: dict[str, Any] | str | None, contents: Contents) -> dict[str, Any]:
+    """`{"graph", "start"}` of a document with its inputs (a mapping, or YAML text); InvalidCwl otherwise.
+
+    Without inputs only the document is checked, and `start` is missing.
+    """
     return _asked(bundle, {"op": "check", "inputs": inputs}, contents)
 
 
@@ -154,7 +164,7 @@ def _one() -> Iterator[Isolate]:
     """An isolate of this process that nobody uses."""
     pool = _pool(os.getpid())
     try:
-        isolate = pool.get(timeout=DEADLINE + 5)
+        isolate = pool.get(timeout=WAIT)
     except Empty:
         raise Unavailable("all evaluators are busy: try again in a minute") from None
     try:

@@ -32,7 +32,7 @@ def page(
 ) -> list[dict[str, Any]]:
     """The VO's newest workflows with numbers below `before`, each with its counts of jobs."""
     query = select(Workflow).where(Workflow.vo == by.vo).order_by(Workflow.workflow_id.desc()).limit(limit)
-    if before:
+    if before is not None:
         query = query.where(Workflow.workflow_id < before)
     if status:
         query = query.where(Workflow.status == status)
@@ -82,7 +82,7 @@ def bundle_of(db: Session, key: str, vo: str) -> dict[str, Any]:
 
 def totals(db: Session) -> dict[str, int]:
     """How many workflows there are in each status, over all VOs: for metrics."""
-    return dict(db.execute(select(Workflow.status, func.count()).group_by(Workflow.status)).tuples().all())
+    return dict(db.execute(select(Workflow.status, func.count()).group_by(Workflow.status)).all())
 
 
 def _counted_steps(db: Session, workflow: Workflow) -> list[tuple[dict[str, Any], dict[str, Any]]]:

@@ -1,5 +1,8 @@
 """Entry of workflows: checked, then stored with everything they need, in one transaction."""
 
+import hashlib
+import json
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import select
@@ -20,56 +23,62 @@ from diracx_tasks.workflows.states import Status
 from diracx_tasks.workflows.tables import Node, NodeValues, StoredBundle, Workflow
 
 
-def check(bundle: Bundle, inputs: dict[str, Any] | str, *, by: User) -> dict[str, Any]:
-    """`{"graph", "start"}`; InvalidCwl with places, Forbidden for files that are not the user's."""
+@dataclass(frozen=True)
+class Request:
+    """What a user submits; `inputs` is a mapping or YAML text, `key` makes a repetition harmless."""
+
+    bundle: Bundle
+    inputs: dict[str, Any] | str
+    name: str = ""
+    key: str | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """The SHA-256 of all but the key, in hex."""
+        text = json.dumps([self.bundle.hash, self.name, self.inputs], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def check(bundle: Bundle, inputs: dict[str, Any] | str | None, *, by: User) -> dict[str, Any]:
+    """`{"graph", "start"}`, or the graph alone without inputs.
+
+    Raises InvalidCwl with places, Forbidden for files that are not the user's.
+    """
     owner = metadata.Owner(by.name, by.group, by.vo)
     found = isolate.check(bundle, inputs, lambda location: metadata.contents(location, owner))
-    metadata.refuse_foreign(list(locations(found["start"]["inputs"])), owner)
+    if inputs is not None:
+        metadata.refuse_foreign(list(locations(found["start"]["inputs"])), owner)
     return found
 
 
-def earlier(db: Session, key: str | None, *, by: User, bundle: Bundle) -> Workflow | None:
+def earlier(db: Session, request: Request, *, by: User) -> Workflow | None:
     """What the user submitted under this idempotency key before; Conflict when that was something else."""
-    if not key:
+    if not request.key:
         return None
     found = db.scalar(
         select(Workflow).where(
-            Workflow.vo == by.vo, Workflow.owner == by.name, Workflow.idempotency_key == key
+            Workflow.vo == by.vo, Workflow.owner == by.name, Workflow.idempotency_key == request.key
         )
     )
-    if found and found.bundle != bundle.hash:
-        raise Conflict(
-            f"the idempotency key {key!r} was used for workflow {found.workflow_id}, another document"
-        )
+    if found and found.fingerprint != request.fingerprint:
+        words = f"the idempotency key {request.key!r} was used for workflow {found.workflow_id}"
+        raise Conflict(f"{words}, another document or other inputs")
     return found
 
 
-def submit(
-    db: Session, bundle: Bundle, checked: dict[str, Any], *, by: User, name: str = "", key: str | None = None
-) -> Workflow:
+def submit(db: Session, request: Request, checked: dict[str, Any], *, by: User) -> Workflow:
     """Store a checked workflow and have it advanced; the same key a second time gives the first workflow."""
-    if found := earlier(db, key, by=by, bundle=bundle):
+    if found := earlier(db, request, by=by):
         return found
-    if db.get(StoredBundle, bundle.hash) is None:
-        _store_bundle(db, bundle)
-    workflow = Workflow(
-        vo=by.vo,
-        owner=by.name,
-        group=by.group,
-        name=(name or bundle.entrypoint)[:128],
-        bundle=bundle.hash,
-        entrypoint=bundle.entrypoint,
-        status=Status.RECEIVED,
-        submitted_at=utc_now(),
-        graph=packed(checked["graph"]),
-        idempotency_key=key,
-    )
+    if db.get(StoredBundle, request.bundle.hash) is None:
+        _store_bundle(db, request.bundle)
+    workflow = _row(request, checked, by)
     try:
         with db.begin_nested():
             db.add(workflow)
     except IntegrityError:
         # The same request twice at once: the other one has just won.
-        if found := earlier(db, key, by=by, bundle=bundle):
+        if found := earlier(db, request, by=by):
             return found
         raise
     _plant(db, workflow.workflow_id, checked["start"])
@@ -78,6 +87,22 @@ def submit(
     tell(db, workflow.workflow_id, Status.RECEIVED, f"submitted by {by.name}")
     ask_to_advance(db, workflow.workflow_id)
     return workflow
+
+
+def _row(request: Request, checked: dict[str, Any], by: User) -> Workflow:
+    return Workflow(
+        vo=by.vo,
+        owner=by.name,
+        group=by.group,
+        name=(request.name or request.bundle.entrypoint)[:128],
+        bundle=request.bundle.hash,
+        entrypoint=request.bundle.entrypoint,
+        status=Status.RECEIVED,
+        submitted_at=utc_now(),
+        graph=packed(checked["graph"]),
+        idempotency_key=request.key,
+        fingerprint=request.fingerprint,
+    )
 
 
 def ask_to_advance(db: Session, workflow_id: int) -> None:

@@ -3,10 +3,13 @@
 from datetime import datetime
 
 from sqlalchemy import JSON, BigInteger, Index, Integer, String, Text, UniqueConstraint
+from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import Mapped, mapped_column
 
 from diracx_tasks.core.database import Blob, Table, Timestamp
 
+# Keys that differ in case only are different keys.
+Exact = String(128).with_variant(mysql.VARCHAR(128, collation="utf8mb4_bin"), "mysql", "mariadb")
 Number = BigInteger().with_variant(Integer(), "sqlite")
 
 
@@ -44,7 +47,9 @@ class Workflow(Table):
     version: Mapped[int] = mapped_column("Version", Number, default=0)
     graph: Mapped[bytes] = mapped_column("Graph", Blob)
     outputs: Mapped[bytes | None] = mapped_column("Outputs", Blob)
-    idempotency_key: Mapped[str | None] = mapped_column("IdempotencyKey", String(128))
+    idempotency_key: Mapped[str | None] = mapped_column("IdempotencyKey", Exact)
+    # Of everything that was submitted under the key.
+    fingerprint: Mapped[str] = mapped_column("Fingerprint", String(64))
 
 
 class Node(Table):

@@ -144,7 +144,7 @@ def test_documents_that_do_not_load_are_the_payloads_failure(payloads: Payloads)
 def test_a_document_outside_the_bundle_is_not_read(payloads: Payloads, tmp_path: Path) -> None:
     (tmp_path / "outside.cwl").write_text(INNER)
     bundle = a_bundle(SUBWORKFLOW.replace("inner.cwl", f"file://{tmp_path}/outside.cwl"))
-    assert "contains undefined reference to" in payloads.run(bundle, "outer/inner").reason
+    assert "is not among the files sent" in payloads.run(bundle, "outer/inner").reason
 
 
 def test_secondary_files_stand_beside_their_primary(payloads: Payloads, tmp_path: Path) -> None:

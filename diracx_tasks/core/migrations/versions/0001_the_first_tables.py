@@ -31,9 +31,14 @@ def downgrade() -> None:
 
 def _is_there(table: str, schema: str) -> bool:
     """Whether an installation of DIRAC has made the table."""
-    bind = op.get_bind()
-    names = bind.get_execution_options().get("schema_translate_map") or {}
-    return sa.inspect(bind).has_table(table, schema=names.get(schema, schema))
+    return sa.inspect(op.get_bind()).has_table(table, schema=_name(schema))
+
+
+def _name(schema: str) -> str | None:
+    """What the database is called here; Alembic translates names in CREATE only."""
+    names = op.get_bind().get_execution_options().get("schema_translate_map") or {}
+    found: str | None = names.get(schema, schema)
+    return found
 
 
 def _workflows() -> None:
@@ -102,7 +107,14 @@ def _workflows() -> None:
         sa.Column("Version", NUMBER, nullable=False),
         sa.Column("Graph", BLOB, nullable=False),
         sa.Column("Outputs", BLOB, nullable=True),
-        sa.Column("IdempotencyKey", sa.String(length=128), nullable=True),
+        sa.Column(
+            "IdempotencyKey",
+            sa.String(length=128)
+            .with_variant(mysql.VARCHAR(collation="utf8mb4_bin", length=128), "mariadb")
+            .with_variant(mysql.VARCHAR(collation="utf8mb4_bin", length=128), "mysql"),
+            nullable=True,
+        ),
+        sa.Column("Fingerprint", sa.String(length=64), nullable=False),
         sa.PrimaryKeyConstraint("WorkflowID"),
         sa.UniqueConstraint("VO", "Owner", "IdempotencyKey", name="SubmittedOnce"),
     )
@@ -351,6 +363,6 @@ def _dirac_sandboxes() -> None:
 def _add_to_jobs() -> None:
     """What DIRAC's own table of jobs lacks."""
     attempt = sa.Column("Attempt", sa.Integer(), server_default="0", nullable=False)
-    op.add_column("Jobs", attempt, schema="JobDB")
-    op.add_column("Jobs", sa.Column("NextCheckAt", TIMESTAMP, nullable=True), schema="JobDB")
-    op.create_index("NextCheckAt", "Jobs", ["NextCheckAt"], schema="JobDB")
+    op.add_column("Jobs", attempt, schema=_name("JobDB"))
+    op.add_column("Jobs", sa.Column("NextCheckAt", TIMESTAMP, nullable=True), schema=_name("JobDB"))
+    op.create_index("NextCheckAt", "Jobs", ["NextCheckAt"], schema=_name("JobDB"))

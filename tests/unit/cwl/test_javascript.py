@@ -1,0 +1,105 @@
+"""JavaScript: what it gives, what it may not reach, and where it is stopped."""
+
+import json
+import re
+import time
+from typing import Any
+
+import pytest
+from cwl_utils.errors import JavascriptException
+from hypothesis import given
+from hypothesis import strategies as st
+
+from diracx_tasks.cwl.javascript import V8Engine
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=8,
+)
+ESCAPE = "globalThis.constructor.constructor('return process')()"
+
+
+@pytest.fixture(scope="module")
+def v8() -> V8Engine:
+    """An engine that nothing else uses."""
+    return V8Engine()
+
+
+@given(value=JSON)
+def test_a_value_comes_back(v8: V8Engine, value: Any) -> None:
+    assert v8.eval(json.dumps(value)) == value
+    assert v8.eval(f"{{return {json.dumps(value)};}}") == value
+
+
+@pytest.mark.parametrize(
+    "scan, value", [("undefined", None), ("0/0", None), ("'\\ud83d\\ude00'", "😀"), ("new Date(0)", "1970-01-01T00:00:00.000Z")]
+)
+def test_what_is_not_json_becomes_what_json_has(v8: V8Engine, scan: str, value: object) -> None:
+    assert v8.eval(scan) == value
+
+
+@pytest.mark.parametrize("name", ["process", "require", "fetch", "XMLHttpRequest", "Deno", "module", "importScripts"])
+def test_nothing_of_the_outside_is_there(v8: V8Engine, name: str) -> None:
+    assert v8.eval(f"typeof {name}") == "undefined"
+
+
+@pytest.mark.parametrize("code", [ESCAPE, "this.constructor.constructor('return process')()", "eval('process')"])
+def test_the_way_out_of_a_node_context_leads_nowhere(v8: V8Engine, code: str) -> None:
+    with pytest.raises(JavascriptException, match="process is not defined"):
+        v8.eval(code)
+
+
+@pytest.mark.parametrize(
+    "body", ["while (true) {}", 'return /^(a+)+$/.test("a".repeat(60) + "b");', "for (;;) { try { while (1) {} } catch (e) {} }"]
+)
+def test_what_does_not_end_is_stopped(v8: V8Engine, body: str) -> None:
+    started = time.monotonic()
+    with pytest.raises(JavascriptException, match=re.escape("the expression ran longer than 0.3 s: ${")):
+        v8.eval(f"{{{body}}}", timeout=0.3)
+    assert time.monotonic() - started < 3
+    assert v8.eval("1 + 1") == 2
+
+
+def test_what_eats_memory_is_stopped_and_spoils_the_process() -> None:
+    v8 = V8Engine()
+    with pytest.raises(JavascriptException, match="more than 256 MB"):
+        v8.eval("{var a = []; while (true) a.push(new Array(100000).fill(1.5));}")
+    assert v8.is_poisoned
+
+
+@pytest.mark.parametrize(
+    "scan, message",
+    [
+        ('{throw new Error("boo");}', "^Error: boo in \\${throw"),
+        ("nope.x", "^ReferenceError: nope is not defined in \\$\\(nope.x\\)"),
+        ("{return {;}", "^SyntaxError: "),
+        ("{function f() {return f() + 1;} return f();}", "^RangeError: Maximum call stack"),
+        ("{return new Uint8Array(1e12);}", "^RangeError: "),
+        ("{var o = 1; for (var i = 0; i < 9000; i++) o = [o]; return o;}", "nested too deeply|call stack"),
+    ],
+)
+def test_an_error_is_one_short_line(v8: V8Engine, scan: str, message: str) -> None:
+    with pytest.raises(JavascriptException, match=message) as caught:
+        v8.eval(scan)
+    assert "\n" not in str(caught.value) and "anonymous" not in str(caught.value)
+
+
+def test_a_library_may_be_declared_again_and_find_the_global_object(v8: V8Engine) -> None:
+    library = "const one = 1; var root = this; root.two = 2;"
+    for _ in range(2):
+        assert v8.eval("one + two", library) == 3
+
+
+def test_expressions_are_strict(v8: V8Engine) -> None:
+    with pytest.raises(JavascriptException, match="undeclared is not defined"):
+        v8.eval("{undeclared = 1; return 1;}")
+
+
+def test_the_next_owner_gets_a_fresh_world(v8: V8Engine) -> None:
+    v8.belong_to("one")
+    v8.eval("{Array.prototype.map = null; globalThis.secret = 1; return 1;}")
+    v8.belong_to("one")
+    assert v8.eval("typeof secret") == "number"
+    v8.belong_to("other")
+    assert v8.eval("[1].map(x => x + 1).concat(typeof secret)") == [2, "undefined"]

@@ -1,0 +1,273 @@
+"""What a workflow does next: steps, scatter, conditions, merging, values from expressions."""
+
+import json
+from typing import Any
+
+import pytest
+from cwltool.errors import WorkflowException
+
+from diracx_tasks.core.errors import InvalidCwl
+from diracx_tasks.cwl.graph import graph
+from diracx_tasks.cwl.plan import Plan
+from tests.unit.cwl.documents import HEAD, a_bundle, a_plan, a_workflow, an_expression
+
+TOOL = f"{HEAD}inputs: {{a: Any, b: 'Any?'}}\noutputs: {{o: Any}}\n"
+JS = "requirements: {InlineJavascriptRequirement: {}}\n"
+WHERE = "sandbox:/S3/bucket/vo/group/owner/sha256:{}.file"
+
+
+def plan_of(*steps: str, contents: dict[str, str] | None = None, **more: str) -> Plan:
+    """The plan of a workflow with the inputs x, y (anything) and xs, ys (arrays), and steps that run `t.cwl`."""
+    inputs = "{x: 'Any?', y: 'Any?', xs: 'Any[]?', ys: 'Any[]?'}"
+    text = a_workflow(*steps, inputs=inputs, **more)
+    return a_plan(a_bundle(text, t__cwl=TOOL, e__cwl=an_expression("${return {o: inputs.a};}", "{a: Any}")), contents)
+
+
+def step(name: str, given: str, more: str = "", run: str = "t.cwl") -> str:
+    """One step with the output `o`."""
+    return f"{name}: {{run: {run}, in: {given}, out: [o]{', ' if more else ''}{more}}}"
+
+
+def released(plan: Plan, done: dict[str, Any] | None = None, **inputs: Any) -> dict[str, Any]:
+    """The steps that can start."""
+    finished = {name: {"status": "success", "outputs": {"o": value}} for name, value in (done or {}).items()}
+    return plan.release("", inputs, finished, list(finished))
+
+
+def given_to(plan: Plan, name: str, done: dict[str, Any] | None = None, **inputs: Any) -> Any:
+    """The inputs of a step that can start."""
+    found = released(plan, done, **inputs)
+    assert name in found["ready"], found
+    return found["ready"][name]["inputs"]
+
+
+def slots(plan: Plan, **inputs: Any) -> list[dict[str, Any]]:
+    """All slots of the scatter step `s`, made in two parts."""
+    instance = released(plan, **inputs)["ready"]["s"]
+    total = instance["total"]
+    parts = [plan.expand("s", instance["inputs"], start, stop)["slots"] for start, stop in ((0, total // 2), (total // 2, total))]
+    return parts[0] + parts[1]
+
+
+def test_steps_start_when_their_sources_are_there() -> None:
+    plan = plan_of(step("one", "{a: x}"), step("two", "{a: one/o}"))
+    assert set(released(plan, x=1)["ready"]) == {"one"}
+    assert released(plan, {"one": 5}, x=1)["ready"]["two"]["inputs"] == {"a": 5}
+
+
+def test_what_was_started_is_not_released_again() -> None:
+    plan = plan_of(step("one", "{a: x}"), step("two", "{a: x}"))
+    assert set(plan.release("", {"x": 1}, {}, ["one"])["ready"]) == {"two"}
+
+
+def test_a_tool_instance_says_what_it_asks_for() -> None:
+    instance = released(plan_of(step("one", "{a: x}")), x=1)["ready"]["one"]
+    assert instance["kind"] == "tool" and instance["requirements"]["cores"] == 1
+
+
+def test_an_expression_is_evaluated_at_once() -> None:
+    instance = released(plan_of(step("one", "{a: x}", run="e.cwl")), x=[1])["ready"]["one"]
+    assert (instance["kind"], instance["outputs"]) == ("expression", {"o": [1]})
+
+
+@pytest.mark.parametrize(
+    "given, value",
+    [
+        ("{a: {default: 7}}", 7),
+        ("{a: {source: y, default: 7}}", 7),
+        ("{a: {source: x, default: 7}}", 1),
+        ("{a: {valueFrom: '$(inputs.b + 1)'}, b: x}", 2),
+        ("{a: {source: x, valueFrom: '$(self + 1)'}}", 2),
+        ("{a: {source: x, valueFrom: plain}}", "plain"),
+        ("{a: {source: [x, xs]}}", [1, [2, 3]]),
+        ("{a: {source: [x, xs], linkMerge: merge_flattened}}", [1, 2, 3]),
+        ("{a: {source: [x], linkMerge: merge_nested}}", [1]),
+        ("{a: {source: [y, x], pickValue: first_non_null}}", 1),
+        ("{a: {source: [y, x], pickValue: the_only_non_null}}", 1),
+        ("{a: {source: [y, x, y], pickValue: all_non_null}}", [1]),
+    ],
+)
+def test_a_step_input_is_made_of_its_sources(given: str, value: Any) -> None:
+    assert given_to(plan_of(step("one", given)), "one", x=1, y=None, xs=[2, 3])["a"] == value
+
+
+@pytest.mark.parametrize(
+    "given, reason",
+    [
+        ("{a: {source: [y, y], pickValue: first_non_null}}", "pickValue: all sources of 'a' are null"),
+        ("{a: {source: [x, x], pickValue: the_only_non_null}}", "pickValue: several sources of 'a' have a value"),
+        ("{a: {valueFrom: '${throw new Error(\"boo\");}'}}", "Error: boo in ${throw"),
+        ("{a: {valueFrom: '${return 0/0 + nope;}'}}", "nope is not defined"),
+    ],
+)
+def test_a_step_that_cannot_be_made_says_why(given: str, reason: str) -> None:
+    found = released(plan_of(step("bad", given), step("good", "{a: x}")), x=1, y=None)
+    assert reason in found["broken"]["bad"] and "\n" not in found["broken"]["bad"]
+    assert set(found["ready"]) == {"good"}
+
+
+def test_inputs_that_the_tool_does_not_have_are_for_expressions_only() -> None:
+    plan = plan_of(step("one", "{a: {valueFrom: $(inputs.extra)}, extra: x}"))
+    assert given_to(plan, "one", x=3) == {"a": 3}
+
+
+@pytest.mark.parametrize("x, kind", [(True, "tool"), (False, "skipped")])
+def test_a_condition_decides(x: bool, kind: str) -> None:
+    instance = released(plan_of(step("one", "{a: x}", "when: $(inputs.a)")), x=x)["ready"]["one"]
+    assert instance["kind"] == kind
+    assert kind == "tool" or instance["outputs"] == {"o": None}
+
+
+def test_a_condition_must_be_true_or_false() -> None:
+    assert "gave 1, not true or false" in released(plan_of(step("one", "{a: x}", "when: $(inputs.a)")), x=1)["broken"]["one"]
+
+
+def test_a_skipped_source_gives_null() -> None:
+    plan = plan_of(step("one", "{a: x}"), step("two", "{b: one/o, a: x}"))
+    done = {"one": {"status": "skipped", "outputs": {"o": None}}}
+    assert plan.release("", {"x": 1}, done, ["one"])["ready"]["two"]["inputs"] == {"b": None, "a": 1}
+
+
+@pytest.mark.parametrize(
+    "method, expected",
+    [
+        ("dotproduct", [(1, 3), (2, 4)]),
+        ("flat_crossproduct", [(1, 3), (1, 4), (2, 3), (2, 4)]),
+        ("nested_crossproduct", [(1, 3), (1, 4), (2, 3), (2, 4)]),
+    ],
+)
+def test_scatter_gives_each_slot_its_elements(method: str, expected: list[tuple[int, int]]) -> None:
+    plan = plan_of(step("s", "{a: xs, b: ys}", f"scatter: [a, b], scatterMethod: {method}"))
+    found = slots(plan, xs=[1, 2], ys=[3, 4])
+    assert [(one["inputs"]["a"], one["inputs"]["b"]) for one in found] == expected
+
+
+def test_values_and_conditions_are_evaluated_for_each_slot() -> None:
+    plan = plan_of(step("s", "{a: {source: xs, valueFrom: $(self * 10)}, b: x}", "scatter: a, when: $(inputs.a > inputs.b)"))
+    found = slots(plan, xs=[1, 2, 3], x=15)
+    assert [one["kind"] for one in found] == ["skipped", "tool", "tool"]
+    assert [one["inputs"]["a"] for one in found[1:]] == [20, 30]
+
+
+def test_a_broken_slot_does_not_break_the_others() -> None:
+    plan = plan_of(step("s", "{a: {source: xs, valueFrom: $(self.x.y)}}", "scatter: a"))
+    found = slots(plan, xs=[{"x": {"y": 1}}, {}, {"x": {"y": 2}}])
+    assert [one["kind"] for one in found] == ["tool", "broken", "tool"]
+    assert "Cannot read properties" in found[1]["reason"]
+
+
+@pytest.mark.parametrize("method, dims, shape", [("dotproduct", [0, 2], []), ("flat_crossproduct", [0, 2], [])])
+def test_an_empty_array_makes_an_empty_result(method: str, dims: list[int], shape: list[Any]) -> None:
+    plan = plan_of(step("s", "{a: xs, b: ys}", f"scatter: [a, b], scatterMethod: {method}"))
+    instance = released(plan, xs=[], ys=[1, 2])["ready"]["s"]
+    assert instance["total"] == 0
+    assert plan.gather("s", instance["dims"], []) == {"o": shape}
+
+
+def test_nested_results_keep_their_shape() -> None:
+    plan = plan_of(step("s", "{a: xs, b: ys}", "scatter: [a, b], scatterMethod: nested_crossproduct"))
+    results = [{"o": number} for number in range(5)]
+    assert plan.gather("s", [2, 3], [*results, None]) == {"o": [[0, 1, 2], [3, 4, None]]}
+
+
+@pytest.mark.parametrize("xs, reason", [(5, "needs an array, not int"), (None, "needs an array, not NoneType")])
+def test_scatter_needs_arrays(xs: Any, reason: str) -> None:
+    assert reason in released(plan_of(step("s", "{a: xs}", "scatter: a")), xs=xs)["broken"]["s"]
+
+
+def test_arrays_of_a_dotproduct_have_one_length() -> None:
+    plan = plan_of(step("s", "{a: xs, b: ys}", "scatter: [a, b], scatterMethod: dotproduct"))
+    assert "arrays of one length" in released(plan, xs=[1], ys=[1, 2])["broken"]["s"]
+
+
+def test_outputs_are_collected_merged_and_picked() -> None:
+    outputs = (
+        "{plain: {type: Any, outputSource: one/o}, picked: {type: Any, outputSource: [two/o, one/o], pickValue: first_non_null},"
+        " flat: {type: Any, outputSource: [one/o, x], linkMerge: merge_flattened}}"
+    )
+    plan = plan_of(step("one", "{a: x}"), step("two", "{a: x}"), outputs=outputs)
+    done = {"one": {"status": "success", "outputs": {"o": [1]}}, "two": {"status": "skipped", "outputs": {"o": None}}}
+    assert plan.collect("", {"x": 2}, done) == {"plain": [1], "picked": [1], "flat": [1, 2]}
+
+
+def test_what_a_failed_step_owes_is_null() -> None:
+    plan = plan_of(step("one", "{a: x}"), outputs="{o: {type: Any, outputSource: one/o}}")
+    assert plan.collect("", {"x": 1}, {}) == {"o": None}
+
+
+def test_an_output_that_cannot_be_picked_is_an_error() -> None:
+    plan = plan_of(step("one", "{a: x}"), outputs="{o: {type: Any, outputSource: [one/o, y], pickValue: first_non_null}}")
+    with pytest.raises(WorkflowException, match="All sources"):
+        plan.collect("", {"x": 1, "y": None}, {"one": {"status": "success", "outputs": {"o": None}}})
+
+
+def test_a_subworkflow_is_released_by_its_own_path() -> None:
+    inner = a_workflow("deep: {run: t.cwl, in: {a: n}, out: [o]}", inputs="{n: {type: int, default: 4}}")
+    outer = a_workflow("sub: {run: inner.cwl, in: {}, out: []}")
+    plan = a_plan(a_bundle(outer, inner__cwl=inner, t__cwl=TOOL))
+    instance = plan.release("", {}, {}, [])["ready"]["sub"]
+    assert (instance["kind"], instance["inputs"]) == ("workflow", {"n": 4})
+    assert plan.release("sub", instance["inputs"], {}, [])["ready"]["deep"]["inputs"] == {"a": 4}
+    assert [node["path"] for node in graph(plan.root)["nodes"]] == ["sub", "sub/deep"]
+
+
+def test_the_graph_has_steps_and_what_they_wait_for() -> None:
+    plan = plan_of(step("one", "{a: x}"), step("two", "{a: one/o}", "scatter: a"), step("three", "{a: [one/o, two/o]}", run="e.cwl"))
+    found = graph(plan.root)
+    assert [(node["name"], node["kind"], node["scatter"]) for node in found["nodes"]] == [
+        ("one", "tool", False),
+        ("two", "tool", True),
+        ("three", "expression", False),
+    ]
+    assert found["edges"] == [
+        {"from": "one", "to": "two"},
+        {"from": "one", "to": "three"},
+        {"from": "two", "to": "three"},
+    ]
+
+
+def test_an_unknown_step_is_named() -> None:
+    with pytest.raises(InvalidCwl, match="there is no step 'none/at'"):
+        plan_of(step("one", "{a: x}")).release("none/at/all", {}, {}, [])
+
+
+def test_an_expression_must_give_its_outputs() -> None:
+    def express(code: str, outputs: str = "{o: int}") -> Any:
+        return a_plan(a_bundle(an_expression(code, outputs=outputs))).express("", {})
+
+    assert express("${return {o: 1};}") == {"o": 1}
+    assert express("${return {};}", "{o: 'int?'}") == {}
+    for code, reason in (("${return {};}", "gave no 'o'"), ("${return 5;}", "did not give an object"), ("${return nope;}", "nope")):
+        with pytest.raises(WorkflowException, match=reason):
+            express(code)
+
+
+def test_stored_files_that_are_read_are_all_asked_for_at_once() -> None:
+    files = [{"class": "File", "location": WHERE.format(n), "basename": "x"} for n in range(4)]
+    given = "{a: {source: xs, loadContents: true, valueFrom: '$(self.map(f => f.contents).join())'}}"
+    plan = plan_of(step("one", given), step("two", "{a: {source: x, loadContents: true}}"))
+    inputs = {"xs": files[:3], "x": files[3]}
+    released(plan, **inputs)
+    assert plan.evaluation.unread == [file["location"] for file in files]
+    contents = {file["location"]: f"text {n}" for n, file in enumerate(files)}
+    plan = plan_of(step("one", given), step("two", "{a: {source: x, loadContents: true}}"), contents=contents)
+    found = released(plan, **inputs)["ready"]
+    assert plan.evaluation.unread == []
+    assert found["one"]["inputs"]["a"] == "text 0,text 1,text 2"
+    assert found["two"]["inputs"]["a"]["contents"] == "text 3"
+
+
+def test_files_of_the_bundle_are_read_up_to_64_kilobytes() -> None:
+    main = a_workflow(step("one", "{a: {source: x, loadContents: true, valueFrom: $(self.contents)}}"), inputs="{x: File}")
+    file = {"class": "File", "location": "bundle:data.txt"}
+    for length, is_ready in ((65536, True), (65537, False)):
+        plan = a_plan(a_bundle(main, t__cwl=TOOL, data__txt="x" * length))
+        assert ("one" in released(plan, x=file)["ready"]) is is_ready
+
+
+def test_folders_of_the_bundle_are_listed_where_they_are_needed() -> None:
+    main = a_workflow(step("one", "{a: {source: x, valueFrom: '$(self.listing.map(f => f.basename).sort())'}}"), inputs="{x: Directory}")
+    plan = a_plan(a_bundle(main, t__cwl=TOOL, **{"d/b__txt": "b", "d/a__txt": "a", "d/e/c": "c"}))
+    folder = {"class": "Directory", "location": "bundle:d"}
+    assert given_to(plan, "one", x=folder) == {"a": ["a.txt", "b.txt", "e"]}
+    assert "listing" not in json.dumps(plan.start({"x": folder}))
