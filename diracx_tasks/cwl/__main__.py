@@ -65,7 +65,8 @@ class Desk:
         key = request["hash"]
         if key not in self._roots and "bundle" not in request:
             return {"unknown": key}
-        self._engine.belong_to(key)
+        # Two users may run the same document: nothing of one may be left for the other.
+        self._engine.renew()
         bundle, root = self._known(key, request.get("bundle"))
         evaluation = Evaluation(bundle, request["contents"])
         try:

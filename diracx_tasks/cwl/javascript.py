@@ -21,13 +21,13 @@ class V8Engine(NodeJSEngine):
     def __init__(self) -> None:
         super().__init__()
         self._isolate: MiniRacer | None = None
-        self._owner = ""
+        self._spent: list[MiniRacer] = []
         self.is_poisoned = False
 
-    def belong_to(self, owner: str) -> None:
-        """Throw the isolate away if it has seen another owner's code: that may have changed built-ins."""
-        if owner != self._owner:
-            self._owner, self._isolate = owner, None
+    def renew(self) -> None:
+        """Start afresh: what was evaluated so far may have changed built-ins, or kept what it was given."""
+        self._isolate = None
+        self._spent.clear()
 
     def eval(
         self, scan: str, jslib: str = "", timeout: float = MAX_SECONDS, *_: Any, **__: Any
@@ -52,6 +52,8 @@ class V8Engine(NodeJSEngine):
         try:
             return self._isolate.eval(code, timeout_sec=seconds, max_memory=MAX_MEMORY)
         except JSTimeoutException as error:
+            # Not dropped at once: mini-racer still gets the news that it was stopped.
+            self._spent.append(self._isolate)
             self._isolate = None
             raise JavascriptException(f"the expression ran longer than {seconds:g} s: {shown}") from error
         except JSOOMException as error:

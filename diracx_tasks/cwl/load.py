@@ -74,9 +74,9 @@ def process_at(root: Process, path: str) -> Process:
 
 def walk(process: Process, path: str = "") -> Iterator[tuple[str, WorkflowStep]]:
     """Every step of the tree with its path, outer steps first, in the order of the document."""
-    order = {shortname(step["id"]): place for place, step in enumerate(process.tool.get("steps", []))}
-    # cwltool shuffles the steps it has loaded, so the order comes from the document.
-    for name, step in sorted(steps(process).items(), key=lambda item: order.get(item[0], 0)):
+    # schema-salad sorts steps by their names, and cwltool shuffles them.
+    order = {shortname(step["id"]): (step.lc.line, step.lc.col) for step in process.tool.get("steps", [])}
+    for name, step in sorted(steps(process).items(), key=lambda item: order[item[0]]):
         inner = f"{path}/{name}" if path else name
         yield inner, step
         yield from walk(step.embedded_tool, inner)

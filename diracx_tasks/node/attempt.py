@@ -54,6 +54,8 @@ class Attempt:
 
     def run(self) -> str:
         """How it ended, in a word for the pilot's log; ZygoteDied after the job has been given back."""
+        if self._folder.exists():
+            discard(self._folder)
         self._folder.mkdir(parents=True)
         watchdog = self._watchdog()
         try:

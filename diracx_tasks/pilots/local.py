@@ -1,6 +1,7 @@
 """The local computing element: keeps as many pilots running on this machine as there are slots."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -42,7 +43,9 @@ class Factory:
         self._reap()
 
     def _forget_earlier(self) -> None:
-        """Pilots of a factory that was killed died with it, or are orphans that must not go on."""
+        """Pilots of a factory that was killed died with it; what they left behind goes as well."""
+        for left in self.work.glob("*.*"):
+            shutil.rmtree(left, ignore_errors=True)
         with session() as db:
             stamps = register.unfinished(db, settings().vo, GRID_TYPE)
             register.ended(db, stamps, status="Aborted", reason="the factory was restarted")
