@@ -84,7 +84,7 @@ def _clock() -> str:
         raise SettingsError(
             f"the database's clock is {skew:+.1f} s from this machine's: run an NTP client on both"
         )
-    return f"the database is {skew:+.3f} s from this machine"
+    return f"the database is {abs(skew):.3f} s from this machine"
 
 
 def _redis() -> str:

@@ -30,12 +30,15 @@ def read_submission(
 ) -> dict[str, Any]:
     """The body of a submission of `x.cwl` or `x.cwl#id`. The inputs' files are uploaded.
 
-    In a check only small ones are. `given` are further inputs as `name=value`.
+    In a check only small ones are, and without any inputs the documents alone are checked. `given` are further
+    inputs as `name=value`.
     Raises InvalidCwl and BadRequest for what cannot be read.
     """
     documents = Documents.of(str(workflow))
     if context := click.get_current_context(silent=True):
         context.meta[PLACES] = documents.places() | ({"inputs": inputs} if inputs else {})
+    if is_check and inputs is None and not given:
+        return {**documents.body(), "inputs": None}
     parameters = documents.parameters()
     values = _read_values(inputs, given, parameters)
     if isinstance(values, dict):

@@ -86,10 +86,17 @@ def schedule(form: str) -> None:
     for name, declared in sorted(_registry().items()):
         if declared.every:
             run = runs.get(name)
-            last = {"started": utc(run.started_at), "ended": utc(run.ended_at)} if run else {}
             outcome = (run.outcome if run else None) or "never run: is beat running?"
             shown = outcome.strip().splitlines()[-1]
-            rows.append({"task": name, "every": declared.every, "started": None, **last, "outcome": shown})
+            rows.append(
+                {
+                    "task": name,
+                    "every": declared.every,
+                    "started": utc(run.started_at) if run else None,
+                    "ended": utc(run.ended_at) if run else None,
+                    "outcome": shown,
+                }
+            )
     _show(rows, form, "task")
 
 
@@ -97,14 +104,21 @@ def schedule(form: str) -> None:
 @output_option
 def queues(form: str) -> None:
     """The nine queues: how many messages wait in the broker, and what the outbox holds."""
+    _registry()
+    from kombu.exceptions import OperationalError
+
     from diracx_tasks.app import app
     from diracx_tasks.core.database import reading
+    from diracx_tasks.core.errors import Unavailable
     from diracx_tasks.engine import outbox
     from diracx_tasks.engine.queues import QUEUES
 
-    with app.connection_for_read() as connection:
-        channel = connection.default_channel
-        rows = [{"queue": name, "messages": _length(channel, name)} for name in QUEUES]
+    try:
+        with app.connection_for_read() as connection:
+            channel = connection.default_channel
+            rows = [{"queue": name, "messages": _length(channel, name)} for name in QUEUES]
+    except OperationalError as error:
+        raise Unavailable(f"the broker does not answer: {error}; see DIRACX_BROKER_URL") from error
     _show(rows, form, "queue")
     with reading() as db:
         counts = outbox.pending(db)

@@ -64,6 +64,9 @@ def test_the_example_runs_on_embedded_defaults(tmp_path: Path) -> None:
         submit_pi({"DIRACX_DATA": str(system.folder)}, tmp_path / "outputs")
         checked = diracx({"DIRACX_DATA": str(system.folder)}, "admin", "check", "-o", "json")
         assert checked.returncode == 0, checked.stdout
+        for arguments in (("schedule",), ("queues",), ("list",), ("show", "workflows.advance")):
+            shown = diracx({"DIRACX_DATA": str(system.folder)}, "tasks", *arguments, "-o", "table")
+            assert shown.returncode == 0, shown.stderr
 
 
 def test_a_system_that_was_stopped_still_has_everything(tmp_path: Path) -> None:
