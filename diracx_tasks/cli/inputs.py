@@ -30,7 +30,7 @@ def read_submission(
 ) -> dict[str, Any]:
     """The body of a submission of `x.cwl` or `x.cwl#id`. The inputs' files are uploaded.
 
-    In a check only small ones are, and without any inputs the documents alone are checked. `given` are further
+    In a check only small ones are, and without any inputs only the documents are checked. `given` are further
     inputs as `name=value`.
     Raises InvalidCwl and BadRequest for what cannot be read.
     """

@@ -91,7 +91,10 @@ class Evaluation:
         return chosen
 
     def express(self, tool: Process, inputs: Values) -> Values:
-        """The outputs of an ExpressionTool, as cwltool's `ExpressionJob.run`, which only logs what went wrong."""
+        """The outputs of an ExpressionTool.
+
+        The same as cwltool's `ExpressionJob.run`, which only logs what went wrong.
+        """
         builder = tool._init_job(self.inward(inputs), self.context())
         normalizeFilesDirs(builder.job)
         outputs: Any = builder.do_eval(tool.tool["expression"])

@@ -75,7 +75,9 @@ def process_at(root: Process, path: str) -> Process:
 def walk(process: Process, path: str = "") -> Iterator[tuple[str, WorkflowStep]]:
     """Every step of the tree with its path, outer steps first, in the order of the document."""
     # schema-salad sorts steps by their names, and cwltool shuffles them.
-    order = {shortname(step["id"]): (step.lc.line or 0, step.lc.col or 0) for step in process.tool.get("steps", [])}
+    order = {
+        shortname(step["id"]): (step.lc.line or 0, step.lc.col or 0) for step in process.tool.get("steps", [])
+    }
     for name, step in sorted(steps(process).items(), key=lambda item: order[item[0]]):
         inner = f"{path}/{name}" if path else name
         yield inner, step

@@ -1,6 +1,7 @@
 """The official conformance suite of CWL v1.2, run by the product's engine and node.
 
-The suite is looked for in DIRACX_CWL_CONFORMANCE, else in ../shared/data/cwl-conformance beside the repository.
+The suite is looked for in DIRACX_CWL_CONFORMANCE, else in ../shared/data/cwl-conformance beside the
+repository.
 """
 
 import os

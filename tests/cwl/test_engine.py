@@ -115,12 +115,16 @@ def test_workflows_nest_and_scatter(run: Run) -> None:
 
 
 def test_a_failed_tool_names_its_step_and_exit_code(run: Run) -> None:
-    ended = run(main__cwl=a_workflow("bad: {run: fail.cwl, in: {code: {default: 3}}, out: []}"), fail__cwl=FAIL)
+    ended = run(
+        main__cwl=a_workflow("bad: {run: fail.cwl, in: {code: {default: 3}}, out: []}"), fail__cwl=FAIL
+    )
     assert (ended.status, ended.reason) == ("Failed", "bad: exit code 3")
 
 
 def test_failed_slots_are_counted(run: Run) -> None:
-    main = a_workflow("s: {run: fail.cwl, scatter: code, in: {code: codes}, out: []}", inputs="{codes: 'int[]'}")
+    main = a_workflow(
+        "s: {run: fail.cwl, scatter: code, in: {code: codes}, out: []}", inputs="{codes: 'int[]'}"
+    )
     ended = run({"codes": [0, 4, 0]}, main__cwl=main, fail__cwl=FAIL)
     assert ended.reason == "s: 1 of 3 failed, first: s: exit code 4"
 
@@ -140,13 +144,22 @@ def test_a_root_tool_and_a_root_expression_run(run: Run) -> None:
 def test_files_sent_along_are_found_from_folders(run: Run) -> None:
     tool = "sub/tool__cwl"
     default = "{f: {type: File, default: {class: File, location: data/x y.txt}, inputBinding: {position: 1}}}"
-    files = {tool: f"{HEAD}inputs: {default}\noutputs: {{o: stdout}}\n".replace("echo", "cat"), "sub/data/x y__txt": "found"}
-    main = a_workflow("one: {run: sub/tool.cwl, in: {}, out: [o]}", outputs="{o: {type: File, outputSource: one/o}}")
+    files = {
+        tool: f"{HEAD}inputs: {default}\noutputs: {{o: stdout}}\n".replace("echo", "cat"),
+        "sub/data/x y__txt": "found",
+    }
+    main = a_workflow(
+        "one: {run: sub/tool.cwl, in: {}, out: [o]}", outputs="{o: {type: File, outputSource: one/o}}"
+    )
     assert text((run(main__cwl=main, **files).outputs or {})["o"]) == "found"
 
 
 def test_an_input_may_be_an_output(run: Run) -> None:
-    main = a_workflow("{}", inputs="{f: File, n: double}", outputs="{f: {type: File, outputSource: f}, n: {type: double, outputSource: n}}")
+    main = a_workflow(
+        "{}",
+        inputs="{f: File, n: double}",
+        outputs="{f: {type: File, outputSource: f}, n: {type: double, outputSource: n}}",
+    )
     main = main.replace("steps:\n  {}\n", "steps: {}\n")
     ended = run({"f": {"class": "File", "path": "data.txt"}, "n": 10**42}, main__cwl=main, data__txt="kept")
     assert text((ended.outputs or {})["f"]) == "kept" and (ended.outputs or {})["n"] == 10**42

@@ -109,8 +109,11 @@ class Terminal:
         os.write(self.screen, text.encode())
 
     def press_ctrl_c(self) -> None:
-        """What a terminal does for Ctrl-C."""
-        os.killpg(self.process.pid, signal.SIGINT)
+        """What a terminal does for Ctrl-C; again when Python was just where it loses an interrupt."""
+        for _ in range(5):
+            os.killpg(self.process.pid, signal.SIGINT)
+            if select.select([self.screen], [], [], 3)[0]:
+                return
 
     def shows(self, text: str, seconds: float = 20) -> bool:
         """Return when the text has appeared."""

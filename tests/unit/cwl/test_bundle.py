@@ -44,7 +44,9 @@ def test_a_bundle_comes_back_from_json(files: dict[str, bytes]) -> None:
 
 
 @given(CONTENTS, CONTENTS)
-def test_bundles_have_the_same_hash_only_if_they_are_the_same(one: dict[str, bytes], other: dict[str, bytes]) -> None:
+def test_bundles_have_the_same_hash_only_if_they_are_the_same(
+    one: dict[str, bytes], other: dict[str, bytes]
+) -> None:
     assert (Bundle(one, "x").hash == Bundle(other, "x").hash) == (one == other)
 
 

@@ -12,15 +12,29 @@ from schema_salad.sourceline import SourceLine, cmap
 from diracx_tasks.core.errors import InvalidCwl, UnsupportedCwl
 from diracx_tasks.cwl import diagnostics
 from diracx_tasks.cwl.diagnostics import explain
-from diracx_tasks.cwl.phrases import LONGEST, PHRASES, said
+from diracx_tasks.cwl.phrases import LONGEST, PHRASES, Phrase, said
 from diracx_tasks.cwl.places import Places
 from tests.unit.cwl.documents import WORKFLOW, a_bundle, assert_readable
 
 BASE = "file:///bundle/0f/"
 WORDS = st.lists(
     st.sampled_from(
-        [f"{BASE}main.cwl:3:5:", "../../bundle/0f/x.cwl:1:1:", "'x'", "Field", "with sink '", "* ", "checking field 'a'"]
-        + ["'class'", "contains undefined reference to", "invalid field 'x', expected one of: ", "\n", "is not among"]
+        [
+            f"{BASE}main.cwl:3:5:",
+            "../../bundle/0f/x.cwl:1:1:",
+            "'x'",
+            "Field",
+            "with sink '",
+            "* ",
+            "checking field 'a'",
+        ]
+        + [
+            "'class'",
+            "contains undefined reference to",
+            "invalid field 'x', expected one of: ",
+            "\n",
+            "is not among",
+        ]
     )
     | st.text(max_size=6),
     max_size=12,
@@ -54,7 +68,12 @@ def test_an_error_of_many_parts_says_each_once(text: str, depth: int) -> None:
 
 def test_a_long_message_is_read_quickly_and_cut() -> None:
     started = time.monotonic()
-    for phrase in ("Source '", "Scatter parameter '", "Expected value of '", "Syntax error in parameter reference '"):
+    for phrase in (
+        "Source '",
+        "Scatter parameter '",
+        "Expected value of '",
+        "Syntax error in parameter reference '",
+    ):
         for filler in ("' of type ", "'x", ".", "' to have format ", '"format": "'):
             assert len(said(phrase + filler * 100_000).words) <= LONGEST
     assert time.monotonic() - started < 5
@@ -96,7 +115,7 @@ def test_names_are_decoded() -> None:
 
 
 @pytest.mark.parametrize("phrase", PHRASES, ids=lambda phrase: phrase.pattern[:40])
-def test_every_phrase_has_words_and_advice(phrase: diagnostics.Any) -> None:
+def test_every_phrase_has_words_and_advice(phrase: Phrase) -> None:
     assert phrase.words and phrase.advice.endswith((".", "?"))
 
 
@@ -123,7 +142,9 @@ def test_a_misspelt_field_gets_the_right_spelling() -> None:
 
 
 def test_places_are_found_by_what_stands_there() -> None:
-    places = Places(a_bundle(WORKFLOW, tool__cwl="cwlVersion: v1.2\nid: echo\n", bad__cwl="a: [", list__yml="- run: x\n"))
+    places = Places(
+        a_bundle(WORKFLOW, tool__cwl="cwlVersion: v1.2\nid: echo\n", bad__cwl="a: [", list__yml="- run: x\n")
+    )
     assert places.of_value("tool.cwl") == ("main.cwl", 11, 10)
     assert places.of_key("steps") == ("main.cwl", 9, 1)
     assert places.of_name("echo") == ("tool.cwl", 2, 5)

@@ -38,7 +38,9 @@ def changed(old: str, new: str, text: str = WORKFLOW) -> str:
             "unknown field 'inputBindng'",
             id="unknown field inside",
         ),
-        pytest.param(TOOL + "requirements: [Docker]\n", 9, 16, "a text cannot stand here", id="a text for a mapping"),
+        pytest.param(
+            TOOL + "requirements: [Docker]\n", 9, 16, "a text cannot stand here", id="a text for a mapping"
+        ),
         pytest.param(
             TOOL + "requirements: {ResourceRequirement: {coresMn: 1}}\n",
             9,
@@ -59,13 +61,29 @@ def test_a_bad_tool_is_refused_at_its_place(main: str, line: int, column: int, m
     [
         pytest.param(changed("text: text", "text: txt"), 13, 7, "there is no 'txt'", id="wrong source"),
         pytest.param(changed("one/out", "one/ot"), 8, 5, "there is no 'one/ot'", id="wrong outputSource"),
-        pytest.param(changed("run: tool", "run: tol"), 11, 5, "'tol.cwl' is not among the files", id="no such tool"),
-        pytest.param(changed("    in:\n      text: text\n", "    in: {}\n"), 12, 5, "no value for 'text'", id="no step input"),
-        pytest.param(changed("text: string", "text: int"), 13, 7, "gives \"int\", but 'text' takes", id="input type"),
-        pytest.param(changed("type: File", "type: int"), 7, 5, "gives \"File\", but 'out' takes", id="output type"),
+        pytest.param(
+            changed("run: tool", "run: tol"), 11, 5, "'tol.cwl' is not among the files", id="no such tool"
+        ),
+        pytest.param(
+            changed("    in:\n      text: text\n", "    in: {}\n"),
+            12,
+            5,
+            "no value for 'text'",
+            id="no step input",
+        ),
+        pytest.param(
+            changed("text: string", "text: int"), 13, 7, "gives \"int\", but 'text' takes", id="input type"
+        ),
+        pytest.param(
+            changed("type: File", "type: int"), 7, 5, "gives \"File\", but 'out' takes", id="output type"
+        ),
         pytest.param(changed("[out]\n", "[out]\n    scatter: text\n"), 15, 5, "ScatterFeature", id="scatter"),
-        pytest.param(changed("text: text", "text: {source: [text, text]}"), 13, 7, "an array", id="two sources"),
-        pytest.param(changed("text: text", "text: {valueFrom: x}"), 13, 7, "StepInputExpression", id="valueFrom"),
+        pytest.param(
+            changed("text: text", "text: {source: [text, text]}"), 13, 7, "an array", id="two sources"
+        ),
+        pytest.param(
+            changed("text: text", "text: {valueFrom: x}"), 13, 7, "StepInputExpression", id="valueFrom"
+        ),
     ],
 )
 def test_a_bad_workflow_is_refused_at_its_place(main: str, line: int, column: int, message: str) -> None:
@@ -82,7 +100,9 @@ def test_several_sources_need_their_requirement() -> None:
 
 
 def test_an_output_that_the_tool_does_not_have_is_refused() -> None:
-    error = refusal(a_bundle(a_workflow("one: {run: tool.cwl, in: {text: {default: x}}, out: [ot]}"), tool__cwl=TOOL))
+    error = refusal(
+        a_bundle(a_workflow("one: {run: tool.cwl, in: {text: {default: x}}, out: [ot]}"), tool__cwl=TOOL)
+    )
     assert "no output 'ot', only 'out'" in str(error)
 
 
@@ -108,7 +128,9 @@ def test_each_fault_has_one_diagnostic() -> None:
 def test_scatter_over_several_inputs_needs_a_method() -> None:
     step = "one: {run: tool.cwl, in: {text: texts, n: texts}, out: [], scatter: [text, n]}"
     tool = HEAD + "inputs: {text: string, n: string}\noutputs: {}\n"
-    assert "needs a scatterMethod" in str(refusal(a_bundle(a_workflow(step, inputs="{texts: 'string[]'}"), tool__cwl=tool)))
+    assert "needs a scatterMethod" in str(
+        refusal(a_bundle(a_workflow(step, inputs="{texts: 'string[]'}"), tool__cwl=tool))
+    )
 
 
 def test_a_subworkflow_needs_its_requirement() -> None:
@@ -153,7 +175,7 @@ def test_bytes_that_are_no_text_are_refused() -> None:
 
 
 def test_an_alias_bomb_is_refused() -> None:
-    bomb = "a0: &a0 [1]\n" + "".join(f"a{n}: &a{n} [{'*a%d, ' % (n - 1) * 10}]\n" for n in range(1, 9))
+    bomb = "a0: &a0 [1]\n" + "".join(f"a{n}: &a{n} [{f'*a{n - 1}, ' * 10}]\n" for n in range(1, 9))
     error = refusal(a_bundle(bomb))
     assert "nodes once its aliases" in str(error) and error.diagnostics[0]["line"]
 

@@ -61,7 +61,9 @@ REFERENCES = {
     "$include": TOOL.replace("{", "{{").replace("}", "}}")
     + "requirements: {{InlineJavascriptRequirement: {{expressionLib: [{{$include: '{}'}}]}}}}\n",
     "default": f"{HEAD}inputs: {{{{f: {{{{type: File, default: {{{{class: File, location: '{{}}'}}}}}}}}}}}}\noutputs: {{{{}}}}\n",
-    "step default": a_workflow("one: {run: tool.cwl, in: {text: {default: {class: File, location: '@'}}}, out: []}")
+    "step default": a_workflow(
+        "one: {run: tool.cwl, in: {text: {default: {class: File, location: '@'}}}, out: []}"
+    )
     .replace("{", "{{")
     .replace("}", "}}")
     .replace("@", "{}"),
@@ -81,7 +83,9 @@ def test_a_reference_out_of_the_bundle_is_refused_at_its_place(kind: str, where:
     assert error.diagnostics[0]["line"] or kind == "main"
 
 
-@pytest.mark.parametrize("path", ["/etc/hostname", "../../../../etc/hostname", "x/%2e%2e/%2e%2e/etc/hostname"])
+@pytest.mark.parametrize(
+    "path", ["/etc/hostname", "../../../../etc/hostname", "x/%2e%2e/%2e%2e/etc/hostname"]
+)
 def test_a_path_out_of_the_bundle_is_refused(path: str) -> None:
     error = refusal(a_bundle(WORKFLOW.replace("tool.cwl", path)), text="x")
     assert "is not among the files sent" in str(error)
@@ -128,7 +132,9 @@ def test_an_expression_cannot_have_a_file_read(where: str, site: Site) -> None:
 
 
 @pytest.mark.parametrize("where", ["url", "file"])
-def test_an_input_object_as_the_main_document_cannot_refer_outside(where: str, site: Site, isolate: Isolate) -> None:
+def test_an_input_object_as_the_main_document_cannot_refer_outside(
+    where: str, site: Site, isolate: Isolate
+) -> None:
     address = getattr(site, where)
     for more in (
         f"cwl:tool: '{address}'\n",
@@ -136,7 +142,9 @@ def test_an_input_object_as_the_main_document_cannot_refer_outside(where: str, s
         f"cwl:tool: tool.cwl\ncwltool:overrides: {{'{address}': {{requirements: []}}}}\n",
         f"cwl:tool: tool.cwl\ncwl:requirements: [{{$import: '{address}'}}]\n",
     ):
-        bundle = a_bundle(f'text: x\n$namespaces: {{cwltool: "http://commonwl.org/cwltool#"}}\n{more}', tool__cwl=TOOL)
+        bundle = a_bundle(
+            f'text: x\n$namespaces: {{cwltool: "http://commonwl.org/cwltool#"}}\n{more}', tool__cwl=TOOL
+        )
         answer = isolate.ask(bundle, {"op": "check", "inputs": {}, "contents": {}})
         assert SECRET not in json.dumps(answer)
 

@@ -64,7 +64,11 @@ def test_a_missing_value_points_at_its_declaration() -> None:
 
 
 def test_all_missing_values_are_named_at_once() -> None:
-    error = refusal(a_bundle(f"{HEAD}inputs:\n  a: int\n  b: Any\n  c: int?\n  d: {{type: int, default: 1}}\noutputs: {{}}\n"))
+    error = refusal(
+        a_bundle(
+            f"{HEAD}inputs:\n  a: int\n  b: Any\n  c: int?\n  d: {{type: int, default: 1}}\noutputs: {{}}\n"
+        )
+    )
     assert [one["line"] for one in error.diagnostics] == [5, 6]
 
 
@@ -102,7 +106,9 @@ def test_prefixes_of_formats_are_those_of_the_document() -> None:
 
 def test_ontologies_of_the_bundle_tell_which_formats_are_special_cases() -> None:
     ontology = "@prefix rdfs: <http://www.w3.org/2000/01/rdf-schema#> .\n<http://e/2> rdfs:subClassOf <http://e/1> .\n"
-    tool = f"{HEAD}inputs: {{f: {{type: File, format: 'http://e/1'}}}}\noutputs: {{}}\n$schemas: [formats.ttl]\n"
+    tool = (
+        f"{HEAD}inputs: {{f: {{type: File, format: 'http://e/1'}}}}\noutputs: {{}}\n$schemas: [formats.ttl]\n"
+    )
     file = {"class": "File", "location": "main.cwl", "format": "http://e/2"}
     checked(a_bundle(tool, formats__ttl=ontology), f=file)
     refusal(a_bundle(tool, formats__ttl="nonsense"), f=file)

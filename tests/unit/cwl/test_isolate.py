@@ -14,7 +14,15 @@ from diracx_tasks.core.errors import InvalidCwl
 from diracx_tasks.cwl.__main__ import KEPT
 from diracx_tasks.cwl.confine import MAX_DATA
 from diracx_tasks.workflows.isolate import Isolate
-from tests.unit.cwl.documents import HEAD, TOOL, WORKFLOW, a_bundle, a_workflow, an_expression, assert_readable
+from tests.unit.cwl.documents import (
+    HEAD,
+    TOOL,
+    WORKFLOW,
+    a_bundle,
+    a_workflow,
+    an_expression,
+    assert_readable,
+)
 
 GOOD = a_bundle(TOOL)
 
@@ -86,9 +94,12 @@ def test_only_operations_can_be_asked_for(isolate: Isolate, op: str) -> None:
 
 def test_stored_files_are_asked_for_and_then_read(isolate: Isolate) -> None:
     where = "sandbox:/S3/bucket/vo/group/owner/sha256:00.file"
-    step = "one: {run: e.cwl, in: {a: {source: f, loadContents: true, valueFrom: $(self.contents)}}, out: [o]}"
+    step = (
+        "one: {run: e.cwl, in: {a: {source: f, loadContents: true, valueFrom: $(self.contents)}}, out: [o]}"
+    )
     bundle = a_bundle(
-        a_workflow(step, inputs="{f: File}"), e__cwl=an_expression("${return {o: JSON.parse(inputs.a).x};}", "{a: string}")
+        a_workflow(step, inputs="{f: File}"),
+        e__cwl=an_expression("${return {o: JSON.parse(inputs.a).x};}", "{a: string}"),
     )
     inputs = {"f": {"class": "File", "location": where, "basename": "f"}}
     request = {"op": "release", "arguments": {"path": "", "inputs": inputs, "done": {}, "started": []}}
@@ -108,9 +119,20 @@ def test_what_cwltool_prints_is_not_an_answer() -> None:
         "process.Process._init_job = noisy\n"
         "runpy.run_module('diracx_tasks.cwl', run_name='__main__')\n"
     )
-    request = {"op": "check", "hash": GOOD.hash, "bundle": GOOD.to_json(), "inputs": {"text": "x"}, "contents": {}}
+    request = {
+        "op": "check",
+        "hash": GOOD.hash,
+        "bundle": GOOD.to_json(),
+        "inputs": {"text": "x"},
+        "contents": {},
+    }
     done = subprocess.run(
-        [sys.executable, "-c", code], input=json.dumps(request) + "\n", capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", code],
+        input=json.dumps(request) + "\n",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
     )
     (line,) = done.stdout.splitlines()
     assert json.loads(line)["ok"]["start"]["inputs"] == {"text": "x"}
@@ -149,7 +171,7 @@ def test_a_late_answer_is_given_up(isolate: Isolate) -> None:
     isolate.start()
     bundle = a_bundle(an_expression("${while (true) {}}"))
     started = time.monotonic()
-    with pytest.raises(InvalidCwl, match="took longer than 0.5 s"):
+    with pytest.raises(InvalidCwl, match=r"took longer than 0\.5 s"):
         isolate.ask(bundle, {"op": "express", "arguments": {"path": "", "inputs": {}}, "contents": {}}, 0.5)
     assert time.monotonic() - started < 5
     assert_works(isolate)
@@ -157,7 +179,11 @@ def test_a_late_answer_is_given_up(isolate: Isolate) -> None:
 
 @pytest.mark.parametrize(
     "code",
-    ["${var o = 1; for (var i = 0; i < 400; i++) o = [o]; return {o: o};}", '${return {o: "\\ud800"};}', "${return {o: nope};}"],
+    [
+        "${var o = 1; for (var i = 0; i < 400; i++) o = [o]; return {o: o};}",
+        '${return {o: "\\ud800"};}',
+        "${return {o: nope};}",
+    ],
 )
 def test_a_bad_value_is_an_error_and_nothing_more(isolate: Isolate, code: str) -> None:
     answer = express(isolate, code)
@@ -177,7 +203,9 @@ def test_nothing_of_one_request_is_left_for_the_next(isolate: Isolate) -> None:
     assert express(isolate, code, a="other") == {"ok": {"o": None}}
 
 
-def test_the_process_has_no_network_no_secrets_and_writes_nothing(isolate: Isolate, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_process_has_no_network_no_secrets_and_writes_nothing(
+    isolate: Isolate, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("DIRACX_S3_SECRET_KEY", "secret")
     isolate.start()
     pid = status(isolate)["Pid"]

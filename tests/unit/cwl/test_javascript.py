@@ -34,13 +34,21 @@ def test_a_value_comes_back(v8: V8Engine, value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "scan, value", [("undefined", None), ("0/0", None), ("'\\ud83d\\ude00'", "😀"), ("new Date(0)", "1970-01-01T00:00:00.000Z")]
+    "scan, value",
+    [
+        ("undefined", None),
+        ("0/0", None),
+        ("'\\ud83d\\ude00'", "😀"),
+        ("new Date(0)", "1970-01-01T00:00:00.000Z"),
+    ],
 )
 def test_what_is_not_json_becomes_what_json_has(v8: V8Engine, scan: str, value: object) -> None:
     assert v8.eval(scan) == value
 
 
-@pytest.mark.parametrize("name", ["process", "require", "fetch", "XMLHttpRequest", "Deno", "module", "importScripts"])
+@pytest.mark.parametrize(
+    "name", ["process", "require", "fetch", "XMLHttpRequest", "Deno", "module", "importScripts"]
+)
 def test_nothing_of_the_outside_is_there(v8: V8Engine, name: str) -> None:
     assert v8.eval(f"typeof {name}") == "undefined"
 
@@ -52,7 +60,12 @@ def test_the_way_out_of_a_node_context_leads_nowhere(v8: V8Engine, code: str) ->
 
 
 @pytest.mark.parametrize(
-    "body", ["while (true) {}", 'return /^(a+)+$/.test("a".repeat(60) + "b");', "for (;;) { try { while (1) {} } catch (e) {} }"]
+    "body",
+    [
+        "while (true) {}",
+        'return /^(a+)+$/.test("a".repeat(60) + "b");',
+        "for (;;) { try { while (1) {} } catch (e) {} }",
+    ],
 )
 def test_what_does_not_end_is_stopped(v8: V8Engine, body: str) -> None:
     started = time.monotonic()

@@ -26,7 +26,9 @@ def bomb(levels: int, width: int = 10) -> str:
     return "\n".join(lines)
 
 
-@given(st.binary(max_size=200) | YAML.map(str.encode) | st.text().map(lambda text: text.encode(errors="replace")))
+@given(
+    st.binary(max_size=200) | YAML.map(str.encode) | st.text().map(lambda text: text.encode(errors="replace"))
+)
 @example(b"? [a]\n: b")
 @example(b"%YAML 1.1\n---\n!!python/object:os.system x")
 @example(b"!<tag:yaml.org,2002:str> x")

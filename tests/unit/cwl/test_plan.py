@@ -20,7 +20,9 @@ def plan_of(*steps: str, contents: dict[str, str] | None = None, **more: str) ->
     """The plan of a workflow with the inputs x, y (anything) and xs, ys (arrays), and steps that run `t.cwl`."""
     inputs = "{x: 'Any?', y: 'Any?', xs: 'Any[]?', ys: 'Any[]?'}"
     text = a_workflow(*steps, inputs=inputs, **more)
-    return a_plan(a_bundle(text, t__cwl=TOOL, e__cwl=an_expression("${return {o: inputs.a};}", "{a: Any}")), contents)
+    return a_plan(
+        a_bundle(text, t__cwl=TOOL, e__cwl=an_expression("${return {o: inputs.a};}", "{a: Any}")), contents
+    )
 
 
 def step(name: str, given: str, more: str = "", run: str = "t.cwl") -> str:
@@ -45,7 +47,10 @@ def slots(plan: Plan, **inputs: Any) -> list[dict[str, Any]]:
     """All slots of the scatter step `s`, made in two parts."""
     instance = released(plan, **inputs)["ready"]["s"]
     total = instance["total"]
-    parts = [plan.expand("s", instance["inputs"], start, stop)["slots"] for start, stop in ((0, total // 2), (total // 2, total))]
+    parts = [
+        plan.expand("s", instance["inputs"], start, stop)["slots"]
+        for start, stop in ((0, total // 2), (total // 2, total))
+    ]
     return parts[0] + parts[1]
 
 
@@ -95,7 +100,10 @@ def test_a_step_input_is_made_of_its_sources(given: str, value: Any) -> None:
     "given, reason",
     [
         ("{a: {source: [y, y], pickValue: first_non_null}}", "pickValue: all sources of 'a' are null"),
-        ("{a: {source: [x, x], pickValue: the_only_non_null}}", "pickValue: several sources of 'a' have a value"),
+        (
+            "{a: {source: [x, x], pickValue: the_only_non_null}}",
+            "pickValue: several sources of 'a' have a value",
+        ),
         ("{a: {valueFrom: '${throw new Error(\"boo\");}'}}", "Error: boo in ${throw"),
         ("{a: {valueFrom: '${return 0/0 + nope;}'}}", "nope is not defined"),
     ],
@@ -119,7 +127,10 @@ def test_a_condition_decides(x: bool, kind: str) -> None:
 
 
 def test_a_condition_must_be_true_or_false() -> None:
-    assert "gave 1, not true or false" in released(plan_of(step("one", "{a: x}", "when: $(inputs.a)")), x=1)["broken"]["one"]
+    assert (
+        "gave 1, not true or false"
+        in released(plan_of(step("one", "{a: x}", "when: $(inputs.a)")), x=1)["broken"]["one"]
+    )
 
 
 def test_a_skipped_source_gives_null() -> None:
@@ -143,7 +154,13 @@ def test_scatter_gives_each_slot_its_elements(method: str, expected: list[tuple[
 
 
 def test_values_and_conditions_are_evaluated_for_each_slot() -> None:
-    plan = plan_of(step("s", "{a: {source: xs, valueFrom: $(self * 10)}, b: x}", "scatter: a, when: $(inputs.a > inputs.b)"))
+    plan = plan_of(
+        step(
+            "s",
+            "{a: {source: xs, valueFrom: $(self * 10)}, b: x}",
+            "scatter: a, when: $(inputs.a > inputs.b)",
+        )
+    )
     found = slots(plan, xs=[1, 2, 3], x=15)
     assert [one["kind"] for one in found] == ["skipped", "tool", "tool"]
     assert [one["inputs"]["a"] for one in found[1:]] == [20, 30]
@@ -156,7 +173,9 @@ def test_a_broken_slot_does_not_break_the_others() -> None:
     assert "Cannot read properties" in found[1]["reason"]
 
 
-@pytest.mark.parametrize("method, dims, shape", [("dotproduct", [0, 2], []), ("flat_crossproduct", [0, 2], [])])
+@pytest.mark.parametrize(
+    "method, dims, shape", [("dotproduct", [0, 2], []), ("flat_crossproduct", [0, 2], [])]
+)
 def test_an_empty_array_makes_an_empty_result(method: str, dims: list[int], shape: list[Any]) -> None:
     plan = plan_of(step("s", "{a: xs, b: ys}", f"scatter: [a, b], scatterMethod: {method}"))
     instance = released(plan, xs=[], ys=[1, 2])["ready"]["s"]
@@ -170,7 +189,9 @@ def test_nested_results_keep_their_shape() -> None:
     assert plan.gather("s", [2, 3], [*results, None]) == {"o": [[0, 1, 2], [3, 4, None]]}
 
 
-@pytest.mark.parametrize("xs, reason", [(5, "needs an array, not int"), (None, "needs an array, not NoneType")])
+@pytest.mark.parametrize(
+    "xs, reason", [(5, "needs an array, not int"), (None, "needs an array, not NoneType")]
+)
 def test_scatter_needs_arrays(xs: Any, reason: str) -> None:
     assert reason in released(plan_of(step("s", "{a: xs}", "scatter: a")), xs=xs)["broken"]["s"]
 
@@ -186,7 +207,10 @@ def test_outputs_are_collected_merged_and_picked() -> None:
         " flat: {type: Any, outputSource: [one/o, x], linkMerge: merge_flattened}}"
     )
     plan = plan_of(step("one", "{a: x}"), step("two", "{a: x}"), outputs=outputs)
-    done = {"one": {"status": "success", "outputs": {"o": [1]}}, "two": {"status": "skipped", "outputs": {"o": None}}}
+    done = {
+        "one": {"status": "success", "outputs": {"o": [1]}},
+        "two": {"status": "skipped", "outputs": {"o": None}},
+    }
     assert plan.collect("", {"x": 2}, done) == {"plain": [1], "picked": [1], "flat": [1, 2]}
 
 
@@ -196,7 +220,9 @@ def test_what_a_failed_step_owes_is_null() -> None:
 
 
 def test_an_output_that_cannot_be_picked_is_an_error() -> None:
-    plan = plan_of(step("one", "{a: x}"), outputs="{o: {type: Any, outputSource: [one/o, y], pickValue: first_non_null}}")
+    plan = plan_of(
+        step("one", "{a: x}"), outputs="{o: {type: Any, outputSource: [one/o, y], pickValue: first_non_null}}"
+    )
     with pytest.raises(WorkflowException, match="All sources"):
         plan.collect("", {"x": 1, "y": None}, {"one": {"status": "success", "outputs": {"o": None}}})
 
@@ -212,7 +238,11 @@ def test_a_subworkflow_is_released_by_its_own_path() -> None:
 
 
 def test_the_graph_has_steps_and_what_they_wait_for() -> None:
-    plan = plan_of(step("one", "{a: x}"), step("two", "{a: one/o}", "scatter: a"), step("three", "{a: [one/o, two/o]}", run="e.cwl"))
+    plan = plan_of(
+        step("one", "{a: x}"),
+        step("two", "{a: one/o}", "scatter: a"),
+        step("three", "{a: [one/o, two/o]}", run="e.cwl"),
+    )
     found = graph(plan.root)
     assert [(node["name"], node["kind"], node["scatter"]) for node in found["nodes"]] == [
         ("one", "tool", False),
@@ -237,7 +267,11 @@ def test_an_expression_must_give_its_outputs() -> None:
 
     assert express("${return {o: 1};}") == {"o": 1}
     assert express("${return {};}", "{o: 'int?'}") == {}
-    for code, reason in (("${return {};}", "gave no 'o'"), ("${return 5;}", "did not give an object"), ("${return nope;}", "nope")):
+    for code, reason in (
+        ("${return {};}", "gave no 'o'"),
+        ("${return 5;}", "did not give an object"),
+        ("${return nope;}", "nope"),
+    ):
         with pytest.raises(WorkflowException, match=reason):
             express(code)
 
@@ -258,7 +292,9 @@ def test_stored_files_that_are_read_are_all_asked_for_at_once() -> None:
 
 
 def test_files_of_the_bundle_are_read_up_to_64_kilobytes() -> None:
-    main = a_workflow(step("one", "{a: {source: x, loadContents: true, valueFrom: $(self.contents)}}"), inputs="{x: File}")
+    main = a_workflow(
+        step("one", "{a: {source: x, loadContents: true, valueFrom: $(self.contents)}}"), inputs="{x: File}"
+    )
     file = {"class": "File", "location": "bundle:data.txt"}
     for length, is_ready in ((65536, True), (65537, False)):
         plan = a_plan(a_bundle(main, t__cwl=TOOL, data__txt="x" * length))
@@ -266,7 +302,10 @@ def test_files_of_the_bundle_are_read_up_to_64_kilobytes() -> None:
 
 
 def test_folders_of_the_bundle_are_listed_where_they_are_needed() -> None:
-    main = a_workflow(step("one", "{a: {source: x, valueFrom: '$(self.listing.map(f => f.basename).sort())'}}"), inputs="{x: Directory}")
+    main = a_workflow(
+        step("one", "{a: {source: x, valueFrom: '$(self.listing.map(f => f.basename).sort())'}}"),
+        inputs="{x: Directory}",
+    )
     plan = a_plan(a_bundle(main, t__cwl=TOOL, **{"d/b__txt": "b", "d/a__txt": "a", "d/e/c": "c"}))
     folder = {"class": "Directory", "location": "bundle:d"}
     assert given_to(plan, "one", x=folder) == {"a": ["a.txt", "b.txt", "e"]}

@@ -22,7 +22,9 @@ def asked(document: str, **inputs: Any) -> dict[str, Any]:
 
 
 def test_changing_files_in_place_is_unsupported() -> None:
-    error = refusal(a_bundle(TOOL + "requirements: {InplaceUpdateRequirement: {inplaceUpdate: true}}\n"), text="x")
+    error = refusal(
+        a_bundle(TOOL + "requirements: {InplaceUpdateRequirement: {inplaceUpdate: true}}\n"), text="x"
+    )
     assert isinstance(error, UnsupportedCwl)
     assert place(error) == ("main.cwl", 9, 1)
 
@@ -34,7 +36,11 @@ def test_changing_files_in_place_in_a_step_is_unsupported() -> None:
 
 
 @pytest.mark.parametrize(
-    "more", ["hints: {InplaceUpdateRequirement: {inplaceUpdate: true}}", "requirements: {InplaceUpdateRequirement: {inplaceUpdate: false}}"]
+    "more",
+    [
+        "hints: {InplaceUpdateRequirement: {inplaceUpdate: true}}",
+        "requirements: {InplaceUpdateRequirement: {inplaceUpdate: false}}",
+    ],
 )
 def test_a_wish_or_a_refusal_to_change_files_is_no_fault(more: str) -> None:
     checked(a_bundle(f"{TOOL}{more}\n"), text="x")
@@ -50,7 +56,9 @@ def test_an_unknown_requirement_is_unsupported(name: str) -> None:
 
 
 def test_an_unknown_hint_is_ignored() -> None:
-    checked(a_bundle(f'{TOOL}$namespaces: {{acme: "http://acme.org/"}}\nhints: {{acme:Magic: {{}}}}\n'), text="x")
+    checked(
+        a_bundle(f'{TOOL}$namespaces: {{acme: "http://acme.org/"}}\nhints: {{acme:Magic: {{}}}}\n'), text="x"
+    )
 
 
 def test_requirements_among_the_inputs_are_unsupported() -> None:

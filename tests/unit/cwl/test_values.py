@@ -22,17 +22,33 @@ FILES = st.fixed_dictionaries(
     optional={"basename": TEXT, "size": st.integers(0, 9)},
 )
 LITERALS = st.fixed_dictionaries({"class": st.just("File"), "contents": TEXT})
-SCALARS = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False)
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+)
 VALUES = st.recursive(
     SCALARS | TEXT | FILES | LITERALS,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT.filter(lambda key: key != "class"), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(TEXT.filter(lambda key: key != "class"), inner, max_size=3)
+    ),
     max_leaves=12,
 )
 ANYTHING = st.recursive(
-    SCALARS | st.floats() | st.integers() | st.binary(max_size=3) | st.text(st.characters(exclude_categories=()), max_size=5),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(st.sampled_from(["class", "location", "path", "listing", "x"]) | st.integers(), inner, max_size=4)
-    | st.fixed_dictionaries({"class": st.sampled_from(["File", "Directory"]), "location": inner}),
+    SCALARS
+    | st.floats()
+    | st.integers()
+    | st.binary(max_size=3)
+    | st.text(st.characters(exclude_categories=()), max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["class", "location", "path", "listing", "x"]) | st.integers(), inner, max_size=4
+        )
+        | st.fixed_dictionaries({"class": st.sampled_from(["File", "Directory"]), "location": inner})
+    ),
     max_leaves=12,
 )
 
@@ -60,7 +76,15 @@ def test_any_value_is_taken_or_refused(value: Any) -> None:
 
 @pytest.mark.parametrize(
     "location",
-    ["http://x/y", "https://x/y", "file:///etc/passwd", "ftp://x", "s3://b/k", "data:,x", "FILE:///etc/passwd"],
+    [
+        "http://x/y",
+        "https://x/y",
+        "file:///etc/passwd",
+        "ftp://x",
+        "s3://b/k",
+        "data:,x",
+        "FILE:///etc/passwd",
+    ],
 )
 def test_a_location_that_would_have_to_be_fetched_is_refused(location: str) -> None:
     with pytest.raises(InvalidCwl, match="the server does not fetch addresses") as caught:
@@ -129,7 +153,9 @@ def test_yaml_becomes_plain_json(text: str, value: object) -> None:
     assert (found, type(found)) == (value, type(value))
 
 
-@pytest.mark.parametrize("text", ["? [a]\n: 1", "1: 2", "a: !!binary aGVsbG8=", "a: !!set {x}", "a: !x y", "a: .nan"])
+@pytest.mark.parametrize(
+    "text", ["? [a]\n: 1", "1: 2", "a: !!binary aGVsbG8=", "a: !!set {x}", "a: !x y", "a: .nan"]
+)
 def test_yaml_that_is_not_json_is_refused(text: str) -> None:
     with pytest.raises(InvalidCwl):
         plain(yaml_no_ts().load(text))
