@@ -14,6 +14,7 @@ import psutil
 
 from diracx_tasks.core.client import Client
 from diracx_tasks.core.errors import Unreachable
+from tests.servers import free_port
 
 # Quick reactions: a test should not wait minutes for a lost pilot.
 QUICK = {
@@ -41,7 +42,7 @@ class System:
     def __init__(self, folder: Path, environment: dict[str, str] | None = None, *options: str) -> None:
         self.folder = folder
         self.environment = {**QUICK, **(environment or {})}
-        self.options = ("--no-flower", *options)
+        self.options = ("--no-flower", f"--port={free_port()}", *options)
         self.process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> "System":

@@ -76,15 +76,19 @@ class Home:
 
     def write_client(self, url: str) -> None:
         """Give the local user a token, in a file that only he can read."""
-        from diracx_tasks.auth import rights
         from diracx_tasks.auth.keys import write_private
+
+        write_private(self.folder / "client.json", json.dumps({"url": url, "token": self.token()}))
+
+    def token(self) -> str:
+        """A token of the local user, who also administrates the local VO."""
+        from diracx_tasks.auth import rights
         from diracx_tasks.auth.tokens import User, issue
         from diracx_tasks.core.settings import settings
 
         name = getpass.getuser()
         user = User(name, "user", settings().vo, name, frozenset({rights.USER, rights.ADMIN}))
-        stored = {"url": url, "token": issue(user, seconds=TOKEN_SECONDS)}
-        write_private(self.folder / "client.json", json.dumps(stored))
+        return issue(user, seconds=TOKEN_SECONDS)
 
     def write_environment(self) -> None:
         """Leave the settings of this system for operators' commands, readable by its user only."""

@@ -114,11 +114,15 @@ class System:
         import urllib3
 
         until = time.monotonic() + START_SECONDS
-        url = f"{os.environ['DIRACX_URL']}/api/health/startup"
+        url = f"{os.environ['DIRACX_URL']}/api/workflows?limit=1"
+        headers = {"Authorization": f"Bearer {self.home.token()}"}
         while not self.stopping.is_set():
             self.supervisor.watch()
             try:
-                if urllib3.request("GET", url, retries=False, timeout=2).status == 200:
+                status = urllib3.request("GET", url, headers=headers, retries=False, timeout=2).status
+                if status == 401:
+                    raise click.ClickException(f"another server answers at {url}: choose a port with --port")
+                if status == 200:
                     self.home.write_environment()
                     self.home.write_client(os.environ["DIRACX_URL"])
                     return True

@@ -80,7 +80,8 @@ def test_a_folder_is_handed_on(run: Run) -> None:
     main = a_workflow(
         "make: {run: make.cwl, in: {}, out: [d]}",
         "list: {run: list.cwl, in: {d: make/d}, out: [shown, names]}",
-        outputs="{shown: {type: File, outputSource: list/shown}, names: {type: Any, outputSource: list/names}}",
+        outputs="{shown: {type: File, outputSource: list/shown}, "
+        "names: {type: Any, outputSource: list/names}}",
     )
     outputs = run(main__cwl=main, make__cwl=MAKE_FOLDER, list__cwl=LIST_FOLDER).outputs or {}
     assert text(outputs["shown"]) == "1\n22\n"

@@ -55,20 +55,16 @@ def site(tmp_path: Path) -> Iterator[Site]:
     assert one.asked == []
 
 
+JS_LIBRARY = "requirements: {InlineJavascriptRequirement: {expressionLib: [{$include: '@'}]}}\n"
+DEFAULT = "{f: {type: File, default: {class: File, location: '@'}}}"
 REFERENCES = {
-    "run": WORKFLOW.replace("tool.cwl", "{}"),
-    "$import": f"{HEAD}inputs: {{{{$import: '{{}}'}}}}\noutputs: {{{{}}}}\n",
-    "$include": TOOL.replace("{", "{{").replace("}", "}}")
-    + "requirements: {{InlineJavascriptRequirement: {{expressionLib: [{{$include: '{}'}}]}}}}\n",
-    "default": f"{HEAD}inputs: {{{{f: {{{{type: File, default: {{{{class: File, location: '{{}}'}}}}}}}}}}}}\noutputs: {{{{}}}}\n",
-    "step default": a_workflow(
-        "one: {run: tool.cwl, in: {text: {default: {class: File, location: '@'}}}, out: []}"
-    )
-    .replace("{", "{{")
-    .replace("}", "}}")
-    .replace("@", "{}"),
-    "main": "{{$import: '{}'}}",
-    "mixin": "cwlVersion: v1.2\n$mixin: '{}'\nclass: CommandLineTool\n",
+    "run": WORKFLOW.replace("tool.cwl", "'@'"),
+    "$import": f"{HEAD}inputs: {{$import: '@'}}\noutputs: {{}}\n",
+    "$include": TOOL + JS_LIBRARY,
+    "default": f"{HEAD}inputs: {DEFAULT}\noutputs: {{}}\n",
+    "step default": a_workflow(f"one: {{run: tool.cwl, in: {DEFAULT.replace('type: File, ', '')}, out: []}}"),
+    "main": "{$import: '@'}",
+    "mixin": "cwlVersion: v1.2\n$mixin: '@'\nclass: CommandLineTool\n",
 }
 
 
@@ -76,7 +72,9 @@ REFERENCES = {
 @pytest.mark.parametrize("where", ["url", "file"])
 def test_a_reference_out_of_the_bundle_is_refused_at_its_place(kind: str, where: str, site: Site) -> None:
     address = getattr(site, where)
-    error = refusal(a_bundle(REFERENCES[kind].format(address), tool__cwl=TOOL), text="x")
+    error = refusal(
+        a_bundle(REFERENCES[kind].replace("@", address), tool__cwl=TOOL.replace("text", "f")), text="x"
+    )
     assert "is not among the files sent with the workflow" in str(error) or kind in ("main", "mixin")
     assert SECRET not in str(error)
     assert error.diagnostics[0]["file"] == "main.cwl"

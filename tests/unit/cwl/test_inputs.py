@@ -105,7 +105,8 @@ def test_prefixes_of_formats_are_those_of_the_document() -> None:
 
 
 def test_ontologies_of_the_bundle_tell_which_formats_are_special_cases() -> None:
-    ontology = "@prefix rdfs: <http://www.w3.org/2000/01/rdf-schema#> .\n<http://e/2> rdfs:subClassOf <http://e/1> .\n"
+    subclass = "<http://www.w3.org/2000/01/rdf-schema#subClassOf>"
+    ontology = f"<http://e/2> {subclass} <http://e/1> .\n"
     tool = (
         f"{HEAD}inputs: {{f: {{type: File, format: 'http://e/1'}}}}\noutputs: {{}}\n$schemas: [formats.ttl]\n"
     )

@@ -17,7 +17,7 @@ WHERE = "sandbox:/S3/bucket/vo/group/owner/sha256:{}.file"
 
 
 def plan_of(*steps: str, contents: dict[str, str] | None = None, **more: str) -> Plan:
-    """The plan of a workflow with the inputs x, y (anything) and xs, ys (arrays), and steps that run `t.cwl`."""
+    """The plan of a workflow with the inputs x, y (anything) and xs, ys (arrays)."""
     inputs = "{x: 'Any?', y: 'Any?', xs: 'Any[]?', ys: 'Any[]?'}"
     text = a_workflow(*steps, inputs=inputs, **more)
     return a_plan(
@@ -51,7 +51,7 @@ def slots(plan: Plan, **inputs: Any) -> list[dict[str, Any]]:
         plan.expand("s", instance["inputs"], start, stop)["slots"]
         for start, stop in ((0, total // 2), (total // 2, total))
     ]
-    return parts[0] + parts[1]
+    return [slot for part in parts for slot in part]
 
 
 def test_steps_start_when_their_sources_are_there() -> None:
@@ -203,7 +203,8 @@ def test_arrays_of_a_dotproduct_have_one_length() -> None:
 
 def test_outputs_are_collected_merged_and_picked() -> None:
     outputs = (
-        "{plain: {type: Any, outputSource: one/o}, picked: {type: Any, outputSource: [two/o, one/o], pickValue: first_non_null},"
+        "{plain: {type: Any, outputSource: one/o},"
+        " picked: {type: Any, outputSource: [two/o, one/o], pickValue: first_non_null},"
         " flat: {type: Any, outputSource: [one/o, x], linkMerge: merge_flattened}}"
     )
     plan = plan_of(step("one", "{a: x}"), step("two", "{a: x}"), outputs=outputs)
@@ -280,7 +281,7 @@ def test_stored_files_that_are_read_are_all_asked_for_at_once() -> None:
     files = [{"class": "File", "location": WHERE.format(n), "basename": "x"} for n in range(4)]
     given = "{a: {source: xs, loadContents: true, valueFrom: '$(self.map(f => f.contents).join())'}}"
     plan = plan_of(step("one", given), step("two", "{a: {source: x, loadContents: true}}"))
-    inputs = {"xs": files[:3], "x": files[3]}
+    inputs: dict[str, Any] = {"xs": files[:3], "x": files[3]}
     released(plan, **inputs)
     assert plan.evaluation.unread == [file["location"] for file in files]
     contents = {file["location"]: f"text {n}" for n, file in enumerate(files)}
