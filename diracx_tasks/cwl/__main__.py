@@ -31,6 +31,7 @@ KEPT = 32
 # Later than any deadline of a parent: only an orphan lives to see it.
 ALARM_SECONDS = 300
 MAX_ANSWER = 400 << 20
+MAX_WORDS = 300
 OPERATIONS = ("start", "release", "expand", "gather", "collect", "express")
 
 
@@ -59,7 +60,7 @@ class Desk:
         except RecursionError:
             return _refusal("the document or one of its values is nested too deeply, or refers to itself")
         except Exception as error:
-            return _refusal(str(error) or type(error).__name__)
+            return _refusal(f"this cannot be evaluated: {type(error).__name__}: {str(error)[:MAX_WORDS]}")
 
     def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
         key = request["hash"]

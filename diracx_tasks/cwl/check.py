@@ -27,7 +27,7 @@ def loaded(bundle: Bundle) -> Process:
     try:
         root = load(bundle)
     except RecursionError as error:
-        raise _circle(bundle) from error
+        raise _too_deep(bundle) from error
     except MemoryError:
         raise
     except StopIteration as error:
@@ -121,11 +121,13 @@ def _files(value: Any) -> Iterator[Any]:
             yield from _files(inner)
 
 
-def _circle(bundle: Bundle) -> InvalidCwl:
-    """A workflow that contains itself, at the last `run` that leads back."""
-    words = "the documents refer to each other in a circle: a workflow cannot contain itself"
-    runs = list(Places(bundle).values_of("run"))
-    file, line, column = runs[-1].place if runs else (bundle.entrypoint.partition("#")[0], None, None)
+def _too_deep(bundle: Bundle) -> InvalidCwl:
+    """The documents of endless depth: at a `run` that leads back, if one does."""
+    words = "the documents are nested too deeply"
+    file, line, column = bundle.entrypoint.partition("#")[0], None, None
+    if place := Places(bundle).of_circle():
+        words = "the documents refer to each other in a circle: a workflow cannot contain itself"
+        file, line, column = place
     found = {"severity": "error", "file": file, "line": line, "column": column, "message": words}
     found["advice"] = "Let `run` name another document; repetition is `scatter`."
     return InvalidCwl(diagnostics.headline(found), [found])

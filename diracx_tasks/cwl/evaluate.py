@@ -70,10 +70,6 @@ class Evaluation:
         The same as cwltool's `postScatterEval`, which is a closure inside `WorkflowJob.try_make_job`.
         """
         value_from = {inp["id"]: inp["valueFrom"] for inp in step.tool["inputs"] if "valueFrom" in inp}
-        if value_from and not parent.get_requirement("StepInputExpressionRequirement")[0]:
-            raise WorkflowException(
-                f"step {shortname(step.id)}: valueFrom needs StepInputExpressionRequirement"
-            )
         self._load_contents(step, given)
         plain = {shortname(key): value for key, value in given.items()}
         chosen = dict(given)

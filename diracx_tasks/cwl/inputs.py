@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from difflib import get_close_matches
+from itertools import islice
 from typing import Any
 
 from cwltool.process import Process, shortname
@@ -13,7 +14,7 @@ from schema_salad.utils import yaml_no_ts
 from diracx_tasks.core.errors import InvalidCwl, UnsupportedCwl
 from diracx_tasks.cwl import diagnostics
 from diracx_tasks.cwl.limits import check_text
-from diracx_tasks.cwl.phrases import ELSE, SEND, said
+from diracx_tasks.cwl.phrases import ELSE, SEND, Said, said
 from diracx_tasks.cwl.values import locations, plain
 
 REQUIREMENTS = ("cwl:requirements", "https://w3id.org/cwl/cwl#requirements", "cwltool:overrides")
@@ -73,19 +74,31 @@ def unknown(root: Process, inputs: dict[str, Any]) -> list[dict[str, Any]]:
 
 def explained(error: Exception, root: Process, base: str) -> InvalidCwl:
     """What cwltool says of an input object, at the declaration of the input."""
-    found = []
-    for path, words in _complaints(error, base):
+    complaints: dict[tuple[int, str, str], list[Said]] = {}
+    for path, words in islice(_complaints(error, base), diagnostics.MOST):
         for place, (name, _) in _parameters(root):
             if path[:1] == [name] or (not path and re.search(f"['`]{re.escape(name)}['`]", words)):
                 where = ".".join(path or [name]).replace(".[]", "[]")
-                text, advice, _ = said(words)
-                advice = f"Give '{name}' a value of the type declared here." if advice == ELSE else advice
-                found.append(
-                    _at(root, place, text if f"'{where}'" in text else f"{where}: {text}", base, advice)
-                )
+                complaints.setdefault((place, name, where), []).append(said(words))
+    found = [
+        _at(root, place, _joined(where, texts), base, _advice(name, texts))
+        for (place, name, where), texts in complaints.items()
+    ]
     if found:
-        return InvalidCwl(diagnostics.headline(found[0]), found[: diagnostics.MOST])
+        return InvalidCwl(diagnostics.headline(found[0]), found)
     return diagnostics.explain(error, base, "inputs")
+
+
+def _joined(where: str, texts: list[Said]) -> str:
+    """One complaint: a value of none of several types has one text for each type."""
+    text = "; ".join(dict.fromkeys(one.words for one in texts))
+    return text if f"'{where}'" in text else f"{where}: {text}"
+
+
+def _advice(name: str, texts: list[Said]) -> str:
+    if len(texts) > 1 or texts[0].advice == ELSE:
+        return f"Give '{name}' a value of the type declared here."
+    return texts[0].advice
 
 
 def _complaints(error: Exception, base: str) -> Iterator[tuple[list[str], str]]:

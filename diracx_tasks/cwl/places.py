@@ -1,6 +1,7 @@
 """Where something stands in a bundle's documents: read again from their text, because only errors ask."""
 
 from collections.abc import Iterator
+from posixpath import dirname, join, normpath
 from typing import Any, NamedTuple
 
 from ruamel.yaml import YAML
@@ -56,9 +57,20 @@ class Places:
         wanted = (file, line, column)
         return next((one.above for one in self._all() if tuple(one.place) == wanted), ())
 
-    def values_of(self, key: str) -> Iterator[Entry]:
-        """Every scalar that is the value of this key."""
-        return (one for one in self._all() if not one.is_key and one.above[-1:] == (key,))
+    def of_circle(self) -> Place | None:
+        """Where a `run` names a document that leads back to it."""
+        runs = [
+            (one.place, _target(one)) for one in self._all() if one.above[-1:] == ("run",) and not one.is_key
+        ]
+        reached: dict[str, set[str]] = {}
+        for place, target in runs:
+            reached.setdefault(place.file, set()).add(target)
+        for _ in reached:
+            for targets in reached.values():
+                targets.update(*(reached.get(target, ()) for target in tuple(targets)))
+        return next(
+            (place for place, target in runs if place.file in {target, *reached.get(target, ())}), None
+        )
 
     def _all(self) -> list[Entry]:
         if self._entries is None:
@@ -92,6 +104,11 @@ def _entries(file: str, node: Any, above: tuple[str, ...], seen: set[int]) -> It
             name = str(key.value)
             yield Entry(_place(file, key), name, True, above)
             yield from _entries(file, value, (*above, name), seen)
+
+
+def _target(run: Entry) -> str:
+    name = run.text.partition("#")[0]
+    return normpath(join(dirname(run.place.file), name)) if name else run.place.file
 
 
 def _place(file: str, node: Any) -> Place:

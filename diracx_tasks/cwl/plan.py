@@ -4,6 +4,7 @@ A *process instance* is addressed by its path and known by its inputs; `release`
 look at anything else, so any worker can go on where another stopped.
 """
 
+import copy
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -126,6 +127,10 @@ class Plan:
         given: Any = object_from_state(state, step.tool["inputs"], False, _merges(parent), "source")
         if given is None:
             return None
+        for parameter in step.tool["inputs"]:
+            # Contents and listings will be read into it: the document's own value must stay as it is.
+            if "default" in parameter and given[parameter["id"]] is parameter["default"]:
+                given[parameter["id"]] = copy.deepcopy(parameter["default"])
         if "scatter" not in step.tool:
             return self._evaluated(parent, step, given)
         method, _, dims = _scattering(step, given)

@@ -11,6 +11,7 @@ from schema_salad.sourceline import SourceLine, cmap
 
 from diracx_tasks.core.errors import InvalidCwl, UnsupportedCwl
 from diracx_tasks.cwl import diagnostics
+from diracx_tasks.cwl.bundle import Bundle
 from diracx_tasks.cwl.diagnostics import explain
 from diracx_tasks.cwl.phrases import LONGEST, PHRASES, Phrase, said
 from diracx_tasks.cwl.places import Places
@@ -142,8 +143,18 @@ def test_places_are_found_by_what_stands_there() -> None:
     assert places.of_name("echo") == ("tool.cwl", 2, 5)
     assert places.of_name("one") == ("main.cwl", 10, 3)
     assert places.above("main.cwl", 11, 10) == ("steps", "one", "run")
-    assert [entry.text for entry in places.values_of("run")] == ["tool.cwl", "x"]
+    assert places.of_circle() is None
     assert places.of_value("nowhere") is None and places.above("x", 1, 1) == ()
+
+
+def test_a_circle_of_documents_is_found_through_others() -> None:
+    files = {
+        "a/x.cwl": "run: ../y.cwl#main",
+        "y.cwl": "steps: [{run: ./a/x.cwl}]",
+        "main.cwl": "run: a/x.cwl",
+    }
+    places = Places(Bundle.of({name: text.encode() for name, text in files.items()}, "main.cwl"))
+    assert places.of_circle() == ("a/x.cwl", 1, 6)
 
 
 def test_a_diagnostic_at_a_node_without_a_place_has_none() -> None:

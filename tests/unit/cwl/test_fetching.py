@@ -122,8 +122,9 @@ def test_an_expression_cannot_have_a_file_read(where: str, site: Site) -> None:
     code = f"${{return {{class: 'File', location: '{address}'}};}}"
     step = f"one: {{run: inner.cwl, in: {{f: {{valueFrom: {json.dumps(code)}}}}}, out: []}}"
     inner = (
-        "cwlVersion: v1.2\nclass: ExpressionTool\nrequirements: {InlineJavascriptRequirement: {}}\noutputs: {}\n"
-        "inputs: {f: {type: File, loadContents: true}}\nexpression: '${return {o: inputs.f.contents};}'\n"
+        "cwlVersion: v1.2\nclass: ExpressionTool\nrequirements: {InlineJavascriptRequirement: {}}\n"
+        "inputs: {f: {type: File, loadContents: true}}\noutputs: {}\n"
+        "expression: '${return {o: inputs.f.contents};}'\n"
     )
     found = a_plan(a_bundle(a_workflow(step), inner__cwl=inner)).release("", {}, {}, [])
     assert SECRET not in json.dumps(found) and "one" in found["broken"]

@@ -57,6 +57,12 @@ def test_a_wrong_value_points_at_its_declaration(name: str, value: Any, message:
     assert error.diagnostics[0]["line"] == LINES[name]
 
 
+def test_a_value_of_none_of_several_types_is_one_fault() -> None:
+    error = refusal(a_bundle(f"{HEAD}inputs:\n  either: [int, string]\noutputs: {{}}\n"), either=[1])
+    assert place(error) == ("main.cwl", 5, 3)
+    assert error.diagnostics[0]["advice"] == "Write int or string."
+
+
 def test_a_missing_value_points_at_its_declaration() -> None:
     error = refused()
     assert str(error) == "the input 'text' is missing"

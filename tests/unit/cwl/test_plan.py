@@ -8,6 +8,7 @@ from cwltool.errors import WorkflowException
 
 from diracx_tasks.core.errors import InvalidCwl
 from diracx_tasks.cwl.graph import graph
+from diracx_tasks.cwl.load import steps
 from diracx_tasks.cwl.plan import Plan
 from tests.unit.cwl.documents import HEAD, a_bundle, a_plan, a_workflow, an_expression
 
@@ -311,3 +312,13 @@ def test_folders_of_the_bundle_are_listed_where_they_are_needed() -> None:
     folder = {"class": "Directory", "location": "bundle:d"}
     assert given_to(plan, "one", x=folder) == {"a": ["a.txt", "b.txt", "e"]}
     assert "listing" not in json.dumps(plan.start({"x": folder}))
+
+
+def test_defaults_of_a_document_stay_as_they_are() -> None:
+    default = "{class: Directory, location: d}"
+    given = f"{{a: {{default: {default}, valueFrom: '$(self.listing.length)'}}}}"
+    plan = a_plan(a_bundle(a_workflow(step("one", given)), t__cwl=TOOL, **{"d/x": "", "d/y": ""}))
+    for _ in range(2):
+        assert given_to(plan, "one") == {"a": 2}
+    (parameter,) = steps(plan.root)["one"].tool["in"]
+    assert "listing" not in parameter["default"]
