@@ -9,7 +9,7 @@ from diracx_tasks.cwl import javascript
 from diracx_tasks.cwl.javascript import V8Engine
 from diracx_tasks.workflows.isolate import Isolate
 
-settings.register_profile("cwl", deadline=None, max_examples=150)
+settings.register_profile("cwl", deadline=None, max_examples=4000)
 settings.load_profile("cwl")
 
 
@@ -19,9 +19,9 @@ def engine() -> V8Engine:
     return javascript.install()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def isolate() -> Iterator[Isolate]:
-    """An isolate process of its own."""
+    """An isolate shared by a module: whatever one test does to it, the next one is answered."""
     one = Isolate()
     yield one
     one.stop()

@@ -59,6 +59,11 @@ def test_a_check_gives_the_graph_and_the_start(isolate: Isolate) -> None:
     assert answer["warnings"] == []
 
 
+def test_without_inputs_the_document_is_checked(isolate: Isolate) -> None:
+    answer = isolate.ask(GOOD, {"op": "check", "inputs": None, "contents": {}})
+    assert [node["kind"] for node in answer["ok"]["graph"]["nodes"]] == ["tool"]
+
+
 def test_inputs_may_be_yaml(isolate: Isolate) -> None:
     assert check(isolate, inputs="text: 'yes'")["ok"]["start"]["inputs"] == {"text": "yes"}
     assert "not YAML" in check(isolate, inputs="text: [")["error"]
@@ -140,6 +145,7 @@ def test_what_cwltool_prints_is_not_an_answer() -> None:
 
 
 def test_a_process_out_of_memory_is_replaced(isolate: Isolate) -> None:
+    isolate.stop()
     check(isolate)
     started = status(isolate)["VmHWM"]
     answer = express(isolate, "${var a = []; while (true) a.push(new Array(100000).fill(1.5));}")
@@ -207,6 +213,7 @@ def test_the_process_has_no_network_no_secrets_and_writes_nothing(
     isolate: Isolate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DIRACX_S3_SECRET_KEY", "secret")
+    isolate.stop()
     isolate.start()
     pid = status(isolate)["Pid"]
     assert "secret" not in Path(f"/proc/{pid}/environ").read_text()

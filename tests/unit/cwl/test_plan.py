@@ -1,4 +1,4 @@
-"""What a workflow does next: steps, scatter, conditions, merging, values from expressions."""
+"""What a workflow does next: steps, conditions, merging, values from expressions."""
 
 import json
 from typing import Any
@@ -9,50 +9,8 @@ from cwltool.errors import WorkflowException
 from diracx_tasks.core.errors import InvalidCwl
 from diracx_tasks.cwl.graph import graph
 from diracx_tasks.cwl.load import steps
-from diracx_tasks.cwl.plan import Plan
-from tests.unit.cwl.documents import HEAD, a_bundle, a_plan, a_workflow, an_expression
-
-TOOL = f"{HEAD}inputs: {{a: Any, b: 'Any?'}}\noutputs: {{o: Any}}\n"
-JS = "requirements: {InlineJavascriptRequirement: {}}\n"
-WHERE = "sandbox:/S3/bucket/vo/group/owner/sha256:{}.file"
-
-
-def plan_of(*steps: str, contents: dict[str, str] | None = None, **more: str) -> Plan:
-    """The plan of a workflow with the inputs x, y (anything) and xs, ys (arrays)."""
-    inputs = "{x: 'Any?', y: 'Any?', xs: 'Any[]?', ys: 'Any[]?'}"
-    text = a_workflow(*steps, inputs=inputs, **more)
-    return a_plan(
-        a_bundle(text, t__cwl=TOOL, e__cwl=an_expression("${return {o: inputs.a};}", "{a: Any}")), contents
-    )
-
-
-def step(name: str, given: str, more: str = "", run: str = "t.cwl") -> str:
-    """One step with the output `o`."""
-    return f"{name}: {{run: {run}, in: {given}, out: [o]{', ' if more else ''}{more}}}"
-
-
-def released(plan: Plan, done: dict[str, Any] | None = None, **inputs: Any) -> dict[str, Any]:
-    """The steps that can start."""
-    finished = {name: {"status": "success", "outputs": {"o": value}} for name, value in (done or {}).items()}
-    return plan.release("", inputs, finished, list(finished))
-
-
-def given_to(plan: Plan, name: str, done: dict[str, Any] | None = None, **inputs: Any) -> Any:
-    """The inputs of a step that can start."""
-    found = released(plan, done, **inputs)
-    assert name in found["ready"], found
-    return found["ready"][name]["inputs"]
-
-
-def slots(plan: Plan, **inputs: Any) -> list[dict[str, Any]]:
-    """All slots of the scatter step `s`, made in two parts."""
-    instance = released(plan, **inputs)["ready"]["s"]
-    total = instance["total"]
-    parts = [
-        plan.expand("s", instance["inputs"], start, stop)["slots"]
-        for start, stop in ((0, total // 2), (total // 2, total))
-    ]
-    return [slot for part in parts for slot in part]
+from tests.unit.cwl.documents import a_bundle, a_plan, a_workflow, an_expression
+from tests.unit.cwl.plans import TOOL, WHERE, given_to, plan_of, released, step
 
 
 def test_steps_start_when_their_sources_are_there() -> None:
@@ -138,68 +96,6 @@ def test_a_skipped_source_gives_null() -> None:
     plan = plan_of(step("one", "{a: x}"), step("two", "{b: one/o, a: x}"))
     done = {"one": {"status": "skipped", "outputs": {"o": None}}}
     assert plan.release("", {"x": 1}, done, ["one"])["ready"]["two"]["inputs"] == {"b": None, "a": 1}
-
-
-@pytest.mark.parametrize(
-    "method, expected",
-    [
-        ("dotproduct", [(1, 3), (2, 4)]),
-        ("flat_crossproduct", [(1, 3), (1, 4), (2, 3), (2, 4)]),
-        ("nested_crossproduct", [(1, 3), (1, 4), (2, 3), (2, 4)]),
-    ],
-)
-def test_scatter_gives_each_slot_its_elements(method: str, expected: list[tuple[int, int]]) -> None:
-    plan = plan_of(step("s", "{a: xs, b: ys}", f"scatter: [a, b], scatterMethod: {method}"))
-    found = slots(plan, xs=[1, 2], ys=[3, 4])
-    assert [(one["inputs"]["a"], one["inputs"]["b"]) for one in found] == expected
-
-
-def test_values_and_conditions_are_evaluated_for_each_slot() -> None:
-    plan = plan_of(
-        step(
-            "s",
-            "{a: {source: xs, valueFrom: $(self * 10)}, b: x}",
-            "scatter: a, when: $(inputs.a > inputs.b)",
-        )
-    )
-    found = slots(plan, xs=[1, 2, 3], x=15)
-    assert [one["kind"] for one in found] == ["skipped", "tool", "tool"]
-    assert [one["inputs"]["a"] for one in found[1:]] == [20, 30]
-
-
-def test_a_broken_slot_does_not_break_the_others() -> None:
-    plan = plan_of(step("s", "{a: {source: xs, valueFrom: $(self.x.y)}}", "scatter: a"))
-    found = slots(plan, xs=[{"x": {"y": 1}}, {}, {"x": {"y": 2}}])
-    assert [one["kind"] for one in found] == ["tool", "broken", "tool"]
-    assert "Cannot read properties" in found[1]["reason"]
-
-
-@pytest.mark.parametrize(
-    "method, dims, shape", [("dotproduct", [0, 2], []), ("flat_crossproduct", [0, 2], [])]
-)
-def test_an_empty_array_makes_an_empty_result(method: str, dims: list[int], shape: list[Any]) -> None:
-    plan = plan_of(step("s", "{a: xs, b: ys}", f"scatter: [a, b], scatterMethod: {method}"))
-    instance = released(plan, xs=[], ys=[1, 2])["ready"]["s"]
-    assert instance["total"] == 0
-    assert plan.gather("s", instance["dims"], []) == {"o": shape}
-
-
-def test_nested_results_keep_their_shape() -> None:
-    plan = plan_of(step("s", "{a: xs, b: ys}", "scatter: [a, b], scatterMethod: nested_crossproduct"))
-    results = [{"o": number} for number in range(5)]
-    assert plan.gather("s", [2, 3], [*results, None]) == {"o": [[0, 1, 2], [3, 4, None]]}
-
-
-@pytest.mark.parametrize(
-    "xs, reason", [(5, "needs an array, not int"), (None, "needs an array, not NoneType")]
-)
-def test_scatter_needs_arrays(xs: Any, reason: str) -> None:
-    assert reason in released(plan_of(step("s", "{a: xs}", "scatter: a")), xs=xs)["broken"]["s"]
-
-
-def test_arrays_of_a_dotproduct_have_one_length() -> None:
-    plan = plan_of(step("s", "{a: xs, b: ys}", "scatter: [a, b], scatterMethod: dotproduct"))
-    assert "arrays of one length" in released(plan, xs=[1], ys=[1, 2])["broken"]["s"]
 
 
 def test_outputs_are_collected_merged_and_picked() -> None:
