@@ -18,13 +18,12 @@ from cwltool.process import Process
 from schema_salad.exceptions import ValidationException
 
 from diracx_tasks.core.errors import InvalidCwl, TooLarge
-from diracx_tasks.cwl import check, diagnostics, javascript
+from diracx_tasks.cwl import check, javascript
 from diracx_tasks.cwl.bundle import Bundle
 from diracx_tasks.cwl.confine import confine
 from diracx_tasks.cwl.evaluate import Evaluation
 from diracx_tasks.cwl.graph import graph
 from diracx_tasks.cwl.inputs import parsed
-from diracx_tasks.cwl.load import base_uri
 from diracx_tasks.cwl.plan import Plan
 
 KEPT = 32
@@ -100,7 +99,7 @@ def _operate(request: dict[str, Any], bundle: Bundle, root: Process, evaluation:
     try:
         return getattr(Plan(root, evaluation), request["op"])(**request["arguments"])
     except (WorkflowException, ValidationException) as error:
-        raise diagnostics.explain(error, base_uri(bundle), bundle.entrypoint, bundle) from error
+        raise evaluation.explained(error) from error
 
 
 def _refusal(words: str) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def loaded(bundle: Bundle) -> Process:
     except StopIteration as error:
         raise InvalidCwl("a document of the workflow is empty") from error
     except Exception as error:
-        raise diagnostics.explain(error, base, bundle.entrypoint, bundle) from error
+        raise diagnostics.explain(error, base, bundle.entrypoint, Places(bundle)) from error
     _refuse_inplace(root, base)
     _refuse(InvalidCwl, [*_unrequired(root, base), *_addresses(root, base), *_hints(root, base)])
     return root

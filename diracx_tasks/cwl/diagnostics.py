@@ -10,7 +10,6 @@ from cwltool.errors import UnsupportedRequirement
 from schema_salad.exceptions import SchemaSaladException
 
 from diracx_tasks.core.errors import InvalidCwl, UnsupportedCwl
-from diracx_tasks.cwl.bundle import Bundle
 from diracx_tasks.cwl.phrases import said
 from diracx_tasks.cwl.places import Places
 
@@ -23,6 +22,8 @@ UNSUPPORTED = re.compile(
 )
 TOOL = re.compile(r"^Tool definition (\S+) failed validation")
 QUOTED = re.compile(r"'([^']+)'|(\S+) is not among")
+# An expression, of which JavaScript's errors show the beginning.
+CODE = re.compile(r"\$[({].{1,60}", re.DOTALL)
 MOST = 20
 
 
@@ -35,15 +36,15 @@ class Found(NamedTuple):
     message: str
 
 
-def explain(error: Exception, base: str, document: str, bundle: Bundle | None = None) -> InvalidCwl:
+def explain(error: Exception, base: str, document: str, places: Places | None = None) -> InvalidCwl:
     """The error as InvalidCwl (UnsupportedCwl for a feature we lack), each place with a piece of advice.
 
-    `base` is the URI prefix of the bundle, `document` its main file: the place of last resort. With the
-    bundle, places are looked up that the error does not tell.
+    `base` is the URI prefix of the bundle, `document` its main file: the place of last resort. With
+    `places`, those are looked up that the error does not tell.
     """
     if isinstance(error, InvalidCwl):
         return error
-    text = Text(base, document.partition("#")[0], Places(bundle) if bundle else None)
+    text = Text(base, document.partition("#")[0], places)
     found = list(_joined(_founds(error))) or [Found(None, None, None, type(error).__name__)]
     diagnostics = _unique(text.diagnostic(one) for one in found)
     is_unsupported = isinstance(error, UnsupportedRequirement) or any(map(text.is_unsupported, found))
@@ -120,6 +121,8 @@ class Text:
 
     def _look_up(self, message: str, key: str, file: str) -> tuple[str, int, int] | None:
         assert self._places is not None
+        if (code := CODE.search(message)) and (place := self._places.of_part(code[0])):
+            return place
         for one, other in QUOTED.findall(message)[:MOST]:
             name = (one or other).rpartition("#")[2] if "#" in (one or other) else one or other
             if place := self._places.of_value(one or other) or self._places.of_name(name):

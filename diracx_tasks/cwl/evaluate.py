@@ -11,10 +11,12 @@ from cwltool.stdfsaccess import StdFsAccess
 from cwltool.utils import adjustDirObjs, aslist, get_listing, normalizeFilesDirs
 from cwltool.workflow import WorkflowStep
 
+from diracx_tasks.core.errors import InvalidCwl
 from diracx_tasks.cwl.access import BundleAccess, Files
 from diracx_tasks.cwl.bundle import Bundle
-from diracx_tasks.cwl.diagnostics import words
+from diracx_tasks.cwl.diagnostics import explain
 from diracx_tasks.cwl.load import base_uri
+from diracx_tasks.cwl.places import Places
 from diracx_tasks.cwl.values import to_external, to_internal
 
 Values = dict[str, Any]
@@ -26,7 +28,9 @@ class Evaluation:
     """Evaluates with the files of one bundle and the contents of stored files that were given."""
 
     def __init__(self, bundle: Bundle, contents: dict[str, str]) -> None:
+        self._bundle = bundle
         self._base = base_uri(bundle)
+        self._places = Places(bundle)
         self._access = BundleAccess(Files(bundle, self._base), contents)
 
     @property
@@ -44,9 +48,17 @@ class Evaluation:
         found: Values = to_external(values, self._base)
         return found
 
+    def explained(self, error: Exception) -> InvalidCwl:
+        """An error of an evaluation, at its place in the documents."""
+        return explain(error, self._base, self._bundle.entrypoint, self._places)
+
     def words(self, error: Exception) -> str:
-        """What an error says, in one line."""
-        return words(error, self._base)
+        """What an error says, in one line, with its place if that is known."""
+        found = self.explained(error)
+        first = found.diagnostics[0] if found.diagnostics else None
+        if first is None or first["line"]:
+            return str(found)
+        return str(first["message"])
 
     def context(self, *, toplevel: bool = False) -> RuntimeContext:
         """cwltool's runtime context without containers, folders or a network."""

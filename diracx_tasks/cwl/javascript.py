@@ -36,7 +36,7 @@ class V8Engine(NodeJSEngine):
         # One function around library and expression: a second `const` of the same name is no error.
         body = scan if scan.startswith("{") else f"{{return ({scan});}}"
         inner = f'"use strict";{jslib}\nreturn (function(){body})()'
-        shown = f"${scan[:SHOWN]}" if scan.startswith("{") else f"$({scan[:SHOWN]})"
+        shown = f"${scan[:SHOWN]}" if scan.startswith(("{", "(")) else f"$({scan[:SHOWN]})"
         # Libraries look for the global object in `this`.
         code = f"JSON.stringify((function(){{{inner}}}).call(globalThis))"
         found = self._run(code, min(timeout, MAX_SECONDS), shown)

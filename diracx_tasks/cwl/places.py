@@ -41,6 +41,12 @@ class Places:
         """Where a value is this text."""
         return next((one.place for one in self._all() if not one.is_key and one.text == text), None)
 
+    def of_part(self, text: str) -> Place | None:
+        """Where a value contains this text, its spaces and line breaks aside."""
+        wanted = " ".join(text.split())
+        values = (one for one in self._all() if not one.is_key)
+        return next((one.place for one in values if wanted in " ".join(one.text.split())), None)
+
     def of_key(self, name: str, file: str | None = None) -> Place | None:
         """Where a mapping has this key, in one document or in any."""
         keys = (one.place for one in self._all() if one.is_key and one.text == name)

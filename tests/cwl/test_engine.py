@@ -133,7 +133,7 @@ def test_failed_slots_are_counted(run: Run) -> None:
 def test_a_failed_expression_says_why(run: Run) -> None:
     main = a_workflow("bad: {run: e.cwl, in: {}, out: [o]}")
     ended = run(main__cwl=main, e__cwl=an_expression('${throw new Error("boo");}'))
-    assert ended.reason == 'bad: Error: boo in ${throw new Error("boo");}'
+    assert ended.reason == 'bad: e.cwl:6:13: Error: boo in ${throw new Error("boo");}'
 
 
 def test_a_root_tool_and_a_root_expression_run(run: Run) -> None:

@@ -9,7 +9,7 @@ from diracx_tasks.cwl import javascript
 from diracx_tasks.cwl.javascript import V8Engine
 from diracx_tasks.workflows.isolate import Isolate
 
-settings.register_profile("cwl", deadline=None, max_examples=4000)
+settings.register_profile("cwl", deadline=None, max_examples=150)
 settings.load_profile("cwl")
 
 

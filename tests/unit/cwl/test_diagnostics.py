@@ -41,9 +41,9 @@ def tree(depth: int, text: str) -> ValidationException:
 
 
 @given(WORDS, st.sampled_from([ValidationException, WorkflowException, ValueError, KeyError]), st.booleans())
-def test_any_error_becomes_diagnostics(text: str, kind: type[Exception], has_bundle: bool) -> None:
-    bundle = a_bundle(WORKFLOW) if has_bundle else None
-    error = explain(kind(text), BASE, "main.cwl", bundle)
+def test_any_error_becomes_diagnostics(text: str, kind: type[Exception], has_places: bool) -> None:
+    places = Places(a_bundle(WORKFLOW)) if has_places else None
+    error = explain(kind(text), BASE, "main.cwl", places)
     assert isinstance(error, InvalidCwl) and error.diagnostics
     for one in error.diagnostics:
         assert set(one) == {"severity", "file", "line", "column", "message", "advice"}

@@ -76,6 +76,16 @@ def test_an_error_is_an_answer_with_places(isolate: Isolate) -> None:
     assert_readable(answer["diagnostics"][0])
 
 
+@pytest.mark.parametrize(
+    "code, message", [("${return nope;}", "nope is not defined"), ("$(nope)", "nope is not defined")]
+)
+def test_a_faulty_expression_is_an_error_at_its_place(isolate: Isolate, code: str, message: str) -> None:
+    answer = express(isolate, code)
+    (found,) = answer["diagnostics"]
+    assert (found["file"], found["line"], found["column"]) == ("main.cwl", 6, 13)
+    assert message in found["message"] and found["advice"]
+
+
 def test_an_unsupported_feature_keeps_its_class(isolate: Isolate) -> None:
     answer = check(isolate, TOOL + "requirements: {InplaceUpdateRequirement: {inplaceUpdate: true}}\n")
     assert answer["class"] == "UnsupportedCwl"

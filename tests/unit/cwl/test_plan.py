@@ -73,6 +73,12 @@ def test_a_step_that_cannot_be_made_says_why(given: str, reason: str) -> None:
     assert set(found["ready"]) == {"good"}
 
 
+def test_a_faulty_expression_is_shown_where_it_stands() -> None:
+    code = "${\\n  throw new Error('boo');\\n}"
+    plan = plan_of(step("bad", f'{{a: {{valueFrom: "{code}"}}}}'))
+    assert released(plan)["broken"]["bad"].startswith("main.cwl:7:41: Error: boo in ${")
+
+
 def test_inputs_that_the_tool_does_not_have_are_for_expressions_only() -> None:
     plan = plan_of(step("one", "{a: {valueFrom: $(inputs.extra)}, extra: x}"))
     assert given_to(plan, "one", x=3) == {"a": 3}
