@@ -1,5 +1,6 @@
 """The one door to a job's status: a compare-and-swap, an event, and whoever waits for the end is told."""
 
+import json
 import zlib
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -148,14 +149,24 @@ def record(db: Session, job_ids: Collection[int], *changes: Change) -> None:
 def packed(value: Any) -> bytes:
     """A value as it is stored: JSON, compressed; BadRequest for what JSON cannot hold."""
     try:
-        return zlib.compress(orjson.dumps(value), 1)
+        text = orjson.dumps(value)
     except TypeError as error:
-        raise BadRequest(f"a value cannot be stored: {error}") from error
+        text = _long_integers(value, error)
+    return zlib.compress(text, 1)
 
 
 def unpacked(data: bytes) -> Any:
     """The inverse of `packed`."""
-    return orjson.loads(zlib.decompress(data))
+    text = zlib.decompress(data)
+    return json.loads(text) if text.startswith(b" ") else orjson.loads(text)
+
+
+def _long_integers(value: Any, error: TypeError) -> bytes:
+    # orjson holds integers of 64 bits; the space before tells `unpacked` that there is a longer one.
+    try:
+        return b" " + json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+    except (TypeError, ValueError):
+        raise BadRequest(f"a value cannot be stored: {error}") from error
 
 
 def _columns(change: Change) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from diracx_tasks.cwl import javascript
 from diracx_tasks.cwl.bundle import Bundle
 from diracx_tasks.cwl.diagnostics import explain
 from diracx_tasks.cwl.load import base_uri, load, process_at
+from diracx_tasks.cwl.phrases import said
 from diracx_tasks.node import container
 from diracx_tasks.node.order import INPUTS, Order, Result
 
@@ -135,7 +136,7 @@ def run(order: Order, prepared: Prepared) -> None:
 def words(error: object) -> str:
     """One short line for a job's ApplicationStatus, without the places that cwltool puts before."""
     lines = (NOISE.sub("", line.strip()) for line in str(error).splitlines())
-    return " ".join(" ".join(lines).split())[:MAX_WORDS]
+    return said(" ".join(lines)).words[:MAX_WORDS]
 
 
 def _run(order: Order, prepared: Prepared) -> Result:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from diracx_tasks.core.errors import InvalidCwl
+from diracx_tasks.cwl.phrases import ELSE
 from diracx_tasks.jobs.status import unpacked
 from diracx_tasks.sandboxes import metadata
 from diracx_tasks.workflows import isolate
@@ -71,13 +72,23 @@ def _workflow(glance: Glance, node: Node) -> Step:
             return Step(node, instances, is_dirty=any(_is_over(one) for one in instances))
     if glance.is_busy:
         return Step(node)
-    outputs = _plan(glance, "collect", path=node.path, inputs=glance.inputs, done=done)
+    outputs = _collected(glance, node, done)
     if glance.has_failed:
         return Step(node, end=End(Status.FAILED, outputs, _why(glance.children)))
     if len(done) < _number_of_steps(glance, node):
         waiting = "steps wait for values that never come: their sources do not lead back to an input"
         return Step(node, end=End(Status.FAILED, outputs, waiting))
     return Step(node, end=End(Status.DONE, outputs))
+
+
+def _collected(glance: Glance, node: Node, done: Values) -> Values:
+    try:
+        return _plan(glance, "collect", path=node.path, inputs=glance.inputs, done=done)
+    except InvalidCwl:
+        if not glance.has_failed:
+            raise
+        # pickValue misses what failed steps owe: why they failed says more.
+        return {}
 
 
 def _scatter(glance: Glance, node: Node) -> Step:
@@ -144,5 +155,5 @@ def _why(children: list[Child]) -> str:
 
 def _words(error: InvalidCwl) -> str:
     first = error.diagnostics[0] if error.diagnostics else {}
-    advice = f" ({first['advice']})" if first.get("advice") else ""
+    advice = f" ({first['advice']})" if first.get("advice", ELSE) != ELSE else ""
     return f"{error}{advice}"

@@ -15,7 +15,7 @@ from queue import Empty, LifoQueue
 from typing import Any
 
 from diracx_tasks.core import errors
-from diracx_tasks.core.errors import InvalidCwl, Unavailable
+from diracx_tasks.core.errors import BadRequest, Forbidden, InvalidCwl, NotFound, Unavailable
 from diracx_tasks.cwl.bundle import Bundle
 
 DEADLINE = 60.0
@@ -102,15 +102,17 @@ class Isolate:
 
     def _line(self, child: subprocess.Popen[bytes], until: float) -> bytes:
         assert child.stdout is not None
-        while b"\n" not in self._rest:
+        # Joined once: an answer of 100 MB comes in thousands of blocks.
+        blocks = [self._rest]
+        while b"\n" not in blocks[-1]:
             left = until - time.monotonic()
             if left <= 0 or not select.select([child.stdout], [], [], left)[0]:
                 raise TimeoutError
             block = os.read(child.stdout.fileno(), CHUNK)
             if not block:
                 raise OSError("the child is gone")
-            self._rest += block
-        line, _, self._rest = self._rest.partition(b"\n")
+            blocks.append(block)
+        line, _, self._rest = b"".join(blocks).partition(b"\n")
         return line
 
 
@@ -147,7 +149,11 @@ def _asked(bundle: Bundle, request: dict[str, Any], contents: Contents) -> dict[
             return found
         if "unread" not in answer:
             raise _error(answer)
-        given |= {location: contents(location) for location in answer["unread"]}
+        try:
+            given |= {location: contents(location) for location in answer["unread"]}
+        except (BadRequest, Forbidden, NotFound) as error:
+            # The workflow asks for what it cannot have: it fails, the task does not.
+            raise InvalidCwl(str(error)) from error
     raise InvalidCwl("expressions keep asking for more files")
 
 
