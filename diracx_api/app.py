@@ -16,14 +16,14 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from diracx_api.metrics import Measured
-from diracx_api.routes import health, jobs, pilots, sandboxes, workflows
+from diracx_api.routes import health, jobs, pilots, sandboxes, tasks, workflows
 from diracx_tasks.app import app as celery
 from diracx_tasks.core.errors import DiracXError
 from diracx_tasks.core.settings import settings
 from diracx_tasks.workflows import isolate
 
 log = logging.getLogger(__name__)
-ROUTERS = (workflows.router, jobs.router, pilots.router, sandboxes.router, health.router)
+ROUTERS = (workflows.router, jobs.router, pilots.router, sandboxes.router, tasks.router, health.router)
 FORM_BYTES = 1 << 20
 RETRY = {"Retry-After": "1"}
 

@@ -11,6 +11,7 @@ from diracx_tasks.auth.rights import Right
 from diracx_tasks.auth.tokens import User
 from diracx_tasks.core.database import reading, session
 from diracx_tasks.core.errors import BadRequest, Forbidden, Unauthenticated
+from diracx_tasks.core.origin import origin
 
 
 def _writing() -> Iterator[Session]:
@@ -30,7 +31,10 @@ def current_user(authorization: Annotated[str | None, Header(include_in_schema=F
     scheme, _, token = authorization.partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise BadRequest("Invalid authorization header")
-    return tokens.verify(token)
+    user = tokens.verify(token)
+    # What the request asks for is kept with who asked.
+    origin().by = f"{user.name}@{user.vo}"
+    return user
 
 
 # The scope makes the commit happen before the answer: a failed commit must not look like a success.

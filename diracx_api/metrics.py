@@ -1,13 +1,19 @@
 """What the server counts for Prometheus."""
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from redis.exceptions import RedisError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from diracx_tasks.core.database import reading
-from diracx_tasks.engine import outbox
+from diracx_tasks.core.errors import Unavailable
+from diracx_tasks.core.origin import Origin, originating
+from diracx_tasks.core.telemetry import rename, span
+from diracx_tasks.engine import broker, dead_letters, history, overview
+from diracx_tasks.engine.queues import QUEUES
 from diracx_tasks.jobs import search as jobs
 from diracx_tasks.pilots import register as pilots
 from diracx_tasks.workflows import search as workflows
@@ -19,27 +25,85 @@ SECONDS = Histogram(
 JOBS = Gauge("diracx_jobs", "Jobs by status.", ["status"])
 WORKFLOWS = Gauge("diracx_workflows", "Workflows by status.", ["status"])
 PILOTS = Gauge("diracx_pilots", "Pilots by status.", ["status"])
-OUTBOX = Gauge("diracx_outbox", "Tasks that must happen: pending, or dead after their last try.", ["state"])
+OUTBOX = Gauge("diracx_outbox", "Tasks that must happen and have not ended.")
+OLDEST = Gauge("diracx_outbox_oldest_seconds", "Since when the oldest of them waits or runs, in seconds.")
+DEAD = Gauge("diracx_dead_letters", "Tasks whose tries are used up.", ["task"])
+LAG = Gauge("diracx_schedule_lag_seconds", "How late the schedule is, in seconds.")
+LEADER = Gauge("diracx_beat_leader", "1 for the beat that leads.", ["holder"])
+WAITING = Gauge("diracx_queue_messages", "Messages that wait in the broker.", ["queue"])
+AGE = Gauge("diracx_queue_oldest_seconds", "Since when the next message waits, in seconds.", ["queue"])
 Answer = Callable[[Message], Awaitable[None]]
 
 
+class TaskCounters:
+    """What all workers have counted of their runs, as one set of metrics."""
+
+    def collect(self) -> Iterator[Metric]:
+        """Runs by outcome, and their times; nothing while Redis is away."""
+        try:
+            counted = history.counters()
+        except RedisError:
+            return
+        runs = CounterMetricFamily(
+            "diracx_task_runs",
+            "Runs by outcome; Failed ones were tried again.",
+            labels=["task", "outcome"],
+        )
+        seconds = HistogramMetricFamily("diracx_task_seconds", "Run times in seconds.", labels=["task"])
+        for (what, task, label), value in sorted(counted.items()):
+            if what == "runs":
+                runs.add_metric([task, label], value)
+            elif what == "seconds":
+                total, buckets = 0.0, []
+                for bound in [*map(str, history.BUCKETS), "+Inf"]:
+                    total += counted.get(("bucket", task, bound), 0)
+                    buckets.append((bound, total))
+                seconds.add_metric([task], buckets, sum_value=value)
+        yield runs
+        yield seconds
+
+
+REGISTRY.register(TaskCounters())
+
+
 def refresh() -> None:
-    """Bring the gauges up to date with the database."""
+    """Bring the gauges up to date with the database and the broker."""
     with reading() as db:
         counted = (
             (JOBS, jobs.totals(db)),
             (WORKFLOWS, workflows.totals(db)),
             (PILOTS, pilots.totals(db)),
-            (OUTBOX, outbox.pending(db)),
+            (DEAD, dead_letters.total(db)),
         )
+        totals = overview.totals(db)
     for gauge, found in counted:
         gauge.clear()
         for label, count in found.items():
             gauge.labels(label).set(count)
+    OUTBOX.set(totals["pending"])
+    OLDEST.set(totals["oldest_seconds"])
+    LAG.set(totals["schedule_lag_seconds"])
+    LEADER.clear()
+    if totals["leader"]:
+        LEADER.labels(totals["leader"]).set(1)
+    _refresh_queues()
+
+
+def _refresh_queues() -> None:
+    WAITING.clear()
+    AGE.clear()
+    try:
+        lengths = broker.waiting()
+    except Unavailable:
+        return
+    for queue in QUEUES:
+        sent = broker.oldest(queue) if lengths[queue] else None
+        WAITING.labels(queue).set(lengths[queue])
+        AGE.labels(queue).set(max(0.0, time.time() - sent) if sent else 0)
 
 
 class Measured:
-    """ASGI middleware that counts and times requests by route."""
+    """ASGI middleware that counts, times and traces requests by route, and notes who asked."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -57,6 +121,19 @@ class Measured:
                 route = getattr(scope.get("route"), "path", "unknown")
                 REQUESTS.labels(scope["method"], route, message["status"]).inc()
                 SECONDS.labels(scope["method"], route).observe(time.perf_counter() - began)
+                rename(f"{scope['method']} {route}")
             await send(message)
 
-        await self.app(scope, receive, answer)
+        given = next(
+            (value.decode("latin-1") for name, value in scope["headers"] if name == b"traceparent"), None
+        )
+        with span(scope["method"], checked_trace(given)) as trace, originating(Origin(trace=trace)):
+            await self.app(scope, receive, answer)
+
+
+def checked_trace(given: str | None) -> str | None:
+    """A W3C traceparent as it came, None when it is not one: it is stored and sent on."""
+    parts = (given or "").split("-")
+    sizes = [len(part) for part in parts]
+    is_good = sizes == [2, 32, 16, 2] and all(set(part) <= set("0123456789abcdef") for part in parts)
+    return given if is_good else None

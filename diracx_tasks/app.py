@@ -8,17 +8,23 @@ from kombu import Exchange, Queue
 
 from diracx_tasks.core.plugins import load_tasks
 from diracx_tasks.core.settings import settings
+from diracx_tasks.engine import worker
+from diracx_tasks.engine.declared import REGISTRY, served
+from diracx_tasks.engine.overrides import effective
 from diracx_tasks.engine.queues import DEFAULT, QUEUES
-from diracx_tasks.engine.task import REGISTRY
 
 # Longer than the longest task may run; what a dead worker held comes back through the outbox long before.
 VISIBILITY = 3600
+# A child that has grown beyond this is replaced after its task, in KiB.
+CHILD_KIB = 512 * 1024
 
 
 def route(name: str, args: Any, kwargs: Any, options: Any, task: Any = None, **_: Any) -> dict[str, str]:
-    """The queue of a task, by what it declares."""
-    declared = REGISTRY.get(name)
-    return {"queue": declared.queue if declared else DEFAULT}
+    """The queue of a task, by what it declares and the configuration says."""
+    if name not in REGISTRY:
+        return {"queue": DEFAULT}
+    arguments = kwargs or {}
+    return {"queue": effective(served(name, arguments), arguments.get("vo")).queue}
 
 
 def make_app() -> Celery:
@@ -32,7 +38,8 @@ def make_app() -> Celery:
         task_default_queue=DEFAULT,
         task_routes=(route,),
         task_acks_late=True,
-        task_reject_on_worker_lost=True,
+        # A task that kills its process would come back at once, for ever: `engine.worker` counts it as a try.
+        task_reject_on_worker_lost=False,
         task_ignore_result=True,
         task_send_sent_event=False,
         worker_prefetch_multiplier=1,
@@ -40,20 +47,16 @@ def make_app() -> Celery:
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_hijack_root_logger=False,
         worker_max_tasks_per_child=10_000,
-        worker_soft_shutdown_timeout=2.0,
+        worker_max_memory_per_child=CHILD_KIB,
+        worker_soft_shutdown_timeout=settings().shutdown_seconds,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_transport_options=_redis_options() if is_redis else {"confirm_publish": True},
-        beat_scheduler="celery.beat:Scheduler",
-        beat_max_loop_interval=1,
-        beat_schedule={
-            name: {"task": name, "schedule": declared.every, "options": {"expires": max(5.0, declared.every)}}
-            for name, declared in REGISTRY.items()
-            if declared.every
-        },
+        beat_scheduler="diracx_tasks.engine.beat:SqlScheduler",
         enable_utc=True,
         timezone="UTC",
     )
+    worker.connect(found)
     return found
 
 

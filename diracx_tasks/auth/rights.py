@@ -32,6 +32,7 @@ manage = Right("the owner, or an administrator of the VO", _any_of(USER, ADMIN))
 report = Right(
     "the owner, an administrator of the VO, or the pilot that holds the job", _any_of(USER, ADMIN, PILOT)
 )
+operate = Right("a service administrator", _any_of(SERVICE))
 pilot = Right("a pilot", _any_of(PILOT))
 payload = Right("a pilot of the VO, or who may read", _any_of(PILOT, USER, ADMIN))
 

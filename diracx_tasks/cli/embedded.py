@@ -81,13 +81,13 @@ class Home:
         write_private(self.folder / "client.json", json.dumps({"url": url, "token": self.token()}))
 
     def token(self) -> str:
-        """A token of the local user, who also administrates the local VO."""
+        """A token of the local user, who also administrates the local VO and the service."""
         from diracx_tasks.auth import rights
         from diracx_tasks.auth.tokens import User, issue
         from diracx_tasks.core.settings import settings
 
         name = getpass.getuser()
-        user = User(name, "user", settings().vo, name, frozenset({rights.USER, rights.ADMIN}))
+        user = User(name, "user", settings().vo, name, frozenset({rights.USER, rights.ADMIN, rights.SERVICE}))
         return issue(user, seconds=TOKEN_SECONDS)
 
     def write_environment(self) -> None:

@@ -1,5 +1,6 @@
 """The HTTP client of the pilot and of the command line: JSON in, JSON out, files to and from the store."""
 
+import copy
 import json
 import os
 from pathlib import Path
@@ -19,6 +20,7 @@ class Client:
     def __init__(self, url: str, token: str, *, retries: int = 5, timeout: float = 60) -> None:
         self.url = url.rstrip("/")
         self.token = token
+        self.trace: str | None = None
         # POST is repeated only when it cannot have been carried out: no connection, or 503 before the work.
         self._retry = urllib3.Retry(
             total=retries,
@@ -46,6 +48,12 @@ class Client:
         if not token:
             raise LoginNeeded(f"no token for {url}: set DIRACX_TOKEN")
         return cls(url, token, **options)
+
+    def traced(self, trace: str | None) -> "Client":
+        """The same client, its requests belonging to a trace (a W3C traceparent)."""
+        found = copy.copy(self)
+        found.trace = trace
+        return found
 
     def get(self, path: str, **query: Any) -> Any:
         """The answer's JSON."""
@@ -119,8 +127,9 @@ class Client:
         given = {key: value for key, value in query.items() if value is not None}
         if given:
             url += "?" + urlencode(given, doseq=True)
-        sent = {"Authorization": f"Bearer {self.token}", "Accept": "application/json", **(headers or {})}
-        return self._checked(self._request(method, url, headers=sent, **options))
+        traced = {"traceparent": self.trace} if self.trace else {}
+        sent = {"Authorization": f"Bearer {self.token}", "Accept": "application/json", **traced}
+        return self._checked(self._request(method, url, headers={**sent, **(headers or {})}, **options))
 
     def _request(self, method: str, url: str, **options: Any) -> urllib3.BaseHTTPResponse:
         try:

@@ -19,7 +19,7 @@ def load_tables() -> list[str]:
 
 def _load(kind: str) -> list[str]:
     ours = [f"diracx_tasks.{subject}.{kind}" for subject in SUBJECTS]
-    others = [point.module for point in entry_points(group=f"diracx_celery.{kind}")]
+    others = [point.module for point in entry_points(group=f"diracx.{kind}")]
     found = [module for module in (*ours, *others) if find_spec(module)]
     for module in found:
         import_module(module)

@@ -3,7 +3,7 @@
 import os
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -58,6 +58,20 @@ class Settings(BaseSettings):
     sandbox_bytes: int = Field(1 << 30, gt=0, description="The largest file that the sandbox store takes.")
     url_seconds: int = Field(300, ge=10, description="Life of a presigned URL.")
     flower_url: str = Field("", description="Where Flower is, for links.")
+    config_backend_url: str = Field(
+        "",
+        description="The configuration: a YAML file, git+file:///path or git+https://... with default.yml.",
+    )
+    history_days: float = Field(14, gt=0, description="The history of tasks is kept so many days.")
+    shutdown_seconds: float = Field(
+        2, ge=0, description="A worker that is told to stop lets running tasks go on for so long."
+    )
+    health_files: str = Field("", description="Folder in which workers and beat touch files; empty: none.")
+    log_format: Literal["text", "json"] = Field("text", description="How log lines look.")
+    log_level: str = Field("INFO", description="The least important lines that are logged.")
+    otel_endpoint: str = Field(
+        "", description="OTLP over HTTP: where traces are sent, as http://collector:4318; empty: nowhere."
+    )
 
     @property
     def database(self) -> str:

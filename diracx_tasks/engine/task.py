@@ -1,162 +1,151 @@
 """The `@task` decorator: what an operator expects around a task, stated where the task is declared."""
 
-import logging
-import traceback
+import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from typing import Any
 
 from celery import Task, shared_task
 
-from diracx_tasks.core.database import session
-from diracx_tasks.engine import outbox, periodic
-from diracx_tasks.engine.locks import lease
-from diracx_tasks.engine.queues import Priority, Size, queue_of
+from diracx_tasks.core.origin import origin
+from diracx_tasks.engine.declared import REGISTRY, Declared, arguments_of, served
+from diracx_tasks.engine.overrides import effective
+from diracx_tasks.engine.policies import (
+    Limit,
+    Lock,
+    Mutex,
+    check_limits,
+    check_locks,
+    check_template,
+    locks_of,
+)
+from diracx_tasks.engine.queues import ALLOWANCES, LONGEST, PRIORITIES, Priority, Size
 from diracx_tasks.engine.retries import Backoff
+from diracx_tasks.engine.timing import Timing
 
-log = logging.getLogger(__name__)
 GRACE = 30
-REST = 0.1
+Function = Callable[..., str]
 
 
-@dataclass(frozen=True)
-class Declared:
-    """What a task states of itself."""
+class EngineTask(Task):
+    """A Celery task whose messages say where they come from and how long they may run."""
 
-    name: str
-    function: Callable[..., str]
-    size: Size
-    priority: Priority
-    lock: str | None
-    retry: Backoff
-    every: float | None
-    timeout: float
-
-    @property
-    def queue(self) -> str:
-        """The queue that it goes to."""
-        return queue_of(self.priority, self.size)
-
-
-REGISTRY: dict[str, Declared] = {}
+    def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
+        """Send a message; Celery's options hold."""
+        arguments = dict(kwargs or {})
+        policy = effective(served(self.name, arguments), arguments.get("vo"))
+        source = origin()
+        given = options.pop("headers", None) or {}
+        sent = {"sent": time.time(), "by": source.by, "parent": source.parent, "traceparent": source.trace}
+        limits = {"soft_time_limit": policy.timeout, "time_limit": policy.timeout + GRACE}
+        return super().apply_async(args, arguments, **{**limits, **options}, headers={**sent, **given})
 
 
 def task(
     *,
+    name: str | None = None,
     size: Size = "small",
     priority: Priority = "normal",
-    lock: str | None = None,
+    lock: str | Lock | tuple[str | Lock, ...] | None = None,
+    limit: Limit | tuple[Limit, ...] = (),
     retry: Backoff | None = None,
+    dead_letter: bool | None = None,
     every: float | None = None,
-    timeout: float = 60,
-) -> Callable[[Callable[..., str]], Task]:
-    """Declare a task: a function of keyword arguments that says in a word what it did.
+    cron: str | None = None,
+    rrule: str | None = None,
+    per_vo: bool = False,
+    timeout: float | None = None,
+    memory: int | None = None,
+    batch: int = 0,
+    subject: str | None = None,
+    override: bool = False,
+) -> Callable[[Function], EngineTask]:
+    """Declare a task: a function of typed keyword arguments that says in a word what it did.
 
-    It must be harmless to run twice. `lock` is a template such as `workflow:{workflow_id}`: while one runs,
-    another waits (a periodic one is left out). `every` seconds beat starts it. After `timeout` seconds it is
-    stopped and tried again as `retry` says; when tries are used up it stays in the outbox as a dead letter.
+    It must be harmless to run twice. Wrong statements are errors at import.
+
+    - `size`, `priority`: its queue, and what it may use: `timeout` seconds, `memory` in MiB.
+    - `lock`: a template such as `workflow:{workflow_id}` (a mutex), `Read`, `Write`, or several of them.
+    - `limit`: `Concurrent(5, per="se:{se}")`, `Rate(100, 60)`, or several; shared by all workers.
+    - `retry`: a `Backoff`; when tries are used up the task is a dead letter, unless `dead_letter` is False,
+      as it is for scheduled tasks, which come again anyway.
+    - `every` seconds, `cron` or `rrule`: beat starts it; `per_vo` once for each VO, as the argument `vo`.
+      While one runs, another waits.
+    - `batch`: it takes up to so many calls at once, as one list: see `engine.batches`.
+    - `subject`: a template of what it is about; else the first argument that ends in `_id`.
+    - `override`: it replaces the task of that name of another package.
     """
 
-    def declare(function: Callable[..., str]) -> Task:
-        subject = function.__module__.removesuffix(".tasks").rpartition(".")[2]
-        name = f"{subject}.{function.__name__}"
-        declared = Declared(name, function, size, priority, lock, retry or Backoff(), every, timeout)
-        REGISTRY[name] = declared
-
-        def run(self: Task, **arguments: Any) -> str:
-            return execute(declared, self, arguments)
-
-        run.__doc__ = function.__doc__
-        return shared_task(
-            name=name, bind=True, soft_time_limit=timeout, time_limit=timeout + GRACE, max_retries=None
-        )(run)
+    def declare(function: Function) -> EngineTask:
+        found = name or _name(function)
+        if found in REGISTRY and not override:
+            raise ValueError(f"there is a task {found} already: say override=True to replace it")
+        arguments = arguments_of(function, found)
+        is_scheduled = any(one is not None for one in (every, cron, rrule))
+        allowance = ALLOWANCES[size]
+        declared = Declared(
+            name=found,
+            function=function,
+            size=size,
+            priority=priority,
+            locks=locks_of(lock) or ((Mutex(_own_lock(found, per_vo)),) if is_scheduled else ()),
+            limits=limit if isinstance(limit, tuple) else (limit,),
+            retry=retry or Backoff(),
+            dead_letter=not is_scheduled if dead_letter is None else dead_letter,
+            timing=Timing(every, cron, rrule) if is_scheduled else None,
+            per_vo=per_vo,
+            timeout=timeout or allowance.seconds,
+            memory=memory or allowance.memory,
+            batch=batch,
+            subject=subject,
+            arguments=arguments,
+        )
+        _check(declared)
+        REGISTRY[found] = declared
+        return _celery_task(declared)
 
     return declare
 
 
-def execute(declared: Declared, message: Task, arguments: dict[str, Any]) -> str:
-    """Run a task as it was declared: lock, function, outbox, retries."""
-    headers = message.request.headers or {}
-    key = headers.get("outbox")
-    if declared.every and not key:
-        return _periodic(declared, arguments)
-    if key:
-        with session() as db:
-            seen = outbox.asked(db, key)
-        if seen is None:
-            return "already done"
-    try:
-        with _locked(declared, arguments) as got:
-            if not got:
-                return _later(message, arguments, headers, waits=1)
-            outcome = declared.function(**arguments)
-    except Exception:
-        if (answer := _failed(declared, message, arguments, headers)) is None:
-            raise
-        return answer
-    if key:
-        _close(declared, key, seen or 0, arguments)
-    return outcome
+def _celery_task(declared: Declared) -> EngineTask:
+    def run(self: Task, **arguments: Any) -> str:
+        from diracx_tasks.engine.execute import execute
+
+        # By name: another package may have replaced it.
+        return execute(REGISTRY[declared.name], self.request, arguments)
+
+    run.__doc__ = declared.function.__doc__
+    made: EngineTask = shared_task(
+        name=declared.name,
+        base=EngineTask,
+        bind=True,
+        soft_time_limit=declared.timeout,
+        time_limit=declared.timeout + GRACE,
+        max_retries=None,
+    )(run)
+    return made
 
 
-def _periodic(declared: Declared, arguments: dict[str, Any]) -> str:
-    with _locked(declared, arguments) as got:
-        if not got:
-            return "still running"
-        with periodic.recorded(declared.name) as record:
-            record.outcome = declared.function(**arguments)
-        return record.outcome
+def _check(declared: Declared) -> None:
+    parameters = set(declared.arguments.model_fields)
+    check_locks(declared.locks, parameters)
+    check_limits(declared.limits, parameters)
+    check_template(declared.subject or "", parameters)
+    if declared.priority not in PRIORITIES:
+        raise ValueError(f"{declared.name}: the priority is one of {', '.join(PRIORITIES)}")
+    if not 0 < declared.timeout <= LONGEST:
+        raise ValueError(
+            f"{declared.name}: a timeout of {declared.timeout} s; cut it into tasks below {LONGEST:g} s"
+        )
+    if declared.per_vo and "vo" not in parameters:
+        raise ValueError(f"{declared.name}: a task per VO takes the argument vo")
+    if declared.batch and len(parameters) != 1:
+        raise ValueError(f"{declared.name}: a task that works in batches takes one list of calls")
 
 
-def _locked(declared: Declared, arguments: dict[str, Any]) -> AbstractContextManager[bool]:
-    name = (declared.lock or "").format(**arguments)
-    if not name and declared.every:
-        name = declared.name
-    return lease(name) if name else nullcontext(True)
+def _name(function: Function) -> str:
+    subject = function.__module__.removesuffix(".tasks").rpartition(".")[2]
+    return f"{subject}.{function.__name__}"
 
 
-def _close(declared: Declared, key: str, seen: int, arguments: dict[str, Any]) -> None:
-    with session() as db:
-        is_done = outbox.done(db, key, seen)
-    if not is_done:
-        # A short rest gathers what is asked for meanwhile into one run.
-        outbox.publish(declared.name, key, arguments, countdown=REST)
-
-
-def _failed(
-    declared: Declared, message: Task, arguments: dict[str, Any], headers: dict[str, Any]
-) -> str | None:
-    error = traceback.format_exc()
-    tries = int(headers.get("tries", 0)) + 1
-    pause = declared.retry.pause(tries)
-    log.warning("%s, try %d: %s", message.request.id, tries, error)
-    if pause is not None:
-        return _later(message, arguments, headers, tries=tries, pause=pause, error=error)
-    if key := headers.get("outbox"):
-        with session() as db:
-            outbox.bury(db, key, error)
-    return None
-
-
-def _later(
-    message: Task,
-    arguments: dict[str, Any],
-    headers: dict[str, Any],
-    *,
-    waits: int = 0,
-    tries: int = 0,
-    pause: float | None = None,
-    error: str = "",
-) -> str:
-    """Send the same message again after a pause. Waiting for a lock uses up no try."""
-    waited = int(headers.get("waits", 0)) + waits
-    wait = pause if pause is not None else min(10.0, 0.1 * 2.0 ** min(waited, 7))
-    kept: dict[str, Any] = {key: headers[key] for key in ("outbox",) if key in headers}
-    message.apply_async(
-        kwargs=arguments,
-        task_id=message.request.id,
-        countdown=wait,
-        headers={**kept, "waits": waited, "tries": tries or int(headers.get("tries", 0))},
-    )
-    return f"again in {wait:.1f} s" + (f" after {error.strip().splitlines()[-1]}" if error else "")
+def _own_lock(name: str, per_vo: bool) -> str:
+    return f"task:{name}@{{vo}}" if per_vo else f"task:{name}"

@@ -8,6 +8,7 @@ from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
 from diracx_tasks.core.database import now
+from diracx_tasks.core.origin import origin
 from diracx_tasks.engine.outbox import enqueue
 from diracx_tasks.jobs.states import Status
 from diracx_tasks.jobs.status import Change, packed, record
@@ -73,7 +74,7 @@ def _row(job_id: int, job: NewJob) -> dict[str, Any]:
 def _payload(job_id: int, job: NewJob) -> dict[str, Any]:
     return {
         "job_id": job_id,
-        "payload": packed(job.payload),
+        "payload": packed({**job.payload, "trace": trace} if (trace := origin().trace) else job.payload),
         "requirements": job.requirements,
         "owner_task": job.owner_task,
         "owner_id": job.owner_id,

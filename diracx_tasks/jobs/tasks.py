@@ -6,7 +6,7 @@ from diracx_tasks.jobs import optimize as optimizing
 from diracx_tasks.jobs import recover
 
 
-@task(size="medium", priority="realtime", lock="jobs.optimize", every=30)
+@task(size="medium", priority="realtime", every=30)
 def optimize() -> str:
     """Bring received jobs into the matcher's queue, batch by batch; the period is a safety net."""
     total = 0
@@ -18,7 +18,7 @@ def optimize() -> str:
             return f"{total} optimized"
 
 
-@task(every=5, lock="jobs.stalled")
+@task(every=5)
 def check_stalled() -> str:
     """Find jobs whose pilot has gone silent."""
     with reading() as db:

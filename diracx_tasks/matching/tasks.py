@@ -5,7 +5,7 @@ from diracx_tasks.engine.task import task
 from diracx_tasks.matching import queue
 
 
-@task(size="medium", priority="realtime", lock="matching.rebuild:{vo}", timeout=600)
+@task(size="medium", priority="realtime", lock="task:matching.rebuild@{vo}", timeout=600)
 def rebuild(vo: str) -> str:
     """Make a VO's queue in Redis from the database."""
     with reading() as db:

@@ -44,6 +44,8 @@ class Attempt:
         self, client: Client, zygote: Zygote, stop: Stop, matched: dict[str, Any], work: Path
     ) -> None:
         self.job_id, self.number = int(matched["job_id"]), int(matched["attempt"])
+        # What is reported of the job belongs to the trace that it came from.
+        client = client.traced(matched["payload"].get("trace"))
         self._client, self._zygote, self._matched = client, zygote, matched
         self._halt = Halt(stop)
         self._report = Report(client, self._halt, self.job_id, self.number)

@@ -1,0 +1,115 @@
+"""`diracx tasks schedule`: what is due when; pause, resume, run now, other times."""
+
+import click
+
+from diracx_tasks.cli import output
+from diracx_tasks.cli.operators import changing, prepare, reading, show
+from diracx_tasks.cli.output import Column, output_option
+
+COLUMNS = (
+    Column("Name", lambda row: row["name"]),
+    Column("When", lambda row: row["timing"]),
+    Column("Says so", lambda row: row["origin"]),
+    Column("State", lambda row: row["state"]),
+    Column("Last", lambda row: output.ago(row["last"]) or "never"),
+    Column(
+        "Seconds", lambda row: None if row["seconds"] is None else f"{row['seconds']:.2f}", is_number=True
+    ),
+    Column("Outcome", lambda row: row["outcome"]),
+    Column("Says", lambda row: (row["words"] or "").strip().rpartition("\n")[2]),
+    Column("Next (UTC)", lambda row: row["next"][:19]),
+)
+
+
+@click.group(invoke_without_command=True)
+@output_option
+@click.pass_context
+def schedule(ctx: click.Context, form: str) -> None:
+    """What is due when, when it last ran and how that went; without a command: the list."""
+    if ctx.invoked_subcommand:
+        return
+    with reading() as db:
+        from diracx_tasks.engine import overview
+
+        rows = overview.schedule(db)
+    show(rows, form, "name", COLUMNS)
+    if not rows:
+        click.echo("the schedule is made by `celery -A diracx_tasks beat`: does it run?", err=True)
+
+
+@schedule.command()
+@click.argument("name")
+def pause(name: str) -> None:
+    """Do not run an entry until it is resumed."""
+    _set_state(name, "Paused")
+
+
+@schedule.command()
+@click.argument("name")
+def resume(name: str) -> None:
+    """Run an entry at its times again."""
+    _set_state(name, "On")
+
+
+@schedule.command("dry-run")
+@click.argument("name")
+def dry_run(name: str) -> None:
+    """Only note at its times what would be enqueued."""
+    _set_state(name, "DryRun")
+
+
+@schedule.command()
+@click.argument("name")
+@click.option("--dry-run", is_flag=True, help="Only say what would be enqueued.")
+def run(name: str, dry_run: bool) -> None:
+    """Run an entry now; its next time stays."""
+    with changing() as db:
+        from diracx_tasks.engine import schedules
+
+        found = schedules.find(db, name)
+        if not dry_run:
+            schedules.run_now(db, name)
+    words = f"{found.task} {found.arguments or ''}".strip()
+    click.echo(f"would enqueue {words}" if dry_run else f"{words} is enqueued under {name}")
+
+
+@schedule.command("set")
+@click.argument("name")
+@click.option("--every", type=click.FloatRange(0.5), help="Seconds between two times.")
+@click.option("--cron", help="Minute, hour, day of month, month, day of week: '0 3 * * *'.")
+@click.option("--rrule", help="A recurrence rule (RFC 5545): 'FREQ=HOURLY;BYMINUTE=5'.")
+@click.option("--default", "is_default", is_flag=True, help="As code and configuration say.")
+def set_timing(name: str, every: float | None, cron: str | None, rrule: str | None, is_default: bool) -> None:
+    """Have an entry be due at other times, until --default."""
+    given = [one for one in (every, cron, rrule) if one is not None]
+    if len(given) + is_default != 1:
+        raise click.UsageError("state exactly one of --every, --cron, --rrule and --default")
+    prepare()
+    from diracx_tasks.engine import schedules
+    from diracx_tasks.engine.timing import Timing, timing_of
+
+    timing = None if is_default else Timing(every, cron, rrule)
+    with changing() as db:
+        found = schedules.set_timing(db, name, timing)
+        shown = timing_of(found.own_timing or found.timing)
+    click.echo(f"{name} is due {shown}, next at {found.next_at:%Y-%m-%d %H:%M:%S} UTC")
+
+
+@schedule.command("next")
+@click.argument("name")
+@click.option("--count", default=5, type=click.IntRange(1, 1000), show_default=True)
+def next_times(name: str, count: int) -> None:
+    """The next times of an entry, in UTC."""
+    with reading() as db:
+        from diracx_tasks.engine import schedules
+
+        for moment in schedules.preview(schedules.find(db, name), count):
+            click.echo(f"{moment:%Y-%m-%d %H:%M:%S}")
+
+
+def _set_state(name: str, state: str) -> None:
+    with changing() as db:
+        from diracx_tasks.engine import schedules
+
+        schedules.set_state(db, name, state)
+    click.echo(f"{name} is {state}")

@@ -1,0 +1,78 @@
+"""`celery -A diracx_tasks beat`: the schedule and the outbox's sweep, by one of any number of beats."""
+
+import logging
+import os
+import platform
+import time
+from typing import Any
+
+from celery.beat import Scheduler
+from sqlalchemy.exc import SQLAlchemyError
+
+from diracx_tasks.core import config
+from diracx_tasks.core.database import session
+from diracx_tasks.core.errors import DiracXError
+from diracx_tasks.core.origin import Origin, originating
+from diracx_tasks.engine import health, outbox, schedules
+
+log = logging.getLogger(__name__)
+PAUSE = 1.0
+# VOs and overrides change with the configuration; extensions and operators' changes are in the database.
+SYNCHRONIZE = 60.0
+TROUBLE = 3.0
+
+
+class SqlScheduler(Scheduler):
+    """Celery's beat with its entries in SQL; Celery's own `beat_schedule` is not used."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self.holder = f"{platform.node()}-{os.getpid()}"
+        self.is_leader = False
+        self.version: str | None = None
+        self.synchronized = float("-inf")
+        super().__init__(*args, **options)
+
+    def setup_schedule(self) -> None:
+        """Nothing is kept in this process."""
+
+    def tick(self, *args: Any, **options: Any) -> float:
+        """Do what is due; answers seconds until the next look."""
+        health.touch("beat")
+        try:
+            with originating(Origin("beat")):
+                return self._work()
+        except (SQLAlchemyError, DiracXError) as error:
+            log.warning("beat: %s", str(error).split("\n")[0])
+            return TROUBLE
+
+    def close(self) -> None:
+        """Let another beat take over at once."""
+        try:
+            with session() as db:
+                schedules.resign(db, self.holder)
+        except SQLAlchemyError as error:
+            log.warning("beat: %s", error)
+
+    def _work(self) -> float:
+        with session() as db:
+            leads = schedules.lead(db, self.holder)
+        if leads != self.is_leader:
+            log.warning("beat %s %s", self.holder, "leads" if leads else "waits")
+            self.is_leader, self.version = leads, None
+        if not leads:
+            return PAUSE
+        began = time.monotonic()
+        self._synchronize(began)
+        with session() as db:
+            schedules.run_due(db)
+        with session() as db:
+            is_more = outbox.sweep(db) == outbox.PAGE
+        return 0.0 if is_more else max(0.0, PAUSE - (time.monotonic() - began))
+
+    def _synchronize(self, now: float) -> None:
+        version = config.version()
+        if version == self.version and now < self.synchronized + SYNCHRONIZE:
+            return
+        with session() as db:
+            schedules.synchronize(db)
+        self.version, self.synchronized = version, now

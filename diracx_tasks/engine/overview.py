@@ -1,0 +1,258 @@
+"""What administrators see of tasks, as rows for the command line and the API, and what they do."""
+
+import time
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from diracx_tasks.core.database import database_time, utc
+from diracx_tasks.core.errors import BadRequest, NotFound
+from diracx_tasks.engine import broker, dead_letters, history, locks, outbox, schedules
+from diracx_tasks.engine.declared import REGISTRY, Declared
+from diracx_tasks.engine.overrides import effective
+from diracx_tasks.engine.policies import Concurrent, Limit, Rate
+from diracx_tasks.engine.queues import QUEUES
+from diracx_tasks.engine.tables import DeadLetter, Outbox, Schedule, TaskRun
+from diracx_tasks.engine.timing import timing_of
+
+Row = dict[str, Any]
+WAITING, BACKING_OFF = "Waiting", "Backing off"
+STATES = (WAITING, history.DONE, history.FAILED, history.DEAD)
+
+
+def registered() -> list[Row]:
+    """Every task with what it declares and the configuration says."""
+    return [_declared_row(effective(one)) for _, one in sorted(REGISTRY.items())]
+
+
+def page(
+    db: Session,
+    *,
+    state: str | None = None,
+    task: str | None = None,
+    subject: str | None = None,
+    before: int | None = None,
+    limit: int = 100,
+) -> list[Row]:
+    """Tasks that wait, oldest first, then runs that have ended, newest first; `before` pages these."""
+    if state and state not in STATES:
+        raise BadRequest(f"a task is {', '.join(STATES)}, not {state!r}")
+    found: list[Row] = []
+    if state in (None, WAITING) and not before:
+        found = [_waiting_row(row) for row in outbox.of_task(db, task, limit)]
+        found = [row for row in found if subject in (None, row["subject"])]
+    if state != WAITING:
+        runs = history.search(db, task=task, outcome=state, subject=subject, before=before, limit=limit)
+        found += [_run_row(run) for run in runs]
+    return found[:limit]
+
+
+def describe(db: Session, key: str) -> Row:
+    """Everything under a key: whether it waits, its runs with errors, dead letters, parent and children."""
+    waits, runs, letters = outbox.find(db, key), history.of_key(db, key), dead_letters.of_key(db, key)
+    if not (waits or runs or letters):
+        raise NotFound(f"nothing is known under {key!r}: see `diracx tasks list`")
+    newest: Any = waits or (runs or letters)[0]
+    declared = REGISTRY.get(newest.task)
+    return {
+        "key": key,
+        "task": newest.task,
+        "about": declared.about if declared else "",
+        "arguments": newest.arguments,
+        "subject": _subject(newest.task, newest.arguments),
+        "enqueued_by": newest.enqueued_by,
+        "parent": newest.parent,
+        "children": sorted({*outbox.children(db, key), *history.children(db, key)}),
+        "waiting": _waiting_row(waits) if waits else None,
+        "runs": [{**_run_row(run), "words": run.words} for run in runs],
+        "dead": [letter_row(one) for one in letters],
+    }
+
+
+def queues(db: Session) -> list[Row]:
+    """The nine queues: what waits and runs there, since when, and how many workers look after it."""
+    lengths, workers, moment = broker.waiting(), broker.workers(), time.time()
+    running = [one["queue"] for worker in workers for one in worker["running"]]
+    rows = []
+    for queue in QUEUES:
+        sent = broker.oldest(queue) if lengths[queue] else None
+        rows.append(
+            {
+                "queue": queue,
+                "waiting": lengths[queue],
+                "running": running.count(queue),
+                "oldest_seconds": round(max(0.0, moment - sent), 1) if sent else None,
+                "workers": sum(queue in worker["queues"] for worker in workers),
+            }
+        )
+    return rows
+
+
+def totals(db: Session) -> Row:
+    """What waits in the outbox and since when in seconds, dead letters, and how late the schedule is."""
+    oldest = db.scalar(select(func.min(Outbox.created_at)))
+    age = (database_time(db) - oldest).total_seconds() if oldest else 0.0
+    leads = schedules.leader(db)
+    return {
+        "pending": outbox.pending(db),
+        "oldest_seconds": round(age, 1),
+        "dead": sum(dead_letters.total(db).values()),
+        "schedule_lag_seconds": round(schedules.lag(db), 1),
+        "leader": leads[0] if leads and leads[1] else None,
+    }
+
+
+def schedule(db: Session) -> list[Row]:
+    """Every entry of the schedule: when it is due, when it ran, how that went."""
+    return [schedule_row(row) for row in schedules.entries(db)]
+
+
+def schedule_row(row: Schedule) -> Row:
+    """One entry."""
+    return {
+        "name": row.name,
+        "task": row.task,
+        "arguments": row.arguments,
+        "timing": str(timing_of(row.own_timing or row.timing)),
+        "origin": "operator" if row.own_timing else row.origin,
+        "state": row.state,
+        "next": utc(row.next_at),
+        "last": utc(row.last_started_at),
+        "seconds": row.last_seconds,
+        "outcome": row.last_outcome,
+        "words": row.last_words,
+    }
+
+
+def dead(
+    db: Session, *, task: str | None = None, state: str | None = dead_letters.DEAD, **paging: Any
+) -> list[Row]:
+    """Dead letters, newest first."""
+    return [letter_row(one) for one in dead_letters.page(db, state=state, task=task, **paging)]
+
+
+def letter_row(letter: DeadLetter) -> Row:
+    """One dead letter with every error."""
+    return {
+        "letter_id": letter.letter_id,
+        "key": letter.key,
+        "task": letter.task,
+        "arguments": letter.arguments,
+        "state": letter.state,
+        "tries": letter.tries,
+        "errors": letter.errors,
+        "enqueued_by": letter.enqueued_by,
+        "parent": letter.parent,
+        "created": utc(letter.created_at),
+        "died": utc(letter.died_at),
+        "resolved": utc(letter.resolved_at),
+        "resolved_by": letter.resolved_by,
+    }
+
+
+def limits() -> list[Row]:
+    """Every limit that tasks declare, with how much of it is used now, object by object."""
+    held = {f"limit:{one['name']}": one for one in locks.holders("limit")}
+    rows = []
+    for declared in REGISTRY.values():
+        for limit in effective(declared).limits:
+            rows += _limit_rows(declared, limit, held)
+    return rows
+
+
+def retry(db: Session, key: str, *, by: str) -> str:
+    """Have a task run now: one that waits, or the newest dead letter under the key. Answers the key."""
+    if outbox.find(db, key):
+        outbox.hurry(db, key)
+        return key
+    letters = [one for one in dead_letters.of_key(db, key) if one.state == dead_letters.DEAD]
+    if not letters:
+        raise NotFound(f"no task waits under {key!r}, and none is dead")
+    return dead_letters.retry(db, letters[0].letter_id, by=by)
+
+
+def revoke(db: Session, key: str, *, is_running: bool = False) -> None:
+    """Take a task that waits out; with `is_running` stop it where it runs. NotFound when none is there."""
+    if outbox.remove(db, key) is None and not is_running:
+        raise NotFound(f"no task waits under {key!r}: to stop one that runs, say so")
+    broker.revoke(key, is_running=is_running)
+
+
+def enqueue(db: Session, task: str, arguments: Row, *, key: str | None = None) -> str:
+    """Have a task run as if the system had asked for it; answers its key."""
+    if task not in REGISTRY:
+        raise NotFound(f"there is no task {task!r}: see `diracx tasks registered`")
+    chosen = key or ".".join([task, *(str(value) for value in arguments.values())])[:128]
+    outbox.enqueue(db, task, chosen, **arguments)
+    return chosen
+
+
+def _declared_row(one: Declared) -> Row:
+    return {
+        "task": one.name,
+        "about": one.about,
+        "queue": one.queue,
+        "enabled": one.is_enabled,
+        "timing": str(one.timing) if one.timing else None,
+        "per_vo": one.per_vo,
+        "locks": [lock.template for lock in one.locks],
+        "limits": [_limit_words(limit) for limit in one.limits],
+        "tries": one.retry.times + 1,
+        "timeout": one.timeout,
+        "memory": one.memory,
+        "batch": one.batch or None,
+        "dead_letter": one.dead_letter,
+        "arguments": sorted(one.arguments.model_fields),
+    }
+
+
+def _limit_words(limit: Limit) -> str:
+    when = f"in {limit.seconds:g} s" if isinstance(limit, Rate) else "at once"
+    return f"{limit.count} {when}" + (f" per {limit.per}" if limit.per else "")
+
+
+def _limit_rows(declared: Declared, limit: Limit, held: dict[str, Any]) -> list[Row]:
+    way = "concurrent" if isinstance(limit, Concurrent) else "rate"
+    prefix = f"limit:{way}:{limit.per.partition('{')[0] if limit.per else declared.name}"
+    used = [one for name, one in held.items() if name.startswith(prefix)]
+    about = {"task": declared.name, "limit": _limit_words(limit)}
+    rows = [{**about, "object": one["name"].partition(":")[2], "used": one["holders"]} for one in used]
+    return rows or [{**about, "object": limit.per or declared.name, "used": 0}]
+
+
+def _waiting_row(row: Outbox) -> Row:
+    return {
+        "key": row.key,
+        "task": row.task,
+        "state": BACKING_OFF if row.tries else WAITING,
+        "subject": _subject(row.task, row.arguments),
+        "try": row.tries + 1,
+        "at": utc(row.created_at),
+        "due": utc(row.due_at) if not row.published else None,
+        "seconds": None,
+        "words": "",
+        "worker": None,
+        "run_id": None,
+    }
+
+
+def _run_row(run: TaskRun) -> Row:
+    return {
+        "key": run.key,
+        "task": run.task,
+        "state": run.outcome,
+        "subject": run.subject,
+        "try": run.tries,
+        "at": utc(run.started_at),
+        "due": None,
+        "seconds": round(run.seconds, 3),
+        "words": run.words.strip().rpartition("\n")[2],
+        "worker": run.worker,
+        "run_id": run.run_id,
+    }
+
+
+def _subject(task: str, arguments: Row) -> str | None:
+    declared = REGISTRY.get(task)
+    return declared.subject_of(arguments) if declared else None

@@ -1,0 +1,71 @@
+"""What a Celery worker does beside running tasks: its children are set up, and those that die are noticed."""
+
+import logging
+from typing import Any
+
+from celery import signals
+from celery.exceptions import TimeLimitExceeded, WorkerLostError
+from sqlalchemy.exc import SQLAlchemyError
+
+from diracx_tasks.core import telemetry
+from diracx_tasks.core.database import session
+from diracx_tasks.engine import execute, history, outbox
+from diracx_tasks.engine.declared import served
+from diracx_tasks.engine.health import Liveness, Readiness
+from diracx_tasks.engine.overrides import effective
+from diracx_tasks.engine.run import Run
+
+log = logging.getLogger(__name__)
+
+
+def connect(app: Any) -> None:
+    """Have the application's workers do so."""
+    app.steps["worker"].add(Liveness)
+    app.steps["consumer"].add(Readiness)
+    signals.worker_process_init.connect(_begin_child, weak=False)
+    signals.worker_process_shutdown.connect(_end_child, weak=False)
+    signals.task_failure.connect(_note_lost, weak=False)
+    signals.setup_logging.connect(_set_up_logs, weak=False)
+
+
+def _begin_child(**_: Any) -> None:
+    execute.limit_memory()
+
+
+def _end_child(**_: Any) -> None:
+    history.flush()
+    telemetry.flush()
+
+
+def _set_up_logs(loglevel: Any = None, **_: Any) -> None:
+    telemetry.set_up_logs(loglevel)
+
+
+def _note_lost(
+    sender: Any = None, task_id: str = "", exception: Any = None, kwargs: Any = None, **_: Any
+) -> None:
+    """A child that was killed, or took too long, had no time to say what became of its task."""
+    if not isinstance(exception, WorkerLostError | TimeLimitExceeded):
+        return
+    # Celery 5.7 tells of a time limit twice; the second time its request is empty.
+    if sender.request.id is None:
+        return
+    try:
+        _fail(sender.name, task_id, kwargs or {}, exception)
+    except (SQLAlchemyError, KeyError) as error:
+        log.warning("%s was lost with its process, and is not noted: %s", task_id, error)
+
+
+def _fail(name: str, key: str, arguments: dict[str, Any], error: Exception) -> None:
+    task = served(name, {})
+    run = Run(effective(task, arguments.get("vo")), key, arguments, worker="a process that died")
+    with session() as db:
+        if ticket := outbox.ticket(db, key):
+            run.is_boxed = True
+            run.take(ticket)
+        else:
+            run.tries = len(history.errors(db, key))
+        pause = run.task.retry.pause(run.tries + 1, error)
+        execute.fail(db, run, f"{type(error).__name__}: {error}", pause)
+    if pause is not None and not (run.is_boxed and pause > outbox.SHORT):
+        execute.send_again(run, pause)
