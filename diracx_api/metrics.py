@@ -1,7 +1,8 @@
-"""What the server counts for Prometheus."""
+"""What the server counts for Prometheus, and the spans and origins of requests."""
 
+import re
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
@@ -32,11 +33,16 @@ LAG = Gauge("diracx_schedule_lag_seconds", "How late the schedule is, in seconds
 LEADER = Gauge("diracx_beat_leader", "1 for the beat that leads.", ["holder"])
 WAITING = Gauge("diracx_queue_messages", "Messages that wait in the broker.", ["queue"])
 AGE = Gauge("diracx_queue_oldest_seconds", "Since when the next message waits, in seconds.", ["queue"])
-Answer = Callable[[Message], Awaitable[None]]
+# W3C Trace Context; a trace or parent of zeros is none, and version ff is forbidden.
+TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 class TaskCounters:
     """What all workers have counted of their runs, as one set of metrics."""
+
+    def describe(self) -> list[Metric]:
+        """Nothing: otherwise Prometheus' registry would ask Redis when this module is imported."""
+        return []
 
     def collect(self) -> Iterator[Metric]:
         """Runs by outcome, and their times; nothing while Redis is away."""
@@ -114,26 +120,37 @@ class Measured:
             await self.app(scope, receive, send)
             return
         began = time.perf_counter()
+        is_answered = False
+
+        def note(status: int) -> None:
+            nonlocal is_answered
+            is_answered = True
+            # Unknown addresses share a label, or a scanner would fill the memory.
+            route = getattr(scope.get("route"), "path", "unknown")
+            REQUESTS.labels(scope["method"], route, status).inc()
+            SECONDS.labels(scope["method"], route).observe(time.perf_counter() - began)
+            rename(f"{scope['method']} {route}", status=status)
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
-                # Unknown addresses share a label, or a scanner would fill the memory.
-                route = getattr(scope.get("route"), "path", "unknown")
-                REQUESTS.labels(scope["method"], route, message["status"]).inc()
-                SECONDS.labels(scope["method"], route).observe(time.perf_counter() - began)
-                rename(f"{scope['method']} {route}")
+                note(message["status"])
             await send(message)
 
-        given = next(
-            (value.decode("latin-1") for name, value in scope["headers"] if name == b"traceparent"), None
-        )
-        with span(scope["method"], checked_trace(given)) as trace, originating(Origin(trace=trace)):
-            await self.app(scope, receive, answer)
+        with span(scope["method"], _trace(scope)) as trace, originating(Origin(trace=trace)):
+            try:
+                await self.app(scope, receive, answer)
+            except Exception:
+                # Starlette answers what nobody expected outside of all middleware.
+                if not is_answered:
+                    note(500)
+                raise
 
 
 def checked_trace(given: str | None) -> str | None:
     """A W3C traceparent as it came, None when it is not one: it is stored and sent on."""
-    parts = (given or "").split("-")
-    sizes = [len(part) for part in parts]
-    is_good = sizes == [2, 32, 16, 2] and all(set(part) <= set("0123456789abcdef") for part in parts)
-    return given if is_good else None
+    return given if given and TRACEPARENT.fullmatch(given) else None
+
+
+def _trace(scope: Scope) -> str | None:
+    given = (value.decode("latin-1") for name, value in scope["headers"] if name == b"traceparent")
+    return checked_trace(next(given, None))

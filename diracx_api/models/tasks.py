@@ -6,6 +6,7 @@ from fastapi import Path, Query
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from diracx_api.models.fields import LARGEST, stated
+from diracx_tasks.engine import overview
 
 Key = Annotated[str, Path(max_length=128, description="The task's key.", examples=["workflow-42.advance"])]
 Name = Annotated[str, Path(max_length=128, description="The entry's name.", examples=["jobs.optimize"])]
@@ -17,6 +18,19 @@ Before = Annotated[
 Task = Annotated[
     str | None, Query(max_length=128, description="Only this task.", examples=["workflows.advance"])
 ]
+
+State = Annotated[
+    overview.State | None,
+    Query(
+        description="Waiting (also those that are backing off), Done, Failed (tried again) or Dead.",
+        examples=["Waiting"],
+    ),
+]
+Subject = Annotated[
+    str | None, Query(max_length=64, description="Only what is about this.", examples=["workflow-42"])
+]
+Resolved = Annotated[bool, Query(description="Also those that were retried or dropped.", examples=[False])]
+Terminate = Annotated[bool, Query(description="Stop it also where it runs.", examples=[False])]
 
 
 class Timing(BaseModel):

@@ -1,14 +1,11 @@
 """Tasks, for administrators of the service: what waits, ran and died, queues, schedule, locks, limits."""
 
-from typing import Annotated, Any
-
-from fastapi import Query
+from typing import Any
 
 from diracx_api.deps import Db, Me, ReadDb, Router
 from diracx_api.models import tasks as models
 from diracx_tasks.auth import rights
-from diracx_tasks.core.errors import NotFound
-from diracx_tasks.engine import broker, dead_letters, locks, overview, schedules
+from diracx_tasks.engine import broker, dead_letters, operate, overview, schedules
 from diracx_tasks.engine.timing import Timing
 
 router = Router("tasks", "/api/tasks")
@@ -21,17 +18,13 @@ def list_tasks(
     db: ReadDb,
     me: Me,
     *,
-    state: Annotated[
-        str | None, Query(description="Waiting, Done, Failed or Dead.", examples=["Waiting"])
-    ] = None,
+    state: models.State = None,
     task: models.Task = None,
-    subject: Annotated[
-        str | None, Query(max_length=64, description="Only what is about this.", examples=["workflow-42"])
-    ] = None,
+    subject: models.Subject = None,
     before: models.Before = None,
     limit: models.Limit = 100,
 ) -> Rows:
-    """Tasks that wait, then runs that have ended, newest first; `before` is the last `run_id` seen."""
+    """Tasks that wait or run, then runs that have ended, newest first; `before` is the last `run_id` seen."""
     return overview.page(db, state=state, task=task, subject=subject, before=before, limit=limit)
 
 
@@ -44,7 +37,7 @@ def list_registered(me: Me) -> Rows:
 @router.get("/queues", right=rights.operate)
 def get_queues(db: ReadDb, me: Me) -> Row:
     """The nine queues, the outbox, dead letters, and how late the schedule is."""
-    return {"queues": overview.queues(db), **overview.totals(db)}
+    return {"queues": overview.queues(), **overview.totals(db)}
 
 
 @router.get("/workers", right=rights.operate)
@@ -62,16 +55,13 @@ def list_limits(me: Me) -> Rows:
 @router.get("/locks", right=rights.operate)
 def list_locks(me: Me) -> Rows:
     """Locks that are held now."""
-    return locks.holders("lock")
+    return overview.held_locks()
 
 
 @router.post("/locks/release", right=rights.operate, response_model=models.Released)
 def release_lock(me: Me, body: models.LockName) -> Any:
     """Take a lock from whoever holds it; the holder is told when it asks."""
-    count = locks.release(body.name)
-    if not count:
-        raise NotFound(f"nobody holds {body.name!r}")
-    return {"name": body.name, "holders": count}
+    return {"name": body.name, "holders": operate.release_lock(body.name)}
 
 
 @router.get("/schedule", right=rights.operate)
@@ -109,10 +99,17 @@ def run_schedule(db: Db, me: Me, name: models.Name) -> Any:
 
 @router.get("/dead", right=rights.operate)
 def list_dead(
-    db: ReadDb, me: Me, *, task: models.Task = None, before: models.Before = None, limit: models.Limit = 100
+    db: ReadDb,
+    me: Me,
+    *,
+    task: models.Task = None,
+    resolved: models.Resolved = False,
+    before: models.Before = None,
+    limit: models.Limit = 100,
 ) -> Rows:
-    """Tasks whose tries are used up, newest first."""
-    return overview.dead(db, task=task, before=before, limit=limit)
+    """Tasks whose tries are used up, newest first; `before` is the last `letter_id` seen."""
+    state = None if resolved else dead_letters.DEAD
+    return overview.dead(db, task=task, state=state, before=before, limit=limit)
 
 
 @router.get("/dead/{letter_id}", right=rights.operate)
@@ -137,28 +134,23 @@ def drop_dead(db: Db, me: Me, letter_id: models.LetterId) -> Row:
 @router.post("/call", right=rights.operate, status_code=202, response_model=models.Keyed)
 def call_task(db: Db, me: Me, body: models.Call) -> Any:
     """Have a worker run a task, with its locks, limits and tries."""
-    return {"key": overview.enqueue(db, body.task, body.arguments, key=body.key)}
+    return {"key": operate.enqueue(db, body.task, body.arguments, key=body.key)}
 
 
-@router.get("/{key}", right=rights.operate)
+@router.get("/{key:path}", right=rights.operate)
 def get_task(db: ReadDb, me: Me, key: models.Key) -> Row:
     """Everything under a key: arguments, tries with their errors, parent and children, dead letters."""
     return overview.describe(db, key)
 
 
-@router.post("/{key}/retry", right=rights.operate, response_model=models.Keyed)
+@router.post("/{key:path}/retry", right=rights.operate, response_model=models.Keyed)
 def retry_task(db: Db, me: Me, key: models.Key) -> Any:
     """Run a task now that waits, or the newest dead letter under the key."""
-    return {"key": overview.retry(db, key, by=me.name)}
+    return {"key": operate.retry(db, key, by=me.name)}
 
 
-@router.post("/{key}/revoke", right=rights.operate, response_model=models.Keyed)
-def revoke_task(
-    db: Db,
-    me: Me,
-    key: models.Key,
-    terminate: Annotated[bool, Query(description="Stop it also where it runs.", examples=[False])] = False,
-) -> Any:
+@router.post("/{key:path}/revoke", right=rights.operate, response_model=models.Keyed)
+def revoke_task(db: Db, me: Me, key: models.Key, terminate: models.Terminate = False) -> Any:
     """Take out a task that waits."""
-    overview.revoke(db, key, is_running=terminate)
+    operate.revoke(db, key, is_running=terminate)
     return {"key": key}

@@ -1,31 +1,103 @@
 """What operators' commands share: the installation, sessions on its database, rows in the wanted form."""
 
 import getpass
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from diracx_tasks.cli.output import Column, Row, show_nothing, show_rows
+import click
+
+from diracx_tasks.cli.main import CONTROL
+from diracx_tasks.cli.output import (
+    TABLE,
+    Column,
+    Row,
+    console,
+    moment,
+    show_nothing,
+    show_rows,
+    span,
+    table,
+)
+from diracx_tasks.core.errors import Unavailable
 
 if TYPE_CHECKING:
+    from rich.table import Table
     from sqlalchemy.orm import Session
 
+# The last column of a table needs so much room, or what stands before it is folded as well.
+ROOM = 14
 
-def show(rows: list[Row], form: str, key: str, columns: tuple[Column, ...]) -> None:
-    """Rows in the form that is wanted; says so when there are none."""
-    if rows:
-        show_rows(rows, form, key=key, columns=columns)
+
+def show(rows: list[Row], form: str, key: str, columns: tuple[Column, ...], *, empty: str) -> None:
+    """Rows in the form that is wanted; says what is `empty` when there are none."""
+    if not rows:
+        show_nothing(empty, form)
+    elif form == TABLE:
+        show_table(rows, columns)
     else:
-        show_nothing("nothing", form)
+        show_rows(rows, form, key=key, columns=columns)
 
 
-def plain(names: tuple[str, ...]) -> tuple[Column, ...]:
-    """Columns that show fields as they are, lists as words."""
-    return tuple(Column(name, lambda row, name=name: _words(row[name])) for name in names)  # type: ignore[misc]
+def show_table(rows: list[Row], columns: tuple[Column, ...]) -> None:
+    """A table; keys and names stay in one piece where the last column has room beside them."""
+    out = console()
+    made: Table = table(rows, columns)
+    before = columns[:-1]
+    widths = [max(len(one.title), *(len(str(one.cell(row) or "")) for row in rows)) for one in before]
+    if sum(widths) + 2 * len(widths) + ROOM <= out.width:
+        for column in made.columns[:-1]:
+            column.no_wrap = True
+    out.print(made)
 
 
-def _words(value: Any) -> Any:
-    return ", ".join(map(str, value)) if isinstance(value, list) else value
+def show_failure(number: object, at: str | None, worker: str | None, text: str) -> None:
+    """One try that failed, with its traceback."""
+    place = f" on {worker}" if worker else ""
+    click.echo(f"\ntry {number}{f' at {at}' if at else ''}{place}:")
+    for line in text.rstrip().splitlines():
+        click.echo(CONTROL.sub(" ", line))
+
+
+def last_line(text: str | None) -> str:
+    """What a traceback or outcome comes to."""
+    return (text or "").strip().rpartition("\n")[2]
+
+
+def took(seconds: float | None) -> str:
+    """A run time for people."""
+    if seconds is None:
+        return ""
+    return f"{seconds:.2f} s" if seconds < 10 else span(timedelta(seconds=seconds))
+
+
+def since(iso: str | None) -> str:
+    """About how long ago something was."""
+    at = moment(iso)
+    return f"{_about(datetime.now(UTC) - at)} ago" if at else ""
+
+
+def until(iso: str | None) -> str:
+    """In about how long something is due."""
+    at = moment(iso)
+    if at is None:
+        return ""
+    ahead = at - datetime.now(UTC)
+    return f"in {_about(ahead)}" if ahead > timedelta() else "now"
+
+
+def _about(passed: timedelta) -> str:
+    return " ".join(span(passed).split()[:2])
+
+
+def me() -> str:
+    """Who sits at the terminal; in a container the user may have no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"user {os.getuid()}"
 
 
 def prepare() -> None:
@@ -44,7 +116,7 @@ def reading() -> "Iterator[Session]":
     prepare()
     from diracx_tasks.core import database
 
-    with database.reading() as db:
+    with _in_words(), database.reading() as db:
         yield db
 
 
@@ -55,5 +127,17 @@ def changing() -> "Iterator[Session]":
     from diracx_tasks.core import database
     from diracx_tasks.core.origin import Origin, originating
 
-    with originating(Origin(getpass.getuser())), database.session() as db:
+    with _in_words(), originating(Origin(me())), database.session() as db:
         yield db
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except SQLAlchemyError as error:
+        found: Any = getattr(error, "orig", None) or error
+        words = str(found).partition("\n")[0]
+        raise Unavailable(f"the database says {words}: see `diracx admin check`") from error

@@ -1,22 +1,62 @@
 """`diracx tasks queues|workers|dead|limits|locks`: where work waits, who does it, who holds what."""
 
-import getpass
+import json
+from collections.abc import Callable
+from typing import Any
 
 import click
 
 from diracx_tasks.cli import output
-from diracx_tasks.cli.operators import changing, plain, prepare, reading, show
-from diracx_tasks.cli.output import Column, output_option
+from diracx_tasks.cli.main import headline
+from diracx_tasks.cli.operators import (
+    changing,
+    me,
+    prepare,
+    reading,
+    show,
+    show_failure,
+    show_table,
+    since,
+    took,
+)
+from diracx_tasks.cli.output import Column, Row, output_option
+from diracx_tasks.core.errors import DiracXError
 
 LETTERS = (
     Column("ID", lambda row: row["letter_id"], is_number=True),
     Column("Key", lambda row: row["key"]),
+    Column("Task", lambda row: row["task"]),
     Column("Tries", lambda row: row["tries"], is_number=True),
-    Column("Died", lambda row: output.ago(row["died"])),
+    Column("Died", lambda row: since(row["died"])),
     Column("State", lambda row: row["state"]),
-    Column(
-        "Error", lambda row: row["errors"][-1]["error"].strip().rpartition("\n")[2] if row["errors"] else ""
-    ),
+    Column("Error", lambda row: row["error"]),
+)
+QUEUES = (
+    Column("Queue", lambda row: row["queue"]),
+    Column("Waiting", lambda row: row["waiting"], is_number=True),
+    Column("Running", lambda row: row["running"], is_number=True),
+    Column("Oldest", lambda row: took(row["oldest_seconds"]), is_number=True),
+    Column("Workers", lambda row: row["workers"], is_number=True),
+)
+ALL = 9
+WORKERS = (
+    Column("Worker", lambda row: row["worker"]),
+    Column("Processes", lambda row: row["processes"], is_number=True),
+    Column("Up", lambda row: took(row["uptime"])),
+    Column("Queues", lambda row: "all" if len(row["queues"]) == ALL else ", ".join(row["queues"])),
+    Column("Runs", lambda row: ", ".join(str(run["key"]) for run in row["running"])),
+)
+LIMITS = (
+    Column("Task", lambda row: row["task"]),
+    Column("Limit", lambda row: row["limit"]),
+    Column("Used", lambda row: row["used"], is_number=True),
+    Column("Object", lambda row: row["object"]),
+)
+LOCKS = (
+    Column("Holders", lambda row: row["holders"], is_number=True),
+    Column("Way", lambda row: row["way"]),
+    Column("Lease", lambda row: took(row["seconds"]), is_number=True),
+    Column("Lock", lambda row: row["name"]),
 )
 
 
@@ -27,12 +67,22 @@ def queues(form: str) -> None:
     with reading() as db:
         from diracx_tasks.engine import overview
 
-        rows, totals = overview.queues(db), overview.totals(db)
-    show(rows, form, "queue", plain(("queue", "waiting", "running", "oldest_seconds", "workers")))
+        rows, totals = overview.queues(), overview.totals(db)
+    if form == output.JSON:
+        output.show_json({"queues": rows, **totals})
+    elif form == output.ID:
+        show(rows, form, "queue", QUEUES, empty="")
+    else:
+        show_table(rows, QUEUES)
+        click.echo(_summary(rows, totals))
+
+
+def _summary(rows: list[Row], totals: Row) -> str:
+    workers = "" if any(row["workers"] for row in rows) else "no worker answers; "
+    beat = f"beat {totals['leader']} leads" if totals["leader"] else "no beat runs"
     late = f"the schedule is {totals['schedule_lag_seconds']:g} s late"
-    beat = f"beat {totals['leader']} leads, {late}" if totals["leader"] else f"no beat runs, {late}"
-    waits = f"outbox: {totals['pending']} pending, the oldest for {totals['oldest_seconds']:g} s"
-    click.echo(f"{waits}; {totals['dead']} dead; {beat}", err=True)
+    age = f", the oldest for {took(totals['oldest_seconds'])}" if totals["pending"] else ""
+    return f"{workers}outbox: {totals['pending']} pending{age}; {totals['dead']} dead; {beat}, {late}"
 
 
 @click.command()
@@ -42,25 +92,28 @@ def workers(form: str) -> None:
     prepare()
     from diracx_tasks.engine import broker
 
-    rows = [{**one, "running": [run["key"] for run in one["running"]]} for one in broker.workers()]
-    show(rows, form, "worker", plain(("worker", "processes", "uptime", "queues", "running")))
+    show(broker.workers(), form, "worker", WORKERS, empty="no worker answers")
 
 
 @click.group(invoke_without_command=True)
 @click.option("--task", help="Only of this task.")
 @click.option("--all", "is_all", is_flag=True, help="Also those that were retried or dropped.")
+@click.option("--before", type=click.IntRange(1), help="Only those with lower numbers.")
 @click.option("--limit", default=50, type=click.IntRange(1, 10000), show_default=True)
 @output_option
 @click.pass_context
-def dead(ctx: click.Context, task: str | None, is_all: bool, limit: int, form: str) -> None:
-    """Tasks whose tries are used up; without a command: the list."""
+def dead(ctx: click.Context, is_all: bool, limit: int, form: str, **wanted: Any) -> None:
+    """Tasks whose tries are used up; without a command: the list, the newest first."""
     if ctx.invoked_subcommand:
         return
     with reading() as db:
         from diracx_tasks.engine import dead_letters, overview
 
-        rows = overview.dead(db, task=task, state=None if is_all else dead_letters.DEAD, limit=limit)
-    show(rows, form, "letter_id", LETTERS)
+        state = None if is_all else dead_letters.DEAD
+        rows = overview.dead(db, state=state, limit=limit, **wanted)
+    show(rows, form, "letter_id", LETTERS, empty="no task is dead")
+    if form == output.TABLE and len(rows) == limit:
+        click.echo(f"there may be more: --before {rows[-1]['letter_id']}", err=True)
 
 
 @dead.command("show")
@@ -75,35 +128,53 @@ def show_dead(letter_id: int, form: str) -> None:
     if form != output.TABLE:
         output.show_one(found, form, key="letter_id")
         return
-    output.console().print(output.facts((name, found[name]) for name in found if name != "errors"))
+    shown = {**found, "arguments": json.dumps(found["arguments"])}
+    names = [name for name in found if name not in ("errors", "error")]
+    output.console().print(output.facts((name.replace("_", " ").capitalize(), shown[name]) for name in names))
     for error in found["errors"]:
-        click.echo(
-            f"\ntry {error['try']} at {error['at']} on {error.get('worker', '')}:\n{error['error'].rstrip()}"
-        )
+        show_failure(error["try"], error["at"], error.get("worker"), error["error"])
 
 
 @dead.command("retry")
 @click.argument("letter_ids", type=click.IntRange(1), nargs=-1, required=True)
 def retry_dead(letter_ids: tuple[int, ...]) -> None:
     """Have the tasks run again, their tries counted anew."""
-    for letter_id in letter_ids:
+
+    def act(letter_id: int) -> str:
         with changing() as db:
             from diracx_tasks.engine import dead_letters
 
-            key = dead_letters.retry(db, letter_id, by=getpass.getuser())
-        click.echo(f"{key} runs again")
+            return f"{dead_letters.retry(db, letter_id, by=me())} runs again"
+
+    _each(letter_ids, act)
 
 
 @dead.command("drop")
 @click.argument("letter_ids", type=click.IntRange(1), nargs=-1, required=True)
 def drop_dead(letter_ids: tuple[int, ...]) -> None:
     """Say that they need nothing more."""
-    for letter_id in letter_ids:
+
+    def act(letter_id: int) -> str:
         with changing() as db:
             from diracx_tasks.engine import dead_letters
 
-            dead_letters.drop(db, letter_id, by=getpass.getuser())
-        click.echo(f"{letter_id} is dropped")
+            dead_letters.drop(db, letter_id, by=me())
+        return f"{letter_id} is dropped"
+
+    _each(letter_ids, act)
+
+
+def _each(letter_ids: tuple[int, ...], act: Callable[[int], str]) -> None:
+    """Do something with each; one that fails does not stop the others, and makes the exit code."""
+    code = 0
+    for letter_id in letter_ids:
+        try:
+            click.echo(act(letter_id))
+        except DiracXError as error:
+            click.echo(f"diracx: {headline(error)}", err=True)
+            code = error.exit_code
+    if code:
+        raise click.exceptions.Exit(code)
 
 
 @click.command()
@@ -113,7 +184,7 @@ def limits(form: str) -> None:
     prepare()
     from diracx_tasks.engine import overview
 
-    show(overview.limits(), form, "object", plain(("task", "limit", "object", "used")))
+    show(overview.limits(), form, "object", LIMITS, empty="no task states a limit")
 
 
 @click.group(invoke_without_command=True)
@@ -124,9 +195,9 @@ def locks(ctx: click.Context, form: str) -> None:
     if ctx.invoked_subcommand:
         return
     prepare()
-    from diracx_tasks.engine.locks import holders
+    from diracx_tasks.engine import overview
 
-    show(holders("lock"), form, "name", plain(("name", "way", "holders", "seconds")))
+    show(overview.held_locks(), form, "name", LOCKS, empty="nobody holds a lock")
 
 
 @locks.command()
@@ -134,9 +205,7 @@ def locks(ctx: click.Context, form: str) -> None:
 def release(name: str) -> None:
     """Take a lock such as workflow:42 from whoever holds it; the holder is told when it asks."""
     prepare()
-    from diracx_tasks.core.errors import NotFound
-    from diracx_tasks.engine.locks import release as take
+    from diracx_tasks.engine import operate
 
-    if not take(name):
-        raise NotFound(f"nobody holds {name!r}: see `diracx tasks locks`")
+    operate.release_lock(name)
     click.echo(f"{name} is free")

@@ -1,24 +1,32 @@
 """`diracx tasks schedule`: what is due when; pause, resume, run now, other times."""
 
+import json
+
 import click
 
-from diracx_tasks.cli import output
-from diracx_tasks.cli.operators import changing, prepare, reading, show
-from diracx_tasks.cli.output import Column, output_option
+from diracx_tasks.cli.operators import changing, last_line, prepare, reading, show, since, took, until
+from diracx_tasks.cli.output import Column, Row, output_option
+
+
+def _when(row: Row) -> str:
+    return str(row["timing"]) if row["origin"] == "code" else f"{row['timing']} ({row['origin']})"
+
+
+def _says(row: Row) -> str:
+    words = last_line(row["words"])
+    return words if row["outcome"] in (None, "Done", "DryRun") else f"{row['outcome']}: {words}"
+
 
 COLUMNS = (
     Column("Name", lambda row: row["name"]),
-    Column("When", lambda row: row["timing"]),
-    Column("Says so", lambda row: row["origin"]),
+    Column("When", _when),
     Column("State", lambda row: row["state"]),
-    Column("Last", lambda row: output.ago(row["last"]) or "never"),
-    Column(
-        "Seconds", lambda row: None if row["seconds"] is None else f"{row['seconds']:.2f}", is_number=True
-    ),
-    Column("Outcome", lambda row: row["outcome"]),
-    Column("Says", lambda row: (row["words"] or "").strip().rpartition("\n")[2]),
-    Column("Next (UTC)", lambda row: row["next"][:19]),
+    Column("Last", lambda row: since(row["last"]) or "never"),
+    Column("Took", lambda row: took(row["seconds"]), is_number=True),
+    Column("Next", lambda row: "" if row["state"] == "Paused" else until(row["next"])),
+    Column("Says", _says),
 )
+NOT_MADE = "nothing: the schedule is made by `celery -A diracx_tasks beat`; does it run?"
 
 
 @click.group(invoke_without_command=True)
@@ -32,9 +40,7 @@ def schedule(ctx: click.Context, form: str) -> None:
         from diracx_tasks.engine import overview
 
         rows = overview.schedule(db)
-    show(rows, form, "name", COLUMNS)
-    if not rows:
-        click.echo("the schedule is made by `celery -A diracx_tasks beat`: does it run?", err=True)
+    show(rows, form, "name", COLUMNS, empty=NOT_MADE)
 
 
 @schedule.command()
@@ -69,8 +75,8 @@ def run(name: str, dry_run: bool) -> None:
         found = schedules.find(db, name)
         if not dry_run:
             schedules.run_now(db, name)
-    words = f"{found.task} {found.arguments or ''}".strip()
-    click.echo(f"would enqueue {words}" if dry_run else f"{words} is enqueued under {name}")
+        words = f"{found.task} {json.dumps(found.arguments)}" if found.arguments else found.task
+    click.echo(f"would enqueue {words}" if dry_run else f"{words} is enqueued under the key {name}")
 
 
 @schedule.command("set")

@@ -1,25 +1,58 @@
 """`diracx tasks`: what operators see and Flower forgets. Reads database and broker directly."""
 
-import getpass
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from diracx_tasks.cli import output
-from diracx_tasks.cli.operators import changing, plain, prepare, reading, show
+from diracx_tasks.cli.operators import (
+    changing,
+    last_line,
+    me,
+    prepare,
+    reading,
+    show,
+    show_failure,
+    show_table,
+    since,
+    took,
+    until,
+)
 from diracx_tasks.cli.output import Column, Row, output_option
 from diracx_tasks.cli.queues import dead, limits, locks, queues, workers
 from diracx_tasks.cli.schedule import schedule
 
-COLUMNS = (
-    Column("Key", lambda row: row["key"]),
-    Column("Task", lambda row: row["task"]),
-    Column("State", lambda row: row["state"]),
+if TYPE_CHECKING:
+    from diracx_tasks.engine.declared import Declared
+
+STATES = ("Waiting", "Backing off", "Done", "Failed", "Dead")
+# So many tracebacks are shown of one key.
+TRACEBACKS = 10
+
+
+def _says(row: Row) -> str:
+    return f"due {until(row['due'])}" if row["due"] else last_line(row["words"])
+
+
+RUN = (
+    Column("State", lambda row: output.state(row["state"])),
     Column("Try", lambda row: row["try"], is_number=True),
-    Column("Since", lambda row: output.ago(row["at"])),
-    Column("Seconds", lambda row: row["seconds"], is_number=True),
-    Column("Says", lambda row: row["words"]),
+    Column("When", lambda row: since(row["at"])),
+    Column("Took", lambda row: took(row["seconds"]), is_number=True),
+)
+KEY = (Column("Key", lambda row: row["key"]), Column("Task", lambda row: row["task"]))
+SAYS = Column("Says", _says)
+LISTED = (*KEY, *RUN, SAYS)
+RUNS = (*RUN, Column("Worker", lambda row: row["worker"]), SAYS)
+REGISTERED = (
+    Column("Task", lambda row: row["task"]),
+    Column("Queue", lambda row: row["queue"]),
+    Column("When", lambda row: (row["timing"] or "") if row["enabled"] else "disabled"),
+    Column("Seconds", lambda row: f"{row['timeout']:g}", is_number=True),
+    Column("MiB", lambda row: row["memory"], is_number=True),
+    Column("Tries", lambda row: row["tries"], is_number=True),
+    Column("Locks and limits", lambda row: ", ".join([*row["locks"], *row["limits"]])),
 )
 
 
@@ -29,18 +62,31 @@ def tasks() -> None:
 
 
 @tasks.command("list")
-@click.option("--state", help="Waiting, Done, Failed (it is tried again) or Dead.")
+@click.option(
+    "--state",
+    type=click.Choice(STATES, case_sensitive=False),
+    help="Those that back off wait as well; Failed ones were tried again.",
+)
 @click.option("--task", help="Only this task, such as workflows.advance.")
 @click.option("--subject", help="Only what is about this, such as workflow-42 or job-17.")
+@click.option("--before", type=click.IntRange(1), help="Only runs with lower numbers (run_id).")
 @click.option("--limit", default=50, type=click.IntRange(1, 10000), show_default=True)
 @output_option
-def list_tasks(state: str | None, task: str | None, subject: str | None, limit: int, form: str) -> None:
-    """Tasks that wait, then runs that have ended, newest first."""
+def list_tasks(form: str, limit: int, **wanted: Any) -> None:
+    """Tasks that wait or run, the oldest first, then runs that have ended, the newest first."""
     with reading() as db:
         from diracx_tasks.engine import overview
 
-        found = overview.page(db, state=state, task=task, subject=subject, limit=limit)
-    show(found, form, "key", COLUMNS)
+        found = overview.page(db, limit=limit, **wanted)
+    if form != output.TABLE or not found:
+        show(found, form, "key", LISTED, empty="no task that fits is known")
+        return
+    # Processes write their runs some seconds late, each at its time.
+    ended = sorted((row for row in found if row["run_id"]), key=lambda row: row["at"], reverse=True)
+    show_table([row for row in found if not row["run_id"]] + ended, LISTED)
+    if ended and len(found) == limit:
+        oldest = min(row["run_id"] for row in ended)
+        click.echo(f"there may be more: --before {oldest}", err=True)
 
 
 @tasks.command()
@@ -50,8 +96,7 @@ def registered(form: str) -> None:
     prepare()
     from diracx_tasks.engine import overview
 
-    names = ("task", "queue", "timing", "locks", "limits", "timeout", "memory", "tries", "enabled")
-    show(overview.registered(), form, "task", plain(names))
+    show(overview.registered(), form, "task", REGISTERED, empty="no tasks are registered")
 
 
 @tasks.command("show")
@@ -66,14 +111,30 @@ def show_task(key: str, form: str) -> None:
     if form != output.TABLE:
         output.show_one(found, form, key="key")
         return
-    out = output.console()
-    names = ("key", "task", "about", "arguments", "subject", "enqueued_by", "parent", "children")
-    out.print(output.facts((name, found[name]) for name in names))
-    waiting = [found["waiting"]] if found["waiting"] else []
-    out.print(output.table([*waiting, *found["runs"]], COLUMNS))
-    for run in found["runs"]:
-        if run["state"] != "Done":
-            click.echo(f"\ntry {run['try']} at {run['at']} on {run['worker']}:\n{run['words'].rstrip()}")
+    output.console().print(output.facts(_facts(found)))
+    if rows := [*([found["waiting"]] if found["waiting"] else []), *found["runs"]]:
+        click.echo()
+        show_table(rows, RUNS)
+    failed = [run for run in found["runs"] if run["state"] != "Done"]
+    for run in reversed(failed[:TRACEBACKS]):
+        show_failure(run["try"], run["at"], run["worker"], run["words"])
+    if len(failed) > TRACEBACKS:
+        click.echo(f"\nthe newest {TRACEBACKS} of {len(failed)} tries that failed; -o json has all", err=True)
+
+
+def _facts(found: Row) -> list[tuple[str, Any]]:
+    letters = [f"{one['letter_id']} ({one['state']}): diracx tasks dead show" for one in found["dead"][:3]]
+    return [
+        ("Key", found["key"]),
+        ("Task", found["task"]),
+        ("About", found["about"]),
+        ("Arguments", json.dumps(found["arguments"])),
+        ("Subject", found["subject"]),
+        ("Asked by", found["enqueued_by"]),
+        ("Parent", found["parent"]),
+        ("Children", ", ".join(found["children"])),
+        *(("Dead letter", letter) for letter in letters),
+    ]
 
 
 @tasks.command()
@@ -81,9 +142,9 @@ def show_task(key: str, form: str) -> None:
 def retry(key: str) -> None:
     """Have a task run now: one that waits, or the newest dead letter under the key."""
     with changing() as db:
-        from diracx_tasks.engine import overview
+        from diracx_tasks.engine import operate
 
-        overview.retry(db, key, by=getpass.getuser())
+        operate.retry(db, key, by=me())
     click.echo(f"{key} runs again")
 
 
@@ -93,9 +154,9 @@ def retry(key: str) -> None:
 def revoke(key: str, terminate: bool) -> None:
     """Take out a task that waits."""
     with changing() as db:
-        from diracx_tasks.engine import overview
+        from diracx_tasks.engine import operate
 
-        overview.revoke(db, key, is_running=terminate)
+        operate.revoke(db, key, is_running=terminate)
     click.echo(f"{key} is revoked")
 
 
@@ -107,26 +168,35 @@ def revoke(key: str, terminate: bool) -> None:
 def call(name: str, arguments: tuple[str, ...], debugger: bool, enqueue: bool) -> None:
     """Run a task in this process: NAME with arguments such as workflow_id=42. Locks are kept, limits are not.
 
-    Values are JSON where they can be read as JSON, else texts.
+    Values are JSON where they can be read as JSON, else texts: a text that looks like a number is '"42"'.
     """
-    prepare()
-    from diracx_tasks.core.errors import Conflict, NotFound
-    from diracx_tasks.engine import overview
-    from diracx_tasks.engine.declared import REGISTRY
-    from diracx_tasks.engine.execute import Again, by_hand
-    from diracx_tasks.engine.history import flush
-
+    if debugger and enqueue:
+        raise click.UsageError("--debugger runs it here, --enqueue elsewhere: choose one")
     given = dict(_argument(one) for one in arguments)
-    if name not in REGISTRY:
-        raise NotFound(f"there is no task {name!r}: see `diracx tasks registered`")
+    prepare()
+    from diracx_tasks.engine import operate
+
+    declared = operate.known(name)
     if enqueue:
         with changing() as db:
-            click.echo(overview.enqueue(db, name, given))
-        return
+            key = operate.enqueue(db, name, given)
+        click.echo(key)
+    else:
+        click.echo(_run_here(declared, given, debugger=debugger))
+
+
+def _run_here(declared: "Declared", given: Row, *, debugger: bool) -> str:
+    from diracx_tasks.core.errors import Conflict
+    from diracx_tasks.engine.execute import Again, by_hand
+    from diracx_tasks.engine.history import flush
+    from diracx_tasks.engine.run import Later
+
     try:
-        click.echo(by_hand(REGISTRY[name], given, by=getpass.getuser(), call=_debugged if debugger else None))
+        return by_hand(declared, given, by=me(), call=_debugged if debugger else None)
     except Again as error:
         raise Conflict(str(error)) from error
+    except Later as later:
+        return f"{later}: it has more to do in {later.seconds:g} s"
     finally:
         flush()
 
@@ -144,13 +214,16 @@ def _argument(text: str) -> tuple[str, Any]:
 def _debugged(function: Any, arguments: Row) -> Any:
     import pdb
 
-    debugger = pdb.Pdb()
     try:
-        return debugger.runcall(function, **arguments)
+        outcome = pdb.Pdb().runcall(function, **arguments)
     except Exception as error:
         click.echo(f"{type(error).__name__}: {error}", err=True)
         pdb.post_mortem(error.__traceback__)
         raise
+    # A task says something: it was left with `q`.
+    if outcome is None:
+        raise click.Abort
+    return outcome
 
 
 for command in (queues, workers, dead, limits, locks, schedule):

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -11,10 +12,14 @@ from diracx_tasks.core.errors import SettingsError
 from diracx_tasks.core.origin import origin
 from diracx_tasks.core.settings import settings
 
-FIELDS = "%(asctime)s %(levelname)s %(name)s %(message)s"
+FIELDS = "%(levelname)s %(name)s %(message)s"
 TEXT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 # What a record gets of the task or request at work, where there is one.
 IDS = ("task_id", "task", "subject", "by", "trace_id")
+# These have handlers of their own unless they are silenced.
+SERVERS = ("uvicorn", "uvicorn.access")
+# A collector that is away is told of so often, in seconds.
+RARELY = 300.0
 
 
 class Ids(logging.Filter):
@@ -26,7 +31,7 @@ class Ids(logging.Filter):
         found = {
             "task_id": source.parent,
             "by": source.by or None,
-            "trace_id": source.trace.split("-")[1] if source.trace else None,
+            "trace_id": "".join((source.trace or "").split("-")[1:2]),
             **source.labels,
         }
         for name in IDS:
@@ -35,20 +40,53 @@ class Ids(logging.Filter):
         return True
 
 
-def set_up_logs(level: int | str | None = None) -> None:
-    """Have this process log as the settings say, from `level` on if stated; harmless when repeated."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.addFilter(Ids())
-    if settings().log_format == "json":
-        from pythonjsonlogger.json import JsonFormatter
+class Rarely(logging.Filter):
+    """Lets one line about trouble with the collector pass in RARELY seconds, and everything else."""
 
-        names = {"asctime": "time", "levelname": "level", "name": "logger"}
-        handler.setFormatter(JsonFormatter(FIELDS, rename_fields=names))
-    else:
-        handler.setFormatter(logging.Formatter(TEXT))
+    until = 0.0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line is for the log."""
+        if not record.name.startswith("opentelemetry"):
+            return True
+        if time.monotonic() < self.until:
+            return False
+        self.until = time.monotonic() + RARELY
+        return True
+
+
+def set_up_logs(level: int | str | None = None) -> None:
+    """Have this process log as the settings say; harmless when repeated.
+
+    `level` counts where DIRACX_LOG_LEVEL is not stated. SettingsError when that is none, or when what
+    DIRACX_OTEL_ENDPOINT needs is missing.
+    """
+    handler = logging.StreamHandler(sys.stderr)
+    handler.set_name("diracx")
+    for one in (Rarely(), Ids()):
+        handler.addFilter(one)
+    handler.setFormatter(_formatter())
     root = logging.getLogger()
-    root.handlers = [handler]
-    root.setLevel(level or settings().log_level.upper())
+    root.handlers = [*(one for one in root.handlers if one.name != "diracx"), handler]
+    is_stated = "log_level" in settings().model_fields_set
+    try:
+        root.setLevel(level if level and not is_stated else settings().log_level.upper())
+    except ValueError as error:
+        raise SettingsError(f"DIRACX_LOG_LEVEL: {error}; use DEBUG, INFO, WARNING or ERROR") from error
+    for server in map(logging.getLogger, SERVERS):
+        if server.handlers:
+            server.handlers, server.propagate = [], True
+            server.setLevel(logging.NOTSET)
+    _collector(settings().otel_endpoint)
+
+
+def _formatter() -> logging.Formatter:
+    if settings().log_format == "text":
+        return logging.Formatter(TEXT)
+    from pythonjsonlogger.json import JsonFormatter
+
+    names = {"levelname": "level", "name": "logger"}
+    return JsonFormatter(FIELDS, rename_fields=names, timestamp="time")
 
 
 @contextmanager
@@ -72,36 +110,41 @@ def span(name: str, trace: str | None, **attributes: Any) -> Iterator[str | None
         yield carrier.get("traceparent", trace)
 
 
-def rename(name: str) -> None:
-    """Give the current span a better name."""
+def rename(name: str, **attributes: Any) -> None:
+    """Give the current span a better name, and more attributes."""
     if _tracer(settings().otel_endpoint) is not None:
         from opentelemetry.trace import get_current_span
 
         get_current_span().update_name(name)
+        get_current_span().set_attributes(attributes)
 
 
 def flush() -> None:
-    """Send the spans that wait; for processes that end."""
-    if _tracer.cache_info().currsize and settings().otel_endpoint:
-        from opentelemetry import trace
-
-        provider: Any = trace.get_tracer_provider()
-        provider.force_flush(5000)
+    """Send the spans that wait; for processes that end. Takes some seconds when the collector is away."""
+    if _provider.cache_info().currsize and (provider := _provider(settings().otel_endpoint)):
+        provider.force_flush()
 
 
 @lru_cache(1)
 def _tracer(endpoint: str) -> Any:
+    provider = _provider(endpoint)
+    return provider.get_tracer("diracx") if provider else None
+
+
+@lru_cache(1)
+def _provider(endpoint: str) -> Any:
+    collector = _collector(endpoint)
+    return collector.provider(endpoint) if collector else None
+
+
+def _collector(endpoint: str) -> Any:
+    """The module that needs OpenTelemetry; None without an endpoint."""
     if not endpoint:
         return None
     try:
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-        from opentelemetry.sdk.resources import Resource
-        from opentelemetry.sdk.trace import TracerProvider
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+        from diracx_tasks.core import collector
     except ImportError as error:
         raise SettingsError(
             "DIRACX_OTEL_ENDPOINT needs OpenTelemetry: pip install 'diracx-celery[telemetry]'"
         ) from error
-    provider = TracerProvider(resource=Resource.create({"service.name": "diracx"}))
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(f"{endpoint.rstrip('/')}/v1/traces")))
-    return provider.get_tracer("diracx")
+    return collector

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, get_type_hints
 
@@ -74,7 +75,8 @@ class Declared:
     def subject_of(self, arguments: Mapping[str, Any]) -> str | None:
         """What a run is about, such as `workflow-42`: the first argument that ends in `_id` if not stated."""
         if self.subject:
-            return self.subject.format(**arguments)[:64]
+            with suppress(KeyError, AttributeError, IndexError):
+                return self.subject.format(**arguments)[:64]
         for name, value in arguments.items():
             if name.endswith("_id") and isinstance(value, int | str):
                 return f"{name.removesuffix('_id')}-{value}"[:64]

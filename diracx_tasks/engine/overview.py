@@ -1,13 +1,19 @@
-"""What administrators see of tasks, as rows for the command line and the API, and what they do."""
+"""What administrators see of tasks, as rows for the command line and the API."""
 
+import re
 import time
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
+from string import Formatter
+from typing import Any, Literal
 
+from redis.exceptions import RedisError
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from diracx_tasks.core.database import database_time, utc
-from diracx_tasks.core.errors import BadRequest, NotFound
+from diracx_tasks.core.errors import NotFound, Unavailable
 from diracx_tasks.engine import broker, dead_letters, history, locks, outbox, schedules
 from diracx_tasks.engine.declared import REGISTRY, Declared
 from diracx_tasks.engine.overrides import effective
@@ -17,8 +23,10 @@ from diracx_tasks.engine.tables import DeadLetter, Outbox, Schedule, TaskRun
 from diracx_tasks.engine.timing import timing_of
 
 Row = dict[str, Any]
+State = Literal["Waiting", "Backing off", "Done", "Failed", "Dead"]
 WAITING, BACKING_OFF = "Waiting", "Backing off"
-STATES = (WAITING, history.DONE, history.FAILED, history.DEAD)
+# What a waiting task is about is not stored: to find it, so many of the oldest are looked at.
+SCANNED = 10_000
 
 
 def registered() -> list[Row]:
@@ -35,17 +43,28 @@ def page(
     before: int | None = None,
     limit: int = 100,
 ) -> list[Row]:
-    """Tasks that wait, oldest first, then runs that have ended, newest first; `before` pages these."""
-    if state and state not in STATES:
-        raise BadRequest(f"a task is {', '.join(STATES)}, not {state!r}")
+    """Tasks that wait or run, oldest first, then runs that have ended, newest first; `before` pages these.
+
+    Waiting are also those that are backing off.
+    """
     found: list[Row] = []
-    if state in (None, WAITING) and not before:
-        found = [_waiting_row(row) for row in outbox.of_task(db, task, limit)]
-        found = [row for row in found if subject in (None, row["subject"])]
-    if state != WAITING:
-        runs = history.search(db, task=task, outcome=state, subject=subject, before=before, limit=limit)
+    waits = state in (WAITING, BACKING_OFF)
+    if (state is None or waits) and not before:
+        found = _waiting(db, state, task, subject, limit)
+    if not waits and len(found) < limit:
+        rest = limit - len(found)
+        runs = history.search(db, task=task, outcome=state, subject=subject, before=before, limit=rest)
         found += [_run_row(run) for run in runs]
-    return found[:limit]
+    return found
+
+
+def _waiting(db: Session, state: str | None, task: str | None, subject: str | None, limit: int) -> list[Row]:
+    is_plain = subject is None and state != BACKING_OFF
+    rows = map(_waiting_row, outbox.of_task(db, task, limit if is_plain else SCANNED))
+    fits = (
+        row for row in rows if subject in (None, row["subject"]) and state in (None, WAITING, row["state"])
+    )
+    return list(islice(fits, limit))
 
 
 def describe(db: Session, key: str) -> Row:
@@ -70,7 +89,7 @@ def describe(db: Session, key: str) -> Row:
     }
 
 
-def queues(db: Session) -> list[Row]:
+def queues() -> list[Row]:
     """The nine queues: what waits and runs there, since when, and how many workers look after it."""
     lengths, workers, moment = broker.waiting(), broker.workers(), time.time()
     running = [one["queue"] for worker in workers for one in worker["running"]]
@@ -128,8 +147,9 @@ def schedule_row(row: Schedule) -> Row:
 def dead(
     db: Session, *, task: str | None = None, state: str | None = dead_letters.DEAD, **paging: Any
 ) -> list[Row]:
-    """Dead letters, newest first."""
-    return [letter_row(one) for one in dead_letters.page(db, state=state, task=task, **paging)]
+    """Dead letters with the last line of their last error, newest first."""
+    rows = [letter_row(one) for one in dead_letters.page(db, state=state, task=task, **paging)]
+    return [{name: row[name] for name in row if name != "errors"} for row in rows]
 
 
 def letter_row(letter: DeadLetter) -> Row:
@@ -141,6 +161,7 @@ def letter_row(letter: DeadLetter) -> Row:
         "arguments": letter.arguments,
         "state": letter.state,
         "tries": letter.tries,
+        "error": _last_line(letter.errors[-1]["error"]) if letter.errors else "",
         "errors": letter.errors,
         "enqueued_by": letter.enqueued_by,
         "parent": letter.parent,
@@ -153,39 +174,28 @@ def letter_row(letter: DeadLetter) -> Row:
 
 def limits() -> list[Row]:
     """Every limit that tasks declare, with how much of it is used now, object by object."""
-    held = {f"limit:{one['name']}": one for one in locks.holders("limit")}
+    with redis_in_words():
+        held = {str(one["name"]): one for one in locks.holders("limit")}
     rows = []
-    for declared in REGISTRY.values():
+    for _, declared in sorted(REGISTRY.items()):
         for limit in effective(declared).limits:
             rows += _limit_rows(declared, limit, held)
     return rows
 
 
-def retry(db: Session, key: str, *, by: str) -> str:
-    """Have a task run now: one that waits, or the newest dead letter under the key. Answers the key."""
-    if outbox.find(db, key):
-        outbox.hurry(db, key)
-        return key
-    letters = [one for one in dead_letters.of_key(db, key) if one.state == dead_letters.DEAD]
-    if not letters:
-        raise NotFound(f"no task waits under {key!r}, and none is dead")
-    return dead_letters.retry(db, letters[0].letter_id, by=by)
+def held_locks() -> list[Row]:
+    """Every lock that is held: how, by how many, and for how many seconds their leases last."""
+    with redis_in_words():
+        return locks.holders("lock")
 
 
-def revoke(db: Session, key: str, *, is_running: bool = False) -> None:
-    """Take a task that waits out; with `is_running` stop it where it runs. NotFound when none is there."""
-    if outbox.remove(db, key) is None and not is_running:
-        raise NotFound(f"no task waits under {key!r}: to stop one that runs, say so")
-    broker.revoke(key, is_running=is_running)
-
-
-def enqueue(db: Session, task: str, arguments: Row, *, key: str | None = None) -> str:
-    """Have a task run as if the system had asked for it; answers its key."""
-    if task not in REGISTRY:
-        raise NotFound(f"there is no task {task!r}: see `diracx tasks registered`")
-    chosen = key or ".".join([task, *(str(value) for value in arguments.values())])[:128]
-    outbox.enqueue(db, task, chosen, **arguments)
-    return chosen
+@contextmanager
+def redis_in_words() -> Iterator[None]:
+    """What Redis does not do in the block is Unavailable."""
+    try:
+        yield
+    except RedisError as error:
+        raise Unavailable(f"Redis does not answer: {error}; see DIRACX_REDIS_URL") from error
 
 
 def _declared_row(one: Declared) -> Row:
@@ -212,13 +222,19 @@ def _limit_words(limit: Limit) -> str:
     return f"{limit.count} {when}" + (f" per {limit.per}" if limit.per else "")
 
 
-def _limit_rows(declared: Declared, limit: Limit, held: dict[str, Any]) -> list[Row]:
+def _limit_rows(declared: Declared, limit: Limit, held: dict[str, Row]) -> list[Row]:
     way = "concurrent" if isinstance(limit, Concurrent) else "rate"
-    prefix = f"limit:{way}:{limit.per.partition('{')[0] if limit.per else declared.name}"
-    used = [one for name, one in held.items() if name.startswith(prefix)]
+    template = limit.per or declared.name
+    # A field of the template may be anything.
+    parts = [re.escape(text) + (".+" if name else "") for text, name, _, _ in Formatter().parse(template)]
+    wanted = re.compile(f"{way}:{''.join(parts)}", re.DOTALL)
     about = {"task": declared.name, "limit": _limit_words(limit)}
-    rows = [{**about, "object": one["name"].partition(":")[2], "used": one["holders"]} for one in used]
-    return rows or [{**about, "object": limit.per or declared.name, "used": 0}]
+    rows = [
+        {**about, "object": name.partition(":")[2], "used": one["holders"]}
+        for name, one in held.items()
+        if wanted.fullmatch(name)
+    ]
+    return rows or [{**about, "object": template, "used": 0}]
 
 
 def _waiting_row(row: Outbox) -> Row:
@@ -247,12 +263,20 @@ def _run_row(run: TaskRun) -> Row:
         "at": utc(run.started_at),
         "due": None,
         "seconds": round(run.seconds, 3),
-        "words": run.words.strip().rpartition("\n")[2],
+        "words": _last_line(run.words),
         "worker": run.worker,
         "run_id": run.run_id,
     }
 
 
+def _last_line(text: str) -> str:
+    return text.strip().rpartition("\n")[2]
+
+
 def _subject(task: str, arguments: Row) -> str | None:
     declared = REGISTRY.get(task)
-    return declared.subject_of(arguments) if declared else None
+    try:
+        return declared.subject_of(arguments) if declared else None
+    except (LookupError, ValueError):
+        # An older version's task had other arguments.
+        return None

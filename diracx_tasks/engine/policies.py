@@ -1,5 +1,6 @@
 """What a task may want before it runs: locks and places within limits, as templates of its arguments."""
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from string import Formatter
@@ -118,6 +119,8 @@ def check_limits(limits: tuple[Limit, ...], parameters: Collection[str]) -> None
 
 def check_template(template: str, parameters: Collection[str]) -> None:
     """Raise ValueError unless every field of a template is one of the parameters."""
-    fields = {name for _, name, _, _ in Formatter().parse(template) if name is not None}
+    names = [name for _, name, _, _ in Formatter().parse(template) if name is not None]
+    # `file.lfn` and `files[0]` are parts of parameters.
+    fields = {re.split(r"[.\[]", name)[0] for name in names}
     if unknown := fields - set(parameters):
         raise ValueError(f"{template!r} names {sorted(unknown)}: the parameters are {sorted(parameters)}")

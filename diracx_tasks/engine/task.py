@@ -1,4 +1,16 @@
-"""The `@task` decorator: what an operator expects around a task, stated where the task is declared."""
+"""The `@task` decorator: what an operator expects around a task, stated where the task is declared.
+
+- `size`, `priority`: its queue, and what it may use: `timeout` seconds, `memory` in MiB.
+- `lock`: a template such as `workflow:{workflow_id}` (a mutex), `Read`, `Write`, or several of them.
+- `limit`: `Concurrent(5, per="se:{se}")`, `Rate(100, 60)`, or several; shared by all workers.
+- `retry`: a `Backoff`; when tries are used up the task is a dead letter, unless `dead_letter` is False, as it
+  is for scheduled tasks, which come again anyway.
+- `every` seconds, `cron` or `rrule`: beat starts it; `per_vo` once for each VO, as the argument `vo`. While one
+  runs, another waits.
+- `batch`: it takes up to so many calls at once, as one list: see `engine.batches`.
+- `subject`: a template of what it is about; else the first argument that ends in `_id`.
+- `override`: it replaces the task of that name (stated with `name`) of another package.
+"""
 
 import time
 from collections.abc import Callable
@@ -61,18 +73,7 @@ def task(
 ) -> Callable[[Function], EngineTask]:
     """Declare a task: a function of typed keyword arguments that says in a word what it did.
 
-    It must be harmless to run twice. Wrong statements are errors at import.
-
-    - `size`, `priority`: its queue, and what it may use: `timeout` seconds, `memory` in MiB.
-    - `lock`: a template such as `workflow:{workflow_id}` (a mutex), `Read`, `Write`, or several of them.
-    - `limit`: `Concurrent(5, per="se:{se}")`, `Rate(100, 60)`, or several; shared by all workers.
-    - `retry`: a `Backoff`; when tries are used up the task is a dead letter, unless `dead_letter` is False,
-      as it is for scheduled tasks, which come again anyway.
-    - `every` seconds, `cron` or `rrule`: beat starts it; `per_vo` once for each VO, as the argument `vo`.
-      While one runs, another waits.
-    - `batch`: it takes up to so many calls at once, as one list: see `engine.batches`.
-    - `subject`: a template of what it is about; else the first argument that ends in `_id`.
-    - `override`: it replaces the task of that name of another package.
+    It must be harmless to run twice. What is stated is explained at the top; what is wrong is an error at import.
     """
 
     def declare(function: Function) -> EngineTask:
@@ -127,6 +128,8 @@ def _celery_task(declared: Declared) -> EngineTask:
 
 def _check(declared: Declared) -> None:
     parameters = set(declared.arguments.model_fields)
+    if declared.per_vo and "vo" not in parameters:
+        raise ValueError(f"{declared.name}: a task per VO takes the argument vo")
     check_locks(declared.locks, parameters)
     check_limits(declared.limits, parameters)
     check_template(declared.subject or "", parameters)
@@ -136,8 +139,6 @@ def _check(declared: Declared) -> None:
         raise ValueError(
             f"{declared.name}: a timeout of {declared.timeout} s; cut it into tasks below {LONGEST:g} s"
         )
-    if declared.per_vo and "vo" not in parameters:
-        raise ValueError(f"{declared.name}: a task per VO takes the argument vo")
     if declared.batch and len(parameters) != 1:
         raise ValueError(f"{declared.name}: a task that works in batches takes one list of calls")
 

@@ -1,5 +1,6 @@
-"""An installation with a real Redis."""
+"""An installation with a real Redis, and a task whose body a test chooses."""
 
 from tests.builders import db, installation, template
+from tests.unit.engine.work import work
 
-__all__ = ["db", "installation", "template"]
+__all__ = ["db", "installation", "template", "work"]

@@ -1,74 +1,15 @@
 """The outbox: what was asked for happens, whatever the broker does."""
 
-from collections.abc import Callable, Iterator
-from typing import Any
-
 import pytest
-from celery import current_app
-from redis import Redis as Connection
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from diracx_tasks.core import database
 from diracx_tasks.core.redis import redis
-from diracx_tasks.engine import outbox, task
-from diracx_tasks.engine.retries import Backoff
+from diracx_tasks.engine import outbox
 from diracx_tasks.engine.tables import Outbox
-from diracx_tasks.engine.task import REGISTRY
 from tests.builders import Installation, use_broker
-
-KEY = "subject-1.verb"
-Body = Callable[[], object]
-
-
-class Work:
-    """A declared task whose body a test chooses."""
-
-    def __init__(self) -> None:
-        self.runs = 0
-        self.during: Body = lambda: None
-
-    def __call__(self, number: int) -> str:
-        self.runs += 1
-        self.during()
-        return "done"
-
-
-@pytest.fixture
-def work(installation: Installation) -> Iterator[Work]:
-    found = Work()
-
-    def verb(number: int) -> str:
-        return found(number)
-
-    verb.__module__ = "tests.subject.tasks"
-    task.task(retry=Backoff(first=0.01, times=2), lock="subject:{number}")(verb)
-    yield found
-    REGISTRY.pop("subject.verb")
-    current_app.tasks.pop("subject.verb", None)
-
-
-def ask(delay: float = 0) -> None:
-    with database.session() as db:
-        outbox.enqueue(db, "subject.verb", KEY, delay=delay, number=1)
-
-
-def row() -> Outbox | None:
-    with database.reading() as db:
-        return db.get(Outbox, KEY)
-
-
-def queued() -> int:
-    """How many messages the broker holds."""
-    return int(redis().llen("normal.small"))
-
-
-def run(**headers: Any) -> str:
-    """What a worker does with one message."""
-    result = current_app.tasks["subject.verb"].apply(
-        kwargs={"number": 1}, task_id=KEY, headers={"outbox": KEY, **headers}
-    )
-    return str(result.result)
+from tests.unit.engine.work import KEY, Work, ask, make_due, queued, row, run, sweep
 
 
 def test_a_task_is_published_after_the_commit_and_not_before(work: Work) -> None:
@@ -114,36 +55,6 @@ def test_a_request_that_arrives_while_the_task_runs_is_not_lost(work: Work) -> N
     assert row() is None and work.runs == 2
 
 
-def test_a_task_that_fails_is_tried_again_and_then_kept_as_a_dead_letter(work: Work) -> None:
-    def fail() -> None:
-        raise ValueError("no luck")
-
-    ask()
-    work.during = fail
-    assert "again in" in run(tries=0)
-    assert "again in" in run(tries=1)
-    assert "no luck" in run(tries=2)
-    found = row()
-    assert found and found.is_dead and "no luck" in (found.error or "")
-    with database.session() as db:
-        assert outbox.pending(db) == {"pending": 0, "dead": 1}
-
-
-def test_a_dead_letter_is_not_swept_and_lives_again_when_it_is_asked_for(work: Work) -> None:
-    ask()
-    with database.session() as db:
-        outbox.bury(db, KEY, "error")
-    installation_redis().flushall()
-    with database.session() as db:
-        assert outbox.sweep(db) == 0
-    ask()
-    found = row()
-    assert found and not found.is_dead
-    work.during = lambda: None
-    assert run() == "done"
-    assert row() is None
-
-
 def test_the_sweep_publishes_what_is_due_and_waits_longer_each_time(work: Work) -> None:
     sweep()
     ask()
@@ -158,7 +69,7 @@ def test_the_sweep_publishes_what_is_due_and_waits_longer_each_time(work: Work) 
 def test_a_flush_of_the_broker_loses_nothing(work: Work) -> None:
     ask()
     sweep()
-    installation_redis().flushall()
+    redis().flushall()
     assert queued() == 0
     assert sweep() == 1
     assert queued() == 1
@@ -206,24 +117,10 @@ def test_while_a_lock_is_held_the_task_waits_and_uses_up_no_try(work: Work) -> N
     ask()
     from diracx_tasks.engine.locks import lease
 
-    with lease("subject:1"):
+    with lease("job:1"):
         assert "again in" in run(tries=1)
     assert work.runs == 0 and row() is not None
     assert run(tries=1) == "done"
-
-
-def installation_redis() -> Connection:
-    return redis()
-
-
-def sweep() -> int:
-    with database.session() as db:
-        return outbox.sweep(db)
-
-
-def make_due() -> None:
-    with database.session() as db:
-        db.execute(update(Outbox).values(due_at=database.utc_now(-1)))
 
 
 def test_the_oldest_rows_of_a_task_are_listed(work: Work) -> None:

@@ -1,0 +1,1 @@
+"""The muon community's additions to DiracX."""
