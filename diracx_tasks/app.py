@@ -19,6 +19,10 @@ VISIBILITY = 3600
 CHILD_KIB = 512 * 1024
 
 
+# Who publishes does not wait for a broker that is away: the row in the outbox is there.
+QUICK = {"max_retries": 1, "interval_start": 0, "interval_step": 0.1, "interval_max": 0.1}
+
+
 def route(name: str, args: Any, kwargs: Any, options: Any, task: Any = None, **_: Any) -> dict[str, str]:
     """The queue of a task, by what it declares and the configuration says."""
     if name not in REGISTRY:
@@ -51,7 +55,7 @@ def make_app() -> Celery:
         worker_soft_shutdown_timeout=settings().shutdown_seconds,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
-        broker_transport_options=_redis_options() if is_redis else {"confirm_publish": True},
+        broker_transport_options={**(_redis_options() if is_redis else {"confirm_publish": True}), **QUICK},
         beat_scheduler="diracx_tasks.engine.beat:SqlScheduler",
         enable_utc=True,
         timezone="UTC",

@@ -18,11 +18,12 @@ from diracx_tasks.app import app as celery
 from diracx_tasks.auth import keys
 from diracx_tasks.auth.rights import ADMIN, USER
 from diracx_tasks.auth.tokens import PILOT, User, issue
-from diracx_tasks.core import database
+from diracx_tasks.core import config, database
 from diracx_tasks.core import redis as redis_module
 from diracx_tasks.core.schema import migrate
 from diracx_tasks.core.settings import settings
 from diracx_tasks.cwl.bundle import Bundle
+from diracx_tasks.engine import overrides
 from diracx_tasks.jobs import status as door
 from diracx_tasks.jobs.optimize import WAITING
 from diracx_tasks.jobs.states import FINAL, Status
@@ -80,7 +81,8 @@ def _state(variables: dict[str, str]) -> None:
         del os.environ[name]
     os.environ.update(variables)
     cached = (settings, keys.key_set, store_module.store, database._engine, redis_module._redis)
-    for function in (*cached, redis_module.script):
+    configured = (config._source, overrides._override, overrides._effective)
+    for function in (*cached, *configured, redis_module.script):
         function.cache_clear()
     use_broker(settings().broker)
     celery.set_default()

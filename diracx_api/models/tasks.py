@@ -38,7 +38,7 @@ class Timing(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    every: float | None = stated("Seconds between two times.", 30, default=None, allow_inf_nan=False)
+    every: float | None = stated("Seconds between two times.", 30, default=None, ge=0.5, allow_inf_nan=False)
     cron: str | None = stated(
         "Minute, hour, day, month, day of week.", "0 3 * * *", default=None, max_length=255
     )

@@ -85,7 +85,7 @@ def until(iso: str | None) -> str:
     if at is None:
         return ""
     ahead = at - datetime.now(UTC)
-    return f"in {_about(ahead)}" if ahead > timedelta() else "now"
+    return f"in {_about(ahead)}" if ahead >= timedelta(seconds=1) else "now"
 
 
 def _about(passed: timedelta) -> str:

@@ -102,7 +102,7 @@ def workers(form: str) -> None:
 @click.option("--limit", default=50, type=click.IntRange(1, 10000), show_default=True)
 @output_option
 @click.pass_context
-def dead(ctx: click.Context, is_all: bool, limit: int, form: str, **wanted: Any) -> None:
+def dead(ctx: click.Context, /, is_all: bool, limit: int, form: str, **wanted: Any) -> None:
     """Tasks whose tries are used up; without a command: the list, the newest first."""
     if ctx.invoked_subcommand:
         return

@@ -35,6 +35,11 @@ def _says(row: Row) -> str:
     return f"due {until(row['due'])}" if row["due"] else last_line(row["words"])
 
 
+def _wants(row: Row) -> str:
+    own = (f"task:{row['task']}", f"task:{row['task']}@{{vo}}")
+    return ", ".join(["one at a time" if one in own else one for one in row["locks"]] + row["limits"])
+
+
 RUN = (
     Column("State", lambda row: output.state(row["state"])),
     Column("Try", lambda row: row["try"], is_number=True),
@@ -52,7 +57,7 @@ REGISTERED = (
     Column("Seconds", lambda row: f"{row['timeout']:g}", is_number=True),
     Column("MiB", lambda row: row["memory"], is_number=True),
     Column("Tries", lambda row: row["tries"], is_number=True),
-    Column("Locks and limits", lambda row: ", ".join([*row["locks"], *row["limits"]])),
+    Column("Wants", _wants),
 )
 
 

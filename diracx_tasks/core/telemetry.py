@@ -33,11 +33,20 @@ class Ids(logging.Filter):
             "by": source.by or None,
             "trace_id": "".join((source.trace or "").split("-")[1:2]),
             **source.labels,
+            **_told_by_celery(record),
         }
         for name in IDS:
             if found.get(name) and not hasattr(record, name):
                 setattr(record, name, found[name])
         return True
+
+
+def _told_by_celery(record: logging.LogRecord) -> dict[str, Any]:
+    """What Celery's own lines about a task, from before and after its run, say of it."""
+    data = getattr(record, "data", None)
+    if not record.name.startswith("celery.") or not isinstance(data, dict):
+        return {}
+    return {"task_id": data.get("id"), "task": data.get("name")}
 
 
 class Rarely(logging.Filter):
@@ -77,16 +86,20 @@ def set_up_logs(level: int | str | None = None) -> None:
         if server.handlers:
             server.handlers, server.propagate = [], True
             server.setLevel(logging.NOTSET)
+    logging.captureWarnings(True)
     _collector(settings().otel_endpoint)
 
 
 def _formatter() -> logging.Formatter:
     if settings().log_format == "text":
         return logging.Formatter(TEXT)
+    from pythonjsonlogger.core import RESERVED_ATTRS
     from pythonjsonlogger.json import JsonFormatter
 
     names = {"levelname": "level", "name": "logger"}
-    return JsonFormatter(FIELDS, rename_fields=names, timestamp="time")
+    # Celery's and uvicorn's repetitions of the message.
+    without = [*RESERVED_ATTRS, "data", "color_message"]
+    return JsonFormatter(FIELDS, rename_fields=names, timestamp="time", reserved_attrs=without)
 
 
 @contextmanager

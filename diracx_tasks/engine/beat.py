@@ -43,7 +43,10 @@ class SqlScheduler(Scheduler):
                 return self._work()
         except (SQLAlchemyError, DiracXError) as error:
             log.warning("beat: %s", str(error).split("\n")[0])
-            return TROUBLE
+        except Exception:
+            # The next look may go well, and without a beat nothing is done at all.
+            log.exception("beat: an error in the program")
+        return TROUBLE
 
     def close(self) -> None:
         """Let another beat take over at once."""

@@ -60,8 +60,8 @@ def enqueue(db: Session, task: str, arguments: dict[str, Any], *, key: str | Non
     """
     declared = known(task)
     if declared.batch:
-        calls = declared.check(arguments)[batches.parameter(declared)]
-        batches.call_many(db, task, calls)
+        declared.check(arguments)
+        batches.call_many(db, task, arguments[batches.parameter(declared)])
         return f"{task}.batch"
     declared.check(arguments)
     chosen = key or _key(task, arguments)

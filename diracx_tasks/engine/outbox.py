@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 PATIENCE = 10
 LONGEST = 900
 PAGE = 1000
+# Less than PATIENCE: a lost message is found out one round later at most.
+SLACK = 5.0
 # Longer pauses are kept here, shorter ones in the broker.
 SHORT = 5.0
 
@@ -133,7 +135,8 @@ def hurry(db: Session, key: str) -> None:
 def sweep(db: Session) -> int:
     """Publish again a page of what is due; what its queue still holds gets more time. Answers how many."""
     if broker.is_forgetful():
-        changed(db, update(Outbox).where(Outbox.published > 0).values(due_at=utc_now()))
+        lost_all = update(Outbox).where(Outbox.published > 0)
+        changed(db, lost_all.values(due_at=utc_now(), published_at=None))
     query = select(Outbox).where(Outbox.due_at <= utc_now()).order_by(Outbox.due_at).limit(PAGE)
     rows = db.scalars(query).all()
     heads: dict[str, float | None] = {}
@@ -186,8 +189,8 @@ def _is_queued(row: Outbox, heads: dict[str, float | None]) -> bool:
     if queue not in heads:
         heads[queue] = broker.oldest(queue)
     head = heads[queue]
-    # A second for clocks that differ: a message too many is harmless.
-    return head is not None and head < row.published_at.replace(tzinfo=UTC).timestamp() - 1
+    # The row is written before its message: transactions take a while, and clocks differ.
+    return head is not None and head <= row.published_at.replace(tzinfo=UTC).timestamp() + SLACK
 
 
 def _row(task: str, key: str, delay: float, arguments: dict[str, Any]) -> dict[str, Any]:

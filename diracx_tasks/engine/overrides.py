@@ -7,10 +7,11 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, RootModel, model_validator
 
 from diracx_tasks.core import config
+from diracx_tasks.core.errors import BadRequest
 from diracx_tasks.engine.declared import Declared
 from diracx_tasks.engine.policies import Concurrent, Limit, Rate
 from diracx_tasks.engine.queues import LONGEST, Priority, Size
-from diracx_tasks.engine.timing import Timing, timing_of
+from diracx_tasks.engine.timing import KINDS, Timing, timing_of
 
 SECTION = "Tasks"
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -49,13 +50,13 @@ class Override(BaseModel):
     def _readable(self) -> "Override":
         try:
             self.timing()
-        except Exception as error:
+        except BadRequest as error:
             raise ValueError(str(error)) from error
         return self
 
     def timing(self) -> Timing | None:
         """The timing that is stated; None when none is."""
-        stated = {"every": self.every, "cron": self.cron, "rrule": self.rrule}
+        stated = {kind: getattr(self, kind) for kind in KINDS}
         return None if all(value is None for value in stated.values()) else timing_of(stated)
 
     def over(self, declared: Declared) -> Declared:
@@ -91,24 +92,25 @@ class Overrides(RootModel[dict[str, Override]]):
 
 
 config.SECTIONS[SECTION] = Overrides
+config.ALTERNATIVES.append(frozenset(KINDS))
 
 
 def override_of(name: str, vo: str | None = None) -> Override:
     """What the configuration in force says of a task, for a VO."""
-    return _override(config.version(), name, vo)
+    return _override(config.config(), name, vo)
 
 
 def effective(declared: Declared, vo: object = None) -> Declared:
     """A task with what the configuration in force says of it; `vo` is its argument of that name."""
-    return _effective(config.version(), declared, vo if isinstance(vo, str) else None)
+    return _effective(config.config(), declared, vo if isinstance(vo, str) else None)
 
 
 @lru_cache(4096)
-def _override(version: str, name: str, vo: str | None) -> Override:
-    return Override.model_validate(config.config().section(SECTION, vo).get(name) or {})
+def _override(found: config.Config, name: str, vo: str | None) -> Override:
+    return Override.model_validate(found.section(SECTION, vo).get(name) or {})
 
 
 @lru_cache(4096)
-def _effective(version: str, declared: Declared, vo: str | None) -> Declared:
-    found = _override(version, declared.name, vo)
-    return declared if found == Override() else found.over(declared)
+def _effective(found: config.Config, declared: Declared, vo: str | None) -> Declared:
+    override = _override(found, declared.name, vo)
+    return declared if override == Override() else override.over(declared)

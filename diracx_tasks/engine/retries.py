@@ -13,7 +13,7 @@ class Backoff:
     """
 
     first: float = 2
-    times: int = 5
+    times: int = 8
     cap: float = 300
     never: tuple[type[BaseException], ...] = ()
     only: tuple[type[BaseException], ...] = (Exception,)

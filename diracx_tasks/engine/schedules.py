@@ -4,6 +4,7 @@ A due entry is moved on and its task enqueued in one transaction, by a compare-a
 several beats one succeeds. What was missed is run once.
 """
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,12 +18,17 @@ from diracx_tasks.core import config
 from diracx_tasks.core.database import changed, database_time, utc_now
 from diracx_tasks.core.errors import BadRequest, NotFound
 from diracx_tasks.engine import outbox
-from diracx_tasks.engine.declared import REGISTRY, Declared
+from diracx_tasks.engine.declared import REGISTRY, Declared, InvalidArguments
 from diracx_tasks.engine.overrides import override_of
 from diracx_tasks.engine.tables import Leader, Schedule
-from diracx_tasks.engine.timing import Timing, timing_of
+from diracx_tasks.engine.timing import NEVER, Timing, timing_of
 
+log = logging.getLogger(__name__)
 ON, PAUSED, DRY_RUN = "On", "Paused", "DryRun"
+# The outcome of an entry whose task does not take its arguments.
+REFUSED = "Refused"
+# Beside an entry's timing: the state that code and configuration say, unless it is On.
+STATED = "state"
 CODE, CONFIGURATION = "code", "configuration"
 ROLE = "beat"
 # A beat that does not say so for so long leads no more.
@@ -148,7 +154,7 @@ def set_state(db: Session, name: str, state: str) -> Schedule:
     if state not in (ON, PAUSED, DRY_RUN):
         raise BadRequest(f"an entry is {ON}, {PAUSED} or {DRY_RUN}, not {state!r}")
     found = find(db, name)
-    # After a pause it is due at its next time, not at all those that it has missed.
+    # After a pause it is due at its next time, not at those that it has missed.
     if found.state == PAUSED and state != PAUSED:
         found.next_at = timing_of(found.own_timing or found.timing).after(database_time(db))
     found.state = state
@@ -156,10 +162,15 @@ def set_state(db: Session, name: str, state: str) -> Schedule:
 
 
 def set_timing(db: Session, name: str, timing: Timing | None) -> Schedule:
-    """Have an entry be due at other times than code and configuration say; None: as they say."""
-    found = find(db, name)
+    """Have an entry be due at other times than code and configuration say; None: as they say.
+
+    BadRequest when the timing has ended already.
+    """
+    found, moment = find(db, name), database_time(db)
+    if timing and timing.after(moment) == NEVER:
+        raise BadRequest(f"{timing} is not due any more")
     found.own_timing = timing.stored() if timing else None
-    found.next_at = timing_of(found.own_timing or found.timing).after(database_time(db))
+    found.next_at = timing_of(found.own_timing or found.timing).after(moment)
     return found
 
 
@@ -171,11 +182,11 @@ def run_now(db: Session, name: str) -> str:
 
 
 def preview(row: Schedule, count: int = 5) -> list[datetime]:
-    """The next times of an entry."""
-    timing, moment, found = timing_of(row.own_timing or row.timing), row.next_at, [row.next_at]
-    while len(found) < count:
-        moment = timing.after(moment)
+    """The next times of an entry; fewer when it ends before."""
+    timing, moment, found = timing_of(row.own_timing or row.timing), row.next_at, list[datetime]()
+    while len(found) < count and moment < NEVER:
         found.append(moment)
+        moment = timing.after(moment)
     return found
 
 
@@ -203,31 +214,38 @@ def _store(db: Session, entry: Entry, row: Schedule | None, moment: datetime) ->
     values: dict[str, Any] = {
         "task": entry.task,
         "arguments": entry.arguments,
-        "timing": entry.timing.stored(),
+        "timing": entry.timing.stored() | ({STATED: entry.state} if entry.state != ON else {}),
         "origin": entry.origin,
     }
     if row is None:
-        # An interval is due at once, a time of the day when it comes.
-        first = moment if entry.timing.every else entry.timing.after(moment)
-        try:
-            with db.begin_nested():
-                db.execute(
-                    insert(Schedule).values(name=entry.name, next_at=first, state=entry.state, **values)
-                )
-        except IntegrityError:
-            return 0
-        return 1
+        return _add(db, entry, values, moment)
     if all(getattr(row, name) == value for name, value in values.items()):
         return 0
-    if row.timing != values["timing"] and not row.own_timing:
+    if timing_of(row.timing) != entry.timing and not row.own_timing:
         values["next_at"] = entry.timing.after(moment)
-    if entry.origin == CONFIGURATION and row.state != PAUSED:
+    # What an operator has set stays until code and configuration say something new.
+    if row.timing.get(STATED, ON) != entry.state and row.state != PAUSED:
         values["state"] = entry.state
     return changed(db, update(Schedule).where(Schedule.name == entry.name).values(**values))
 
 
+def _add(db: Session, entry: Entry, values: dict[str, Any], moment: datetime) -> int:
+    # An interval is due at once, a time of the day when it comes.
+    first = moment if entry.timing.every else entry.timing.after(moment)
+    try:
+        with db.begin_nested():
+            db.execute(insert(Schedule).values(name=entry.name, next_at=first, state=entry.state, **values))
+    except IntegrityError:
+        return 0
+    return 1
+
+
 def _run(db: Session, row: Schedule, moment: datetime) -> int:
-    following = timing_of(row.own_timing or row.timing).after(moment)
+    timing = timing_of(row.own_timing or row.timing)
+    # From its time and not from now: an interval would grow by the time that it takes to look.
+    following = timing.after(row.next_at)
+    if following <= moment:
+        following = timing.after(moment)
     swap = update(Schedule).where(
         Schedule.name == row.name, Schedule.next_at == row.next_at, Schedule.state == row.state
     )
@@ -235,7 +253,16 @@ def _run(db: Session, row: Schedule, moment: datetime) -> int:
         return 0
     if row.state == DRY_RUN:
         words = f"would enqueue {row.task} {row.arguments or ''}".strip()
-        note(db, {"key": row.name, "started_at": moment, "seconds": 0.0, "outcome": DRY_RUN, "words": words})
-    else:
+        _note(db, row, moment, DRY_RUN, words)
+        return 1
+    try:
         outbox.enqueue(db, row.task, row.name, **row.arguments)
+    except InvalidArguments as error:
+        # The others go on.
+        log.error("the entry %s of the schedule cannot be enqueued: %s", row.name, error)
+        _note(db, row, moment, REFUSED, str(error))
     return 1
+
+
+def _note(db: Session, row: Schedule, moment: datetime, outcome: str, words: str) -> None:
+    note(db, {"key": row.name, "started_at": moment, "seconds": 0.0, "outcome": outcome, "words": words})

@@ -63,6 +63,13 @@ def test_every_route_says_what_it_does_who_may_and_what_it_takes(
     assert [field for field, told in inline_properties(operation) if not is_told(told)] == []
 
 
+def test_all_that_is_about_tasks_is_a_service_administrators() -> None:
+    found = {name: operation for name, operation in operations() if "tasks" in operation["tags"]}
+    assert found
+    assert {name.split(" ")[1].split("/")[2] for name in found} == {"tasks"}
+    assert {operation["x-right"] for operation in found.values()} == {"a service administrator"}
+
+
 def test_the_document_is_what_dirac_clients_expect() -> None:
     assert SCHEMA["info"]["title"] == "Dirac"
     scheme = SCHEMA["components"]["securitySchemes"]["OpenIdConnect"]

@@ -1,5 +1,6 @@
 """Real packages, installed with pip into folders that processes get as their PYTHONPATH."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -46,4 +47,5 @@ def install(source: Path, target: Path) -> dict[str, str]:
     command = [sys.executable, "-m", "pip", "install", *quiet, *offline, str(source)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
-    return {"PYTHONPATH": str(target)}
+    before = os.environ.get("PYTHONPATH")
+    return {"PYTHONPATH": os.pathsep.join([str(target), before] if before else [str(target)])}

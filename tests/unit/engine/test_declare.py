@@ -85,9 +85,7 @@ def test_an_argument_without_a_type_is_an_error_at_import() -> None:
             task()(function)
 
 
-@pytest.mark.parametrize(
-    "numbers", [{"first": 0}, {"cap": -1}, {"times": -1}, {"times": 1001}], ids=str
-)
+@pytest.mark.parametrize("numbers", [{"first": 0}, {"cap": -1}, {"times": -1}, {"times": 1001}], ids=str)
 def test_a_backoff_that_makes_no_sense_is_an_error(numbers: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="backoff"):
         Backoff(**numbers)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from celery import current_app
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from diracx_tasks.core import database
 from diracx_tasks.core.redis import redis
@@ -91,3 +91,18 @@ def sweep() -> int:
 def make_due() -> None:
     with database.session() as db:
         db.execute(update(Outbox).values(due_at=database.utc_now(-1)))
+
+
+def drain(most: int = 1000) -> int:
+    """What workers do with everything that waits, also what is not due yet; answers how many messages."""
+    count = 0
+    while count < most:
+        with database.reading() as db:
+            found = db.scalars(select(Outbox).order_by(Outbox.due_at).limit(1)).first()
+        if found is None:
+            break
+        current_app.tasks[found.task].apply(
+            kwargs=found.arguments, task_id=found.key, headers={"outbox": found.key}
+        )
+        count += 1
+    return count

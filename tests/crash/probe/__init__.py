@@ -1,0 +1,1 @@
+"""Tasks for tests to run in real workers; each writes down what it did."""
