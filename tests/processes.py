@@ -10,6 +10,18 @@ import psutil
 
 from diracx_tasks.engine.queues import QUEUES
 
+ROOT = Path(__file__).parents[1]
+
+
+def installed(folder: Path, module: str) -> dict[str, str]:
+    """The environment in which a module of the tests counts as an installed extension with tasks."""
+    info = folder / "site" / "probe-1.dist-info"
+    info.mkdir(parents=True, exist_ok=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: probe\nVersion: 1\n")
+    (info / "entry_points.txt").write_text(f"[diracx.tasks]\nprobe = {module}\n")
+    path = [str(info.parent), str(ROOT), os.environ.get("PYTHONPATH", "")]
+    return {"PYTHONPATH": os.pathsep.join(part for part in path if part)}
+
 
 class Processes:
     """Programs of this Python environment with an environment of their own and one log."""

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 # The last column of a table needs so much room, or what stands before it is folded as well.
 ROOM = 14
+LATE = timedelta(seconds=5)
+# What may be cut off at the end of a line: `show` has all of it.
+WORDS = ("Says", "Error")
 
 
 def show(rows: list[Row], form: str, key: str, columns: tuple[Column, ...], *, empty: str) -> None:
@@ -47,9 +50,13 @@ def show_table(rows: list[Row], columns: tuple[Column, ...]) -> None:
     made: Table = table(rows, columns)
     before = columns[:-1]
     widths = [max(len(one.title), *(len(str(one.cell(row) or "")) for row in rows)) for one in before]
-    if sum(widths) + 2 * len(widths) + ROOM <= out.width:
+    room = out.width - sum(widths) - 2 * len(widths)
+    if room >= ROOM:
         for column in made.columns[:-1]:
             column.no_wrap = True
+        if columns[-1].title in WORDS:
+            last = made.columns[-1]
+            last.no_wrap, last.overflow, last.max_width = True, "ellipsis", room
     out.print(made)
 
 
@@ -80,11 +87,13 @@ def since(iso: str | None) -> str:
 
 
 def until(iso: str | None) -> str:
-    """In about how long something is due."""
+    """In about how long something is due, or how late it is."""
     at = moment(iso)
     if at is None:
         return ""
     ahead = at - datetime.now(UTC)
+    if ahead < -LATE:
+        return f"{_about(-ahead)} late"
     return f"in {_about(ahead)}" if ahead >= timedelta(seconds=1) else "now"
 
 

@@ -128,7 +128,10 @@ def show_task(key: str, form: str) -> None:
 
 
 def _facts(found: Row) -> list[tuple[str, Any]]:
-    letters = [f"{one['letter_id']} ({one['state']}): diracx tasks dead show" for one in found["dead"][:3]]
+    letters = [
+        f"{one['letter_id']} is {one['state']}: see `diracx tasks dead show {one['letter_id']}`"
+        for one in found["dead"][:3]
+    ]
     return [
         ("Key", found["key"]),
         ("Task", found["task"]),

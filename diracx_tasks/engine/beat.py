@@ -14,6 +14,7 @@ from diracx_tasks.core.database import session
 from diracx_tasks.core.errors import DiracXError
 from diracx_tasks.core.origin import Origin, originating
 from diracx_tasks.engine import health, outbox, schedules
+from diracx_tasks.engine.run import BEAT
 
 log = logging.getLogger(__name__)
 PAUSE = 1.0
@@ -39,7 +40,7 @@ class SqlScheduler(Scheduler):
         """Do what is due; answers seconds until the next look."""
         health.touch("beat")
         try:
-            with originating(Origin("beat")):
+            with originating(Origin(BEAT)):
                 return self._work()
         except (SQLAlchemyError, DiracXError) as error:
             log.warning("beat: %s", str(error).split("\n")[0])

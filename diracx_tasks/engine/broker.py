@@ -2,6 +2,7 @@
 
 import json
 import logging
+import time
 from functools import lru_cache
 from typing import Any
 
@@ -27,7 +28,7 @@ def send(task: str, key: str, arguments: dict[str, Any], *, countdown: float = 0
     sender.apply_async(
         kwargs=arguments,
         task_id=key,
-        headers={"outbox": key, **headers},
+        headers={"outbox": key, "sent": time.time(), **headers},
         countdown=countdown or None,
         retry=False,
     )

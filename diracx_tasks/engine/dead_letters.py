@@ -15,8 +15,8 @@ from diracx_tasks.engine.tables import DeadLetter
 DEAD, RETRIED, DROPPED = "Dead", "Retried", "Dropped"
 
 
-def bury(db: Session, found: Mapping[str, Any], *, since: datetime, error: str) -> int:
-    """Keep a task with every error of its tries since then, the last one `error`; answers its number."""
+def bury(db: Session, found: Mapping[str, Any], *, since: datetime | None, error: str) -> int:
+    """Keep a task with every error of its tries since then (None: all), the last one `error`; its number."""
     letter = DeadLetter(
         key=found["key"],
         task=found["task"],
@@ -27,7 +27,7 @@ def bury(db: Session, found: Mapping[str, Any], *, since: datetime, error: str) 
         state=DEAD,
         errors=history.errors(db, found["key"], since)
         or [{"at": None, "try": found["tries"], "error": error}],
-        created_at=since,
+        created_at=since or now(),
         died_at=utc_now(),
     )
     db.add(letter)

@@ -182,11 +182,10 @@ def _memory(mib: int) -> Iterator[None]:
 
 def _succeeded(run: Run, outcome: str) -> None:
     is_done = True
-    if run.is_boxed or run.task.timing:
+    if run.is_boxed:
         with session() as db:
-            if run.is_boxed:
-                is_done = outbox.done(db, run.key, run.asked)
-            if run.task.timing:
+            is_done = outbox.done(db, run.key, run.asked)
+            if run.is_scheduled:
                 schedules.note(db, run.row(history.DONE, outcome))
     if not is_done:
         outbox.publish(run.task.name, run.key, run.arguments, countdown=REST)
@@ -225,7 +224,7 @@ def fail(db: Any, run: Run, words: str, pause: float | None) -> None:
     """Keep a failed try, and what follows from it: another after a pause, or a dead letter."""
     row = run.row(history.FAILED if pause is not None else history.DEAD, words)
     history.write(db, row)
-    if run.task.timing:
+    if run.is_scheduled:
         schedules.note(db, row)
     if pause is not None:
         if run.is_boxed and pause > outbox.SHORT:
@@ -239,7 +238,7 @@ def fail(db: Any, run: Run, words: str, pause: float | None) -> None:
         outbox.enqueue(db, run.task.name, run.key, **run.arguments)
     if run.task.dead_letter:
         found = {**row, "tries": run.tries + 1, **{name: before[name] for name in before if name != "tries"}}
-        dead_letters.bury(db, found, since=before.get("created_at") or run.started_at, error=words)
+        dead_letters.bury(db, found, since=before.get("created_at"), error=words)
 
 
 def send_again(run: Run, pause: float) -> None:

@@ -7,7 +7,7 @@ one whose tries are used up is a dead letter and counts as failed.
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import islice
 from typing import Any
 
@@ -188,8 +188,7 @@ def _remember(db: Session, child: Child, run: Run, result: Result) -> None:
     row = run.row(history.DEAD, result.words)
     history.write(db, row)
     if run.task.dead_letter:
-        since = run.started_at - timedelta(days=1)
-        dead_letters.bury(db, {**row, "tries": run.tries + 1}, since=since, error=result.words)
+        dead_letters.bury(db, {**row, "tries": run.tries + 1}, since=None, error=result.words)
 
 
 def _settle(db: Session, fan_id: int, ended: int, failed: int) -> None:

@@ -51,6 +51,10 @@ class Liveness(bootsteps.StartStopStep):
         self.is_over.set()
         forget("worker-live")
 
+    def terminate(self, parent: Any) -> None:
+        """As stop."""
+        self.stop(parent)
+
     def _work(self) -> None:
         while not self.is_over.wait(PERIOD):
             touch("worker-live")

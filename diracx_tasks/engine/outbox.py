@@ -18,6 +18,7 @@ from diracx_tasks.core.errors import NotFound
 from diracx_tasks.core.origin import origin
 from diracx_tasks.engine import broker
 from diracx_tasks.engine.declared import REGISTRY, served
+from diracx_tasks.engine.queues import DEFAULT
 from diracx_tasks.engine.tables import Outbox
 
 log = logging.getLogger(__name__)
@@ -183,9 +184,10 @@ def children(db: Session, parent: str, limit: int = 100) -> list[str]:
 
 def _is_queued(row: Outbox, heads: dict[str, float | None]) -> bool:
     """Whether the queue has not come to the row's last message yet, so that it cannot be lost."""
-    if not row.published or row.published_at is None or row.task not in REGISTRY:
+    if not row.published or row.published_at is None:
         return False
-    queue = served(row.task, row.arguments).queue
+    # Tasks of an extension that is missing here go to the default queue.
+    queue = served(row.task, row.arguments).queue if row.task in REGISTRY else DEFAULT
     if queue not in heads:
         heads[queue] = broker.oldest(queue)
     head = heads[queue]

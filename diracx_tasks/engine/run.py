@@ -14,6 +14,8 @@ from diracx_tasks.engine.declared import Declared
 from diracx_tasks.engine.locks import Admission
 from diracx_tasks.engine.outbox import Ticket
 
+BEAT = "beat"
+
 
 @dataclass
 class Run:
@@ -60,6 +62,11 @@ class Run:
     def subject(self) -> str | None:
         """What it is about, such as `workflow-42`."""
         return self.task.subject_of(self.arguments)
+
+    @property
+    def is_scheduled(self) -> bool:
+        """Whether an entry of the schedule may stand behind it: beat asked, or the task has times of its own."""
+        return self.origin.by == BEAT or self.task.timing is not None
 
     @property
     def fence(self) -> int | None:

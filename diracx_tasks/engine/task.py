@@ -34,7 +34,8 @@ from diracx_tasks.engine.queues import ALLOWANCES, LONGEST, PRIORITIES, Priority
 from diracx_tasks.engine.retries import Backoff
 from diracx_tasks.engine.timing import Timing
 
-GRACE = 30
+# Between the soft time limit, which a task may catch, and the hard one.
+GRACE = 10
 Function = Callable[..., str]
 
 

@@ -5,9 +5,11 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from celery import current_app
 
-from diracx_tasks.core.database import session
-from diracx_tasks.engine import schedules
+from diracx_tasks.core.database import reading, session
+from diracx_tasks.engine import batches, schedules, task
+from diracx_tasks.engine.declared import REGISTRY
 from diracx_tasks.engine.locks import admission, lease
 from diracx_tasks.engine.policies import Want
 from diracx_tasks.engine.queues import QUEUES
@@ -52,6 +54,27 @@ def test_a_call_does_not_hide_behind_another_task_of_its_key(tasks: Tasks, work:
     assert tasks.ask("POST", "/call", json=same).status_code == 202
     answer = tasks.ask("POST", "/call", json={**same, "arguments": {"number": 2}})
     assert answer.status_code == 409 and 'subject.verb {"number": 1} waits' in answer.json()["detail"]
+
+
+def test_calls_of_a_task_that_works_in_batches_wait_for_its_batch(
+    tasks: Tasks, installation: Installation
+) -> None:
+    def gather(calls: list[dict[str, int]]) -> str:
+        return f"{len(calls)} gathered"
+
+    task.task(name="subject.gather", batch=10)(gather)
+    try:
+        for number in (1, 2):
+            body = {"task": "subject.gather", "arguments": {"calls": [{"n": number}]}}
+            answer = tasks.ask("POST", "/call", json=body)
+            assert answer.json() == {"key": "subject.gather.batch"}
+        with reading() as db:
+            assert batches.waiting(db, "subject.gather") == 2
+        wrong = {"task": "subject.gather", "arguments": {"calls": [1]}}
+        assert tasks.ask("POST", "/call", json=wrong).status_code == 422
+    finally:
+        REGISTRY.pop("subject.gather")
+        current_app.tasks.pop("subject.gather", None)
 
 
 def test_calls_with_long_arguments_keep_apart(tasks: Tasks, work: Work) -> None:

@@ -17,7 +17,7 @@ from diracx_tasks.engine import batches, fan, outbox
 from diracx_tasks.engine.tables import DeadLetter, Outbox
 from tests.builders import environment
 from tests.crash.probe import tasks as probe
-from tests.processes import Processes
+from tests.processes import Processes, installed
 from tests.servers import MariaDB, Redis
 from tests.system import wait_for
 
@@ -75,11 +75,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
             "DIRACX_REDIS_URL": server.url,
             "DIRACX_DATA": str(folder),
         }
-        with environment(**stated), Processes(folder, stated) as processes:
+        extension = installed(folder, "tests.crash.probe.tasks")
+        with environment(**stated), Processes(folder, {**stated, **extension}) as processes:
             migrate()
             probe.prepare()
             processes.beat()
-            processes.worker("worker", "-I", "tests.crash.probe.tasks")
+            processes.worker()
             yield Engine(processes, server, folder)
 
 
@@ -87,7 +88,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 def engine(place: Engine) -> Engine:
     """The engine with all its parts running and nothing to do."""
     if "worker" not in place.processes.running:
-        place.processes.worker("worker", "-I", "tests.crash.probe.tasks")
+        place.processes.worker()
     place.wait_until_done()
     return place
 
@@ -102,7 +103,7 @@ def test_a_worker_that_is_killed_in_the_middle_of_each_kind_of_task_loses_nothin
     for name in ("plain-0", "batched-0", "child-0", "large-0"):
         engine.wait_until_running(name)
         engine.processes.kill("worker")
-        engine.processes.worker("worker", "-I", "tests.crash.probe.tasks", processes=4)
+        engine.processes.worker("worker", processes=4)
     engine.wait_until_done(200)
     for kind in KINDS:
         assert probe.effects(kind).keys() == set(range(4)), kind
@@ -117,7 +118,7 @@ def test_a_flush_with_ten_thousand_tasks_queued_loses_none(engine: Engine) -> No
         outbox.enqueue_many(db, "probe.plain", calls)
     engine.wait(lambda: bool(redis().llen("normal.small") >= 10_000))
     engine.redis.flush()
-    engine.processes.worker("worker", "-I", "tests.crash.probe.tasks")
+    engine.processes.worker()
     engine.wait_until_done(200)
     assert len([number for number in probe.effects("plain") if number >= 10_000]) == 10_000
 
@@ -148,7 +149,7 @@ def test_every_message_delivered_three_times_has_its_effect_once(engine: Engine)
     for row in rows * 2:
         outbox.publish(row.task, row.key, row.arguments)
     # One process: two at once may both begin, which locks are for.
-    engine.processes.worker("worker", "-I", "tests.crash.probe.tasks", processes=1)
+    engine.processes.worker("worker", processes=1)
     engine.wait_until_done()
     engine.wait(lambda: sum(redis().llen(queue) for queue in ("normal.small", "background.large")) == 0)
     for kind in KINDS:

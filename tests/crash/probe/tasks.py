@@ -58,6 +58,12 @@ def plain(number: int, seconds: float = 0) -> str:
     return _happen("plain", number, seconds)
 
 
+@task(priority="realtime")
+def urgent(number: int) -> str:
+    """Have the effect before others."""
+    return _happen("urgent", number)
+
+
 @task(lock="job:{number}", retry=Backoff(first=0.5, times=20, cap=5))
 def locked(number: int, seconds: float = 0) -> str:
     """Have the effect under a lock."""

@@ -3,11 +3,12 @@
 import pytest
 
 from diracx_tasks.core.database import reading, session, utc_now
-from diracx_tasks.engine import dead_letters, schedules
+from diracx_tasks.engine import dead_letters, outbox, schedules
 from diracx_tasks.engine.locks import lease
 from diracx_tasks.engine.queues import QUEUES
 from diracx_tasks.engine.tables import Schedule
 from tests.builders import Installation, environment, installation, template
+from tests.unit.cli.conftest import Terminals
 from tests.unit.cli.installed import Run, Table, refused, rows, said, table, tasks
 from tests.work import KEY, NAME, Work, ask, die, run, work
 
@@ -62,6 +63,31 @@ def test_dead_letters_are_listed_shown_and_run_again(tasks: Run, table: Table, w
     assert work.runs == 4 and rows(tasks("dead")) == []
     (letter,) = rows(tasks("dead", "--all"))
     assert (letter["state"], letter["resolved_by"]) == ("Retried", "carol")
+
+
+def test_a_long_error_is_cut_at_the_end_of_its_line(work: Work, terminals: Terminals) -> None:
+    def fail() -> None:
+        raise ValueError("no luck " * 30)
+
+    ask()
+    work.during = fail
+    for _ in range(3):
+        run()
+    for command, count in (("dead", 1), ("list", 3)):
+        terminal = terminals.run("tasks", command)
+        assert terminal.ends() == 0
+        lines = terminal.text.splitlines()[1:]
+        assert len(lines) == count
+        assert all(KEY in line and NAME in line and line.rstrip().endswith("…") for line in lines)
+
+
+def test_keys_that_have_no_room_are_folded_and_not_cut(work: Work, terminals: Terminals) -> None:
+    key = "x" * 128
+    with session() as db:
+        outbox.enqueue(db, NAME, key, number=1)
+    terminal = terminals.run("tasks", "list")
+    assert terminal.ends() == 0 and "…" not in terminal.text
+    assert sum(line.count("x") for line in terminal.text.splitlines()) == len(key)
 
 
 def test_dead_letters_are_filtered_and_paged(tasks: Run, work: Work) -> None:

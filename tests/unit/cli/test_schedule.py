@@ -2,9 +2,10 @@
 
 import pytest
 
-from diracx_tasks.core.database import now, reading, session
+from diracx_tasks.core.database import now, reading, session, utc_now
 from diracx_tasks.engine import outbox, schedules
 from diracx_tasks.engine.schedules import Entry
+from diracx_tasks.engine.tables import Schedule
 from diracx_tasks.engine.timing import Timing
 from tests.builders import installation, template
 from tests.unit.cli.installed import Run, Table, refused, rows, said, table, tasks
@@ -47,6 +48,14 @@ def test_the_schedule_shows_when_each_entry_ran_and_how_that_went(table: Table, 
         assert words in line
     (line,) = [line for line in lines if line.startswith("jobs.optimize")]
     assert "never" in line
+
+
+def test_an_entry_that_is_late_says_so_and_a_paused_one_is_not(tasks: Run, table: Table, entry: str) -> None:
+    with session() as db:
+        db.get_one(Schedule, entry).next_at = utc_now(-7300)
+    assert "2 h late" in table("schedule")
+    tasks("schedule", "pause", entry)
+    assert "2 h late" not in table("schedule")
 
 
 @pytest.mark.parametrize("command, state", [("pause", "Paused"), ("dry-run", "DryRun"), ("resume", "On")])
