@@ -26,7 +26,8 @@ format: $(VENV)/dev-installed
 	$(BIN)/ruff format $(PACKAGES)
 
 bench: $(VENV)/dev-installed
-	$(BIN)/python -m tests.bench.overhead
+	$(BIN)/python -m tests.bench overhead
+	$(BIN)/python -m tests.bench tasks
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-output

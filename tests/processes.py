@@ -72,9 +72,9 @@ class Processes:
 
     def kill(self, name: str) -> None:
         """kill -9 of a program and everything that it has started."""
-        for process in [*self.children(name), self.running[name]]:
+        for pid in [*(child.pid for child in self.children(name)), self.running[name].pid]:
             try:
-                os.kill(process.pid, signal.SIGKILL)
+                os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 continue
         self.running.pop(name).wait(30)

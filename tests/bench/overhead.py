@@ -1,6 +1,6 @@
 """What a workflow costs beyond its tools: a scatter of N times `true`, here and with cwltool.
 
-`python -m tests.bench.overhead [N]` prints seconds and jobs per second of both.
+`python -m tests.bench overhead [N]` prints seconds and jobs per second of both.
 """
 
 import json
@@ -54,15 +54,10 @@ def theirs(folder: Path, count: int) -> float:
     return time.perf_counter() - began
 
 
-def main() -> None:
+def main(count: int = 1000) -> None:
     """Measure both and print them side by side."""
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
     print(f"a scatter of {count} x `true`:")
     for name, measure in (("ours", ours), ("cwltool", theirs)):
         with tempfile.TemporaryDirectory() as folder:
             seconds = measure(Path(folder), count)
         print(f"{name:>8}: {seconds:7.1f} s  {count / seconds:6.1f} jobs/s", flush=True)
-
-
-if __name__ == "__main__":
-    main()

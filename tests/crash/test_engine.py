@@ -146,7 +146,7 @@ def test_every_message_delivered_three_times_has_its_effect_once(engine: Engine)
         engine.ask(kind, range(50_000, 50_200))
     with database.reading() as db:
         rows = db.scalars(select(Outbox)).all()
-    for row in rows * 2:
+    for row in [*rows, *rows]:
         outbox.publish(row.task, row.key, row.arguments)
     # One process: two at once may both begin, which locks are for.
     engine.processes.worker("worker", processes=1)

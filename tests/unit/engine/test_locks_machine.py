@@ -18,7 +18,7 @@ from hypothesis.stateful import (
 from diracx_tasks.core.redis import redis
 from diracx_tasks.engine import locks
 from diracx_tasks.engine.locks import PREFIX, Admission, admission
-from diracx_tasks.engine.policies import Concurrent, Rate, Read, Want, Write
+from diracx_tasks.engine.policies import Concurrent, Limit, Lock, Rate, Read, Want, Write
 from tests.builders import Installation
 
 NAMES = ("1", "2")
@@ -29,7 +29,7 @@ Held = tuple[ExitStack, Admission, tuple[Want, ...]]
 
 def wants(kind: str, name: str) -> Want:
     """What a run may want of an object."""
-    made = {
+    made: dict[str, Lock | Limit] = {
         "write": Write("job:{n}"),
         "read": Read("job:{n}"),
         "place": Concurrent(PLACES, per="se:{n}"),
@@ -142,7 +142,7 @@ class Machine(RuleBasedStateMachine):
         alive = {found.owner for _, found, _ in self.living}
         for member in redis().zrange(key, 0, -1):
             if str(member)[1:] not in alive:
-                redis().zadd(key, {member: 1})
+                redis().zadd(key, {str(member): 1})
 
     @invariant()
     def nobody_has_too_much(self) -> None:
@@ -176,4 +176,4 @@ def test_never_two_holders_never_more_than_the_limit_always_released(installatio
         deadline=None,
         suppress_health_check=[HealthCheck.function_scoped_fixture],
     )
-    run_state_machine_as_test(Machine, settings=quiet)  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(Machine, settings=quiet)

@@ -1,0 +1,1 @@
+"""Tasks that the benchmark of the engine measures."""
