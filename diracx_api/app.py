@@ -18,6 +18,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from diracx_api.metrics import Measured
 from diracx_api.routes import health, jobs, pilots, sandboxes, tasks, workflows
 from diracx_tasks.app import app as celery
+from diracx_tasks.core import telemetry
 from diracx_tasks.core.errors import DiracXError
 from diracx_tasks.core.settings import settings
 from diracx_tasks.workflows import isolate
@@ -30,6 +31,7 @@ RETRY = {"Retry-After": "1"}
 
 def create_app() -> FastAPI:
     """The application with all routes."""
+    telemetry.set_up_logs()
     # The documentation page comes from here, not from a public network that a site may not reach.
     made = FastAPIOffline(
         title="Dirac",
@@ -62,6 +64,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     celery.set_default()
     isolate.warm_up()
     yield
+    telemetry.flush()
 
 
 async def _known(request: Request, error: Exception) -> JSONResponse:

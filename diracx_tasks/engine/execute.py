@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from diracx_tasks.core.database import reading, session
 from diracx_tasks.core.errors import DiracXError
-from diracx_tasks.core.origin import Origin, originating
+from diracx_tasks.core.origin import Origin, origin, originating
 from diracx_tasks.core.telemetry import span
 from diracx_tasks.engine import batches, dead_letters, history, outbox, schedules
 from diracx_tasks.engine.declared import Declared, InvalidArguments
@@ -104,6 +104,13 @@ def attempt(run: Run) -> str:
 
 def outcome_of(run: Run) -> Result:
     """One try with its locks and limits; nothing is kept of it yet."""
+    subject = run.subject
+    labels = {"task": run.task.name, **({"subject": subject} if subject else {})}
+    with originating(Origin(run.origin.by, run.key, run.origin.trace, labels)):
+        return _outcome_of(run)
+
+
+def _outcome_of(run: Run) -> Result:
     try:
         checked = run.arguments if run.task.batch else run.task.check(run.arguments)
         wants = run.task.wants(checked, by_hand=run.by_hand)
@@ -148,14 +155,12 @@ def _plain(function: Callable[..., str], arguments: dict[str, Any]) -> str:
 
 
 def _call(run: Run, arguments: dict[str, Any]) -> str:
-    subject = run.subject
-    labels = {"task": run.task.name, **({"subject": subject} if subject else {})}
     with (
-        span(run.task.name, run.origin.trace, key=run.key, subject=subject, tries=run.tries) as trace,
-        originating(Origin(run.origin.by, run.key, trace, labels)),
+        span(run.task.name, run.origin.trace, key=run.key, subject=run.subject, tries=run.tries) as trace,
         running(run),
         _memory(run.task.memory),
     ):
+        origin().trace = trace
         try:
             outcome = batches.work(run.task) if run.task.batch else str(run.task.function(**arguments))
         except MemoryError as error:

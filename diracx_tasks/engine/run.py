@@ -65,7 +65,7 @@ class Run:
 
     @property
     def is_scheduled(self) -> bool:
-        """Whether an entry of the schedule may stand behind it: beat asked, or the task has times of its own."""
+        """Whether an entry of the schedule may stand behind it: beat asked, or the task has times."""
         return self.origin.by == BEAT or self.task.timing is not None
 
     @property

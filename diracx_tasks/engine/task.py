@@ -5,8 +5,8 @@
 - `limit`: `Concurrent(5, per="se:{se}")`, `Rate(100, 60)`, or several; shared by all workers.
 - `retry`: a `Backoff`; when tries are used up the task is a dead letter, unless `dead_letter` is False, as it
   is for scheduled tasks, which come again anyway.
-- `every` seconds, `cron` or `rrule`: beat starts it; `per_vo` once for each VO, as the argument `vo`. While one
-  runs, another waits.
+- `every` seconds, `cron` or `rrule`: beat starts it; `per_vo` once for each VO, as the argument `vo`. While
+  one runs, another waits.
 - `batch`: it takes up to so many calls at once, as one list: see `engine.batches`.
 - `subject`: a template of what it is about; else the first argument that ends in `_id`.
 - `override`: it replaces the task of that name (stated with `name`) of another package.
@@ -37,6 +37,8 @@ from diracx_tasks.engine.timing import Timing
 # Between the soft time limit, which a task may catch, and the hard one.
 GRACE = 10
 Function = Callable[..., str]
+# Celery's task of a name: it runs what REGISTRY has, also when that was replaced.
+MADE: dict[str, "EngineTask"] = {}
 
 
 class EngineTask(Task):
@@ -74,38 +76,45 @@ def task(
 ) -> Callable[[Function], EngineTask]:
     """Declare a task: a function of typed keyword arguments that says in a word what it did.
 
-    It must be harmless to run twice. What is stated is explained at the top; what is wrong is an error at import.
+    It must be harmless to run twice. This module's text explains the arguments; wrong ones are import errors.
     """
+    is_scheduled = any(one is not None for one in (every, cron, rrule))
 
     def declare(function: Function) -> EngineTask:
         found = name or _name(function)
-        if found in REGISTRY and not override:
-            raise ValueError(f"there is a task {found} already: say override=True to replace it")
-        arguments = arguments_of(function, found)
-        is_scheduled = any(one is not None for one in (every, cron, rrule))
-        allowance = ALLOWANCES[size]
+        if (found in REGISTRY) is not override:
+            known = "already: say override=True to replace it" if found in REGISTRY else "to be replaced"
+            raise ValueError(f"there is {'a' if found in REGISTRY else 'no'} task {found} {known}")
+        own_lock = (Mutex(_own_lock(found, per_vo)),) if is_scheduled else ()
         declared = Declared(
             name=found,
             function=function,
             size=size,
             priority=priority,
-            locks=locks_of(lock) or ((Mutex(_own_lock(found, per_vo)),) if is_scheduled else ()),
+            locks=locks_of(lock) or own_lock,
             limits=limit if isinstance(limit, tuple) else (limit,),
             retry=retry or Backoff(),
             dead_letter=not is_scheduled if dead_letter is None else dead_letter,
             timing=Timing(every, cron, rrule) if is_scheduled else None,
             per_vo=per_vo,
-            timeout=timeout or allowance.seconds,
-            memory=memory or allowance.memory,
+            timeout=timeout or ALLOWANCES[size].seconds,
+            memory=memory or ALLOWANCES[size].memory,
             batch=batch,
             subject=subject,
-            arguments=arguments,
+            arguments=arguments_of(function, found),
         )
         _check(declared)
-        REGISTRY[found] = declared
-        return _celery_task(declared)
+        return _registered(declared)
 
     return declare
+
+
+def _registered(declared: Declared) -> EngineTask:
+    is_new = declared.name not in REGISTRY
+    REGISTRY[declared.name] = declared
+    if is_new:
+        MADE[declared.name] = _celery_task(declared)
+    return MADE[declared.name]
 
 
 def _celery_task(declared: Declared) -> EngineTask:
@@ -123,6 +132,8 @@ def _celery_task(declared: Declared) -> EngineTask:
         soft_time_limit=declared.timeout,
         time_limit=declared.timeout + GRACE,
         max_retries=None,
+        # Events cost a small task a third of its time: `engine.history` has it all the same.
+        send_events=declared.size != "small",
     )(run)
     return made
 
