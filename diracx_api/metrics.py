@@ -9,6 +9,7 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, M
 from redis.exceptions import RedisError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from diracx_tasks.core import config
 from diracx_tasks.core.database import reading
 from diracx_tasks.core.errors import Unavailable
 from diracx_tasks.core.origin import Origin, originating
@@ -32,6 +33,9 @@ DEAD = Gauge("diracx_dead_letters", "Tasks whose tries are used up.", ["task"])
 LAG = Gauge("diracx_schedule_lag_seconds", "How late the schedule is, in seconds.")
 LEADER = Gauge("diracx_beat_leader", "1 for the beat that leads.", ["holder"])
 WAITING = Gauge("diracx_queue_messages", "Messages that wait in the broker.", ["queue"])
+CONFIGURATION = Gauge(
+    "diracx_configuration_good", "0 while the newest configuration is refused and an older one in force."
+)
 AGE = Gauge("diracx_queue_oldest_seconds", "Since when the next message waits, in seconds.", ["queue"])
 # W3C Trace Context; a trace or parent of zeros is none, and version ff is forbidden.
 TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
@@ -88,6 +92,7 @@ def refresh() -> None:
             gauge.labels(label).set(count)
     OUTBOX.set(totals["pending"])
     OLDEST.set(totals["oldest_seconds"])
+    CONFIGURATION.set(not config.problem())
     LAG.set(totals["schedule_lag_seconds"])
     LEADER.clear()
     if totals["leader"]:

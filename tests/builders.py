@@ -23,7 +23,7 @@ from diracx_tasks.core import redis as redis_module
 from diracx_tasks.core.schema import migrate
 from diracx_tasks.core.settings import settings
 from diracx_tasks.cwl.bundle import Bundle
-from diracx_tasks.engine import overrides
+from diracx_tasks.engine import history, overrides
 from diracx_tasks.jobs import status as door
 from diracx_tasks.jobs.optimize import WAITING
 from diracx_tasks.jobs.states import FINAL, Status
@@ -75,6 +75,7 @@ def environment(**stated: str) -> Iterator[None]:
 
 
 def _state(variables: dict[str, str]) -> None:
+    history.flush()
     database.engine().dispose()
     redis_module.redis().close()
     for name in [name for name in os.environ if name.startswith("DIRACX_")]:

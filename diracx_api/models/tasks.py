@@ -22,7 +22,7 @@ Task = Annotated[
 State = Annotated[
     overview.State | None,
     Query(
-        description="Waiting (also those that are backing off), Done, Failed (tried again) or Dead.",
+        description="Waiting (also those that are backing off), Done, Failed (tried again), Dead, Revoked.",
         examples=["Waiting"],
     ),
 ]

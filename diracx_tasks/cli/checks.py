@@ -13,11 +13,14 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from diracx_tasks.auth.keys import key_set, signing_key
-from diracx_tasks.core import schema
+from diracx_tasks.core import config, schema
 from diracx_tasks.core.database import database_time, now, reading
 from diracx_tasks.core.errors import DiracXError, SettingsError
+from diracx_tasks.core.plugins import load_tasks
 from diracx_tasks.core.redis import redis
 from diracx_tasks.core.settings import settings
+from diracx_tasks.engine.declared import REGISTRY
+from diracx_tasks.engine.overrides import SECTION
 from diracx_tasks.sandboxes.store import FolderStore, S3Store, store
 
 # Tokens and presigned addresses stop to work beyond some minutes; schedules get odd long before.
@@ -38,6 +41,7 @@ def all_checks() -> Iterator[Finding]:
     """Everything, one after the other; a check that cannot be made is a finding too."""
     try:
         settings()
+        load_tasks()
     except ValidationError as error:
         for one in error.errors():
             name = "DIRACX_" + "_".join(str(part) for part in one["loc"]).upper()
@@ -50,6 +54,7 @@ def all_checks() -> Iterator[Finding]:
         ("redis", _redis),
         ("redis memory", _eviction),
         ("broker", _broker),
+        ("configuration", _configuration),
         ("sandbox store", _store),
         ("keys", _keys),
         ("url", _url),
@@ -110,6 +115,18 @@ def _broker() -> str:
         except connection.connection_errors as error:
             raise SettingsError(f"the broker does not answer: {error}; see DIRACX_BROKER_URL") from error
         return f"{connection.transport_cls} answers"
+
+
+def _configuration() -> str:
+    version = config.version()
+    if config.problem():
+        raise SettingsError(f"the newest is not in force: {config.problem()}")
+    unknown = sorted(set(config.config().section(SECTION)) - REGISTRY.keys())
+    if unknown:
+        raise SettingsError(
+            f"Operations.Defaults.{SECTION} names tasks that do not exist: {', '.join(unknown)}"
+        )
+    return f"version {version[:12]}" if version else "none; set DIRACX_CONFIG_BACKEND_URL in production"
 
 
 def _store() -> str:

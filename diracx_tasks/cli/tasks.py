@@ -26,7 +26,7 @@ from diracx_tasks.cli.schedule import schedule
 if TYPE_CHECKING:
     from diracx_tasks.engine.declared import Declared
 
-STATES = ("Waiting", "Backing off", "Done", "Failed", "Dead")
+STATES = ("Waiting", "Backing off", "Done", "Failed", "Dead", "Revoked")
 # So many tracebacks are shown of one key.
 TRACEBACKS = 10
 

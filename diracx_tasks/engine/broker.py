@@ -80,8 +80,10 @@ def workers() -> list[dict[str, Any]]:
     inspect = current_app.control.inspect(timeout=PATIENCE)
     try:
         stats = inspect.stats() or {}
-        active = inspect.active() or {}
-        queues = inspect.active_queues() or {}
+        # Now it is known who answers: nobody else is waited for.
+        named = current_app.control.inspect(destination=list(stats), timeout=PATIENCE, limit=len(stats))
+        active = (named.active() or {}) if stats else {}
+        queues = (named.active_queues() or {}) if stats else {}
     except (OperationalError, RedisError, OSError) as error:
         raise Unavailable(f"the broker does not answer: {error}; see DIRACX_BROKER_URL") from error
     return [
@@ -96,10 +98,11 @@ def workers() -> list[dict[str, Any]]:
     ]
 
 
-def revoke(key: str, *, is_running: bool) -> None:
-    """Have workers leave a task out, or stop it where it runs."""
+def stop(key: str) -> None:
+    """Have whichever worker runs a task end its process."""
     try:
-        current_app.control.revoke(key, terminate=is_running, signal="TERM")
+        # Celery's own revoke would have every worker refuse the key for hours, also when asked for anew.
+        current_app.control.broadcast("stop_task", arguments={"key": key})
     except (OperationalError, RedisError, OSError) as error:
         raise Unavailable(f"the broker does not answer: {error}; see DIRACX_BROKER_URL") from error
 

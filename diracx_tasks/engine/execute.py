@@ -3,6 +3,7 @@
 import logging
 import resource
 import traceback
+from bdb import BdbQuit
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -145,9 +146,19 @@ def by_hand(
             raise Again(f"{given.refused.key} is held by another run: see `diracx tasks locks`", None, 0)
         run.admission = given
         with running(run), originating(Origin(by, run.key)):
-            outcome = str((call or _plain)(declared.function, checked))
+            try:
+                outcome = str((call or _plain)(declared.function, checked))
+            except BdbQuit:
+                raise
+            except Exception as error:
+                history.note(run.row(history.DEAD, _traceback(error)), is_small=False)
+                raise
     history.note(run.row(history.DONE, outcome), is_small=False)
     return outcome
+
+
+def _traceback(error: Exception) -> str:
+    return "".join(traceback.format_exception(error))
 
 
 def _plain(function: Callable[..., str], arguments: dict[str, Any]) -> str:
@@ -202,7 +213,7 @@ def _growing(run: Run, kind: str) -> float:
 
 
 def _failure(run: Run, error: Exception) -> Result:
-    words = "".join(traceback.format_exception(error))
+    words = _traceback(error)
     hopeless = isinstance(error, InvalidArguments)
     pause = None if hopeless else run.task.retry.pause(run.tries + 1, error)
     log.warning("%s, try %d of %s: %s", run.key, run.tries + 1, run.task.name, words)

@@ -23,7 +23,7 @@ from diracx_tasks.core.redis import redis
 from diracx_tasks.engine.tables import TaskRun
 
 log = logging.getLogger(__name__)
-DONE, FAILED, DEAD = "Done", "Failed", "Dead"
+DONE, FAILED, DEAD, REVOKED = "Done", "Failed", "Dead", "Revoked"
 PERIOD = 2.0
 FULL = 20
 ONE_IN = 10
@@ -163,13 +163,16 @@ class _Buffer:
             if rows:
                 with session() as db:
                     db.execute(insert(TaskRun), rows)
+        except SQLAlchemyError as error:
+            log.warning("%d runs are missing in the history: %s", len(rows), error)
+        try:
             if counts:
                 pipeline = redis().pipeline(transaction=False)
                 for name, value in counts.items():
                     pipeline.hincrbyfloat(COUNTERS, name, value)
                 pipeline.execute()
-        except (SQLAlchemyError, RedisError) as error:
-            log.warning("%d runs are missing in the history: %s", len(rows), error)
+        except RedisError as error:
+            log.warning("%d runs are not counted: %s", len(counts), error)
 
     def _start(self) -> None:
         if self.pid != os.getpid():

@@ -90,16 +90,20 @@ def lease(name: str) -> Iterator[bool]:
 def release(name: str) -> int:
     """Take a lock from whoever holds it, by its name such as `job:42`; answers how many held it."""
     key = f"{PREFIX}lock:{name}"
-    count = redis().zcard(key)
+    members = redis().zrange(key, 0, -1)
+    if members:
+        # Or their next renewals would take it back.
+        redis().sadd(f"{key}:released", *members)
+        redis().pexpire(f"{key}:released", int(SECONDS * 4000))
     redis().delete(key, f"{key}:writer")
-    return int(count)
+    return len(members)
 
 
 def holders(kind: str) -> list[dict[str, object]]:
     """Every key under `lock` or `limit` with how many hold it and for how many seconds their leases last."""
     found = []
     for key in sorted(str(one) for one in redis().scan_iter(f"{PREFIX}{kind}:*", count=1000)):
-        if key.endswith(":writer"):
+        if key.endswith((":writer", ":released")):
             continue
         members = [str(one) for one in redis().zrange(key, 0, -1)]
         ways = {"w": "write", "r": "read", "c": "concurrent"}

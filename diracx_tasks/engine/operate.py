@@ -6,8 +6,10 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from diracx_tasks.core.database import now
 from diracx_tasks.core.errors import Conflict, NotFound
-from diracx_tasks.engine import batches, broker, dead_letters, locks, outbox
+from diracx_tasks.core.origin import origin
+from diracx_tasks.engine import batches, broker, dead_letters, history, locks, outbox
 from diracx_tasks.engine.declared import REGISTRY, Declared
 from diracx_tasks.engine.overview import redis_in_words
 
@@ -43,14 +45,28 @@ def retry(db: Session, key: str, *, by: str) -> str:
 
 def revoke(db: Session, key: str, *, is_running: bool = False) -> None:
     """Take a task that waits out; with `is_running` stop it where it runs. NotFound when none is there."""
-    is_known = outbox.remove(db, key) is not None
+    removed = outbox.remove(db, key)
+    is_known = removed is not None
     if not is_known and not is_running:
         raise NotFound(f"no task waits under {key!r}: to stop one that runs, say so")
     if not is_known and key not in [run["key"] for one in broker.workers() for run in one["running"]]:
         raise NotFound(f"no task waits or runs under {key!r}")
-    # Workers leave out what does not wait any more; a revoked key they would refuse for hours.
+    # Workers leave out what does not wait any more.
     if is_running:
-        broker.revoke(key, is_running=True)
+        broker.stop(key)
+    if removed:
+        _note_revoked(db, removed)
+
+
+def _note_revoked(db: Session, removed: dict[str, Any]) -> None:
+    names = ("key", "task", "arguments", "parent")
+    about = {name: removed[name] for name in names}
+    words = f"taken out by {origin().by or 'an administrator'}"
+    declared = REGISTRY.get(removed["task"])
+    subject = declared.subject_of(removed["arguments"]) if declared else None
+    more = {"outcome": history.REVOKED, "words": words, "tries": removed["tries"] + 1, "seconds": 0.0}
+    rest = {"started_at": now(), "worker": "", "subject": subject, "enqueued_by": removed["enqueued_by"]}
+    history.write(db, {**about, **more, **rest, "weight": 1})
 
 
 def enqueue(db: Session, task: str, arguments: dict[str, Any], *, key: str | None = None) -> str:

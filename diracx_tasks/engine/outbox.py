@@ -56,10 +56,9 @@ def enqueue(db: Session, task: str, key: str, *, delay: float = 0, **arguments: 
     if declared and not declared.batch:
         declared.check(arguments)
     row = _row(task, key, delay, arguments)
-    before = db.execute(select(Outbox.published, Outbox.tries).where(Outbox.key == key)).one_or_none()
     # A row that was there has its message, unless it waits here; after a failure it goes on waiting.
-    is_asleep = before is not None and not before.published and not before.tries
-    if (_is_new(db, row, delay) or is_asleep) and not delay:
+    is_new = _is_new(db, row, delay)
+    if not delay and (is_new or _wake(db, key)):
         after_commit(db, lambda: publish(task, key, arguments))
 
 
@@ -217,12 +216,7 @@ def _is_new(db: Session, row: dict[str, Any], delay: float) -> bool:
     # Never later than it was: those who keep asking would keep a lost message from being published again.
     sooner = utc_now(delay or PATIENCE)
     due = {"DueAt": case(((Outbox.due_at > sooner) & (Outbox.tries == 0), sooner), else_=Outbox.due_at)}
-    is_awake = (Outbox.tries == 0) & (Outbox.published == 0)
-    wakes = {
-        "PublishedAt": case((is_awake, utc_now()), else_=Outbox.published_at),
-        "Published": case((is_awake, 1), else_=Outbox.published),
-    }
-    again = {"Asked": Outbox.asked + 1, **due, **({} if delay else wakes)}
+    again = {"Asked": Outbox.asked + 1, **due}
     if _is_sqlite(db):
         upsert = (
             sqlite.insert(Outbox).values(row).on_conflict_do_update(index_elements=["TaskKey"], set_=again)
@@ -230,6 +224,11 @@ def _is_new(db: Session, row: dict[str, Any], delay: float) -> bool:
         return db.execute(upsert.returning(Outbox.asked)).scalar_one() == 1
     # MySQL counts an inserted row as one and an updated one as two.
     return changed(db, mysql.insert(Outbox).values(row).on_duplicate_key_update(**again)) == 1
+
+
+def _wake(db: Session, key: str) -> bool:
+    asleep = update(Outbox).where(Outbox.key == key, Outbox.published == 0, Outbox.tries == 0)
+    return bool(changed(db, asleep.values(published=1, published_at=utc_now())))
 
 
 def _is_sqlite(db: Session) -> bool:

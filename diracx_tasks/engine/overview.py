@@ -23,7 +23,7 @@ from diracx_tasks.engine.tables import DeadLetter, Outbox, Schedule, TaskRun
 from diracx_tasks.engine.timing import timing_of
 
 Row = dict[str, Any]
-State = Literal["Waiting", "Backing off", "Done", "Failed", "Dead"]
+State = Literal["Waiting", "Backing off", "Done", "Failed", "Dead", "Revoked"]
 WAITING, BACKING_OFF = "Waiting", "Backing off"
 # What a waiting task is about is not stored: to find it, so many of the oldest are looked at.
 SCANNED = 10_000

@@ -1,5 +1,7 @@
 """The `@task` decorator: what an operator expects around a task, stated where the task is declared.
 
+A task must be harmless to run twice. Wrong statements are errors at import.
+
 - `size`, `priority`: its queue, and what it may use: `timeout` seconds, `memory` in MiB.
 - `lock`: a template such as `workflow:{workflow_id}` (a mutex), `Read`, `Write`, or several of them.
 - `limit`: `Concurrent(5, per="se:{se}")`, `Rate(100, 60)`, or several; shared by all workers.
@@ -74,10 +76,7 @@ def task(
     subject: str | None = None,
     override: bool = False,
 ) -> Callable[[Function], EngineTask]:
-    """Declare a task: a function of typed keyword arguments that says in a word what it did.
-
-    It must be harmless to run twice. This module's text explains the arguments; wrong ones are import errors.
-    """
+    """Declare a task: a function of typed keyword arguments that says in a word what it did; see above."""
     is_scheduled = any(one is not None for one in (every, cron, rrule))
 
     def declare(function: Function) -> EngineTask:

@@ -107,7 +107,8 @@ def test_a_key_may_have_any_character(tasks: Tasks, work: Work, key: str) -> Non
     assert tasks.get(place)["key"] == key
     assert tasks.ask("POST", f"{place}/retry").json() == {"key": key}
     assert tasks.ask("POST", f"{place}/revoke").json() == {"key": key}
-    assert tasks.ask("GET", place).status_code == 404
+    assert [run["state"] for run in tasks.get(place)["runs"]] == ["Revoked"]
+    assert tasks.ask("POST", f"{place}/revoke").status_code == 404
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,6 @@ def test_a_running_task_is_stopped_its_lock_comes_free_and_it_does_not_come_back
     assert system.begun() == 1 and KEY not in str(system.tasks("queues"))
 
 
-@pytest.mark.xfail(reason="Celery's revoke has every worker refuse the key for three hours")
 def test_a_key_that_was_stopped_can_be_asked_for_again(system: System) -> None:
     system.ask()
     system.until(lambda: system.begun() == 1)

@@ -64,7 +64,7 @@ def test_the_example_runs_on_embedded_defaults(tmp_path: Path) -> None:
         submit_pi({"DIRACX_DATA": str(system.folder)}, tmp_path / "outputs")
         checked = diracx({"DIRACX_DATA": str(system.folder)}, "admin", "check", "-o", "json")
         assert checked.returncode == 0, checked.stdout
-        for arguments in (("schedule",), ("queues",), ("list",), ("show", "workflows.advance")):
+        for arguments in (("schedule",), ("queues",), ("list",), ("show", "workflow-1.advance")):
             shown = diracx({"DIRACX_DATA": str(system.folder)}, "tasks", *arguments, "-o", "table")
             assert shown.returncode == 0, shown.stderr
 

@@ -209,3 +209,12 @@ def test_what_is_held_is_listed(held: Admission) -> None:
         (lock,), (place,) = holders("lock"), holders("limit")
     assert (lock["name"], lock["way"], lock["holders"]) == ("job:1", "write", 1)
     assert (place["name"], place["way"], place["holders"]) == ("concurrent:se:CERN", "concurrent", 1)
+
+
+def test_a_lock_that_was_taken_away_is_free_and_its_holder_knows(settled: None, quick: None) -> None:
+    with admission([WRITE]) as found:
+        release("job:1")
+        pause = threading.Event()
+        while not found.lost:
+            assert not pause.wait(0.02)
+        assert given(WRITE)

@@ -59,10 +59,21 @@ def test_the_sweep_publishes_what_is_due_and_waits_longer_each_time(work: Work) 
     sweep()
     ask()
     for published in (2, 3):
+        redis().delete("normal.small")
         make_due()
         assert sweep() == 1
         found = row()
         assert found and found.published == published
+    assert sweep() == 0
+
+
+def test_a_message_that_its_queue_still_holds_is_given_more_time_and_not_sent_again(work: Work) -> None:
+    sweep()
+    ask()
+    make_due()
+    assert sweep() == 1 and queued() == 1
+    found = row()
+    assert found and found.published == 1
     assert sweep() == 0
 
 
@@ -79,6 +90,7 @@ def test_a_flush_of_the_broker_loses_nothing(work: Work) -> None:
 def test_a_row_that_was_published_a_thousand_times_is_still_swept(work: Work) -> None:
     sweep()
     ask()
+    redis().delete("normal.small")
     with database.session() as db:
         db.execute(update(Outbox).values(published=2000))
     make_due()
