@@ -230,7 +230,7 @@ def _debugged(function: Any, arguments: Row) -> Any:
         raise
     # A task says something: it was left with `q`.
     if outcome is None:
-        raise click.Abort
+        raise KeyboardInterrupt from None
     return outcome
 
 

@@ -3,7 +3,6 @@
 import logging
 import resource
 import traceback
-from bdb import BdbQuit
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -148,8 +147,6 @@ def by_hand(
         with running(run), originating(Origin(by, run.key)):
             try:
                 outcome = str((call or _plain)(declared.function, checked))
-            except BdbQuit:
-                raise
             except Exception as error:
                 history.note(run.row(history.DEAD, _traceback(error)), is_small=False)
                 raise
