@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from diracx_tasks.core.paths import data_folder
+from diracx_tasks.core.paths import data_folder, packaged
 
 START_SECONDS = 120
 
@@ -78,9 +78,8 @@ def _environment() -> dict[str, str]:
 
 
 def shipped() -> Path:
-    """The workflows that come with this package: inside it when installed, beside it in a checkout."""
-    package = Path(__file__).parents[1]
-    return package / "shipped" if (package / "shipped").exists() else package.parent / "workflows"
+    """The workflows that come with this package."""
+    return packaged("shipped", "workflows")
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from diracx_tasks.core.paths import data_folder
+from diracx_tasks.core.paths import data_folder, packaged
 
 STOP_ORDER = ("pilots", "beat", "worker", "flower", "api", "redis")
 START_SECONDS = 90
@@ -92,7 +92,8 @@ class System:
         if with_flower:
             port, password = self.home.port("flower", FLOWER_PORT), self.home.secret("flower")
             os.environ["DIRACX_FLOWER_URL"] = f"http://admin:{password}@127.0.0.1:{port}"
-            options = (f"--port={port}", "--address=127.0.0.1", "--logging=error")
+            config = packaged("flower", "deploy/flower") / "flowerconfig.py"
+            options = (f"--conf={config}", f"--port={port}", "--address=127.0.0.1", "--logging=error")
             secret = {"FLOWER_BASIC_AUTH": f"admin:{password}"}
             self.supervisor.start(Child("flower", _celery("flower", *options), secret))
         api = (

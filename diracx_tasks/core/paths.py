@@ -11,3 +11,9 @@ def data_folder() -> Path:
     import platformdirs
 
     return platformdirs.user_data_path("diracx")
+
+
+def packaged(inside: str, beside: str) -> Path:
+    """A folder that comes with this package: inside it when installed, beside it in a checkout."""
+    package = Path(__file__).parents[1]
+    return package / inside if (package / inside).exists() else package.parent / beside
