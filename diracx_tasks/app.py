@@ -68,7 +68,7 @@ def _redis_options() -> dict[str, Any]:
     return {
         "visibility_timeout": VISIBILITY,
         "queue_order_strategy": "priority",
-        "socket_timeout": 30,
+        "socket_timeout": 5,
         "socket_connect_timeout": 2,
         "socket_keepalive": True,
         "health_check_interval": 10,

@@ -195,7 +195,8 @@ def call(name: str, arguments: tuple[str, ...], debugger: bool, enqueue: bool) -
 
 def _run_here(declared: "Declared", given: Row, *, debugger: bool) -> str:
     from diracx_tasks.core.errors import Conflict
-    from diracx_tasks.engine.execute import Again, by_hand
+    from diracx_tasks.engine.by_hand import by_hand
+    from diracx_tasks.engine.execute import Again
     from diracx_tasks.engine.history import flush
     from diracx_tasks.engine.run import Later
 

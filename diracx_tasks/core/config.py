@@ -5,6 +5,7 @@ Sections under `Operations.Defaults` hold for every VO; what stands under `Opera
 
 import fcntl
 import hashlib
+import json
 import logging
 import os
 import shutil
@@ -136,9 +137,32 @@ def _source(url: str, pid: int) -> Source:
     source = Source(url)
     if url:
         _look(source)
-        if not source.version:
+        if not source.version and not _recall(source):
             raise SettingsError(f"no configuration: {source.problem}; see DIRACX_CONFIG_BACKEND_URL")
     return source
+
+
+def _good_file(source: Source) -> Path:
+    return settings().data / f"config-{hashlib.sha256(source.url.encode()).hexdigest()[:12]}.good"
+
+
+def _remember(source: Source, text: str) -> None:
+    """Leave the last good one for processes that start while the newest is refused."""
+    file = _good_file(source)
+    part = file.with_name(f"{file.name}.{os.getpid()}")
+    with suppress(OSError):
+        part.write_text(json.dumps({"version": source.version, "text": text}))
+        part.replace(file)
+
+
+def _recall(source: Source) -> bool:
+    """Put the last good one in force that a process on this machine has seen; False when there is none."""
+    try:
+        kept = json.loads(_good_file(source).read_text())
+        source.config, source.version = parse(kept["text"], "the last good configuration"), kept["version"]
+    except (OSError, ValueError, KeyError, SettingsError):
+        return False
+    return True
 
 
 def _look(source: Source) -> None:
@@ -147,6 +171,7 @@ def _look(source: Source) -> None:
         version, text, name = _read(source)
         if version != source.version:
             source.config, source.version = parse(text, name), version
+            _remember(source, text)
             log.info("configuration %s is in force", version)
         source.problem = ""
     except (SettingsError, OSError) as error:

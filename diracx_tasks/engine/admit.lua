@@ -13,6 +13,8 @@ if not since then
 end
 
 local function refusal(key, way, count, window)
+    -- The client repeats a call whose answer was lost: what it was given then is still its own.
+    if redis.call('ZSCORE', key, way == 'rate' and owner or string.sub(way, 1, 1) .. owner) then return nil end
     if way == 'rate' then
         redis.call('ZREMRANGEBYSCORE', key, '-inf', now - window)
         if redis.call('ZCARD', key) < count then return nil end
@@ -26,7 +28,7 @@ local function refusal(key, way, count, window)
     local first = redis.call('ZRANGE', key, 0, 0)[1]
     if way == 'write' then return first and 0 or nil end
     -- A writer that waits goes first, or readers would keep it waiting for ever.
-    if redis.call('EXISTS', key .. ':writer') == 1 then return 0 end
+    if redis.call('EXISTS', 'diracx:engine:writer:' .. key) == 1 then return 0 end
     return first and string.sub(first, 1, 1) == 'w' and 0 or nil
 end
 
@@ -34,7 +36,7 @@ for i, key in ipairs(KEYS) do
     local way, count, window = ARGV[1 + 3 * i], tonumber(ARGV[2 + 3 * i]), tonumber(ARGV[3 + 3 * i])
     local wait = refusal(key, way, count, window)
     if wait then
-        if way == 'write' then redis.call('SET', key .. ':writer', owner, 'PX', lease) end
+        if way == 'write' then redis.call('SET', 'diracx:engine:writer:' .. key, owner, 'PX', lease) end
         return {0, i, math.floor(wait)}
     end
 end
@@ -50,7 +52,7 @@ for i, key in ipairs(KEYS) do
     else
         redis.call('ZADD', key, now + lease, string.sub(way, 1, 1) .. owner)
         redis.call('PEXPIREAT', key, now + lease)
-        if way == 'write' then redis.call('DEL', key .. ':writer') end
+        if way == 'write' then redis.call('DEL', 'diracx:engine:writer:' .. key) end
     end
 end
 return {1, string.format('%.0f', fence)}

@@ -10,21 +10,27 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from celery.exceptions import SoftTimeLimitExceeded
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from diracx_tasks.core.database import changed, database_time, reading, session, utc_now
 from diracx_tasks.core.origin import origin
-from diracx_tasks.engine import dead_letters, outbox
+from diracx_tasks.engine import outbox
 from diracx_tasks.engine.declared import REGISTRY, Declared, InvalidArguments
-from diracx_tasks.engine.run import Later
-from diracx_tasks.engine.tables import Call
+from diracx_tasks.engine.run import WORDS, Later, plain
+from diracx_tasks.engine.tables import Call, DeadLetter
 
 PAGE = 1000
 # A batch task gives others their turn after so many seconds.
 TURN = 20.0
-# So many calls in a row that fail alone, and none that did not: it is not the calls.
+# So many calls in a row that fail alone, and none that did not: it is not the calls. Then so much later.
 SYSTEMIC = 3
+REST = 5.0
+
+
+class Systemic(Exception):
+    """Whatever is tried fails."""
 
 
 def call(db: Session, task: str, **arguments: Any) -> None:
@@ -72,9 +78,14 @@ def work(task: Declared) -> str:
         if not calls:
             break
         sorted_out = _Sorting(task)
-        sorted_out.take(calls)
-        with session() as db:
-            _keep(db, task, sorted_out)
+        try:
+            sorted_out.take(calls)
+        except Systemic as error:
+            raise Later(REST, f"{total} taken, then nothing went well: {error}") from error
+        finally:
+            # Also when it is given up: what was taken must not be taken again, what fails makes room.
+            with session() as db:
+                _keep(db, task, sorted_out)
         total += len(sorted_out.done)
     with reading() as db:
         count, due_at = db.execute(
@@ -99,11 +110,13 @@ class _Sorting:
         try:
             arguments = self.task.check({parameter(self.task): [one.arguments for one in calls]})
             self.task.function(**arguments)
+        except (SoftTimeLimitExceeded, Systemic):
+            raise
         except Exception as error:
             if len(calls) == 1:
                 self.failed.append((calls[0], error))
                 if len(self.failed) >= SYSTEMIC and not self.done:
-                    raise
+                    raise Systemic(f"{type(error).__name__}: {error}") from error
                 return
             middle = len(calls) // 2
             self.take(calls[:middle])
@@ -116,21 +129,27 @@ def _keep(db: Session, task: Declared, found: _Sorting) -> None:
     if found.done:
         changed(db, delete(Call).where(Call.call_id.in_(found.done)))
     for one, error in found.failed:
-        words = "".join(traceback.format_exception(error))
         hopeless = isinstance(error, InvalidArguments)
         pause = None if hopeless else task.retry.pause(one.tries + 1, error)
         mine = Call.call_id == one.call_id
-        if pause is not None:
+        if pause is None:
+            changed(db, delete(Call).where(mine))
+            db.add(_letter(task, one, error))
+        else:
             later = {"tries": one.tries + 1, "due_at": utc_now(pause)}
             changed(db, update(Call).where(mine).values(**later))
-            continue
-        changed(db, delete(Call).where(mine))
-        letter = {
-            "key": f"{task.name}.call-{one.call_id}",
-            "task": task.name,
-            "arguments": {parameter(task): [one.arguments]},
-            "tries": one.tries + 1,
-            "enqueued_by": one.enqueued_by,
-            "parent": None,
-        }
-        dead_letters.bury(db, letter, since=one.created_at, error=words)
+
+
+def _letter(task: Declared, one: Call, error: Exception) -> DeadLetter:
+    words = plain("".join(traceback.format_exception(error)))[-WORDS:]
+    return DeadLetter(
+        key=f"{task.name}.call-{one.call_id}",
+        task=task.name,
+        arguments={parameter(task): [one.arguments]},
+        tries=one.tries + 1,
+        state="Dead",
+        errors=[{"at": None, "try": one.tries + 1, "error": words}],
+        enqueued_by=one.enqueued_by,
+        created_at=one.created_at,
+        died_at=utc_now(),
+    )

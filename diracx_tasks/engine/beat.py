@@ -13,8 +13,10 @@ from diracx_tasks.core import config
 from diracx_tasks.core.database import session
 from diracx_tasks.core.errors import DiracXError
 from diracx_tasks.core.origin import Origin, originating
-from diracx_tasks.engine import health, outbox, schedules
+from diracx_tasks.engine import health, schedules
+from diracx_tasks.engine.outbox import PAGE
 from diracx_tasks.engine.run import BEAT
+from diracx_tasks.engine.sweep import sweep
 
 log = logging.getLogger(__name__)
 PAUSE = 1.0
@@ -28,7 +30,7 @@ class SqlScheduler(Scheduler):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         self.holder = f"{platform.node()}-{os.getpid()}"
-        self.is_leader = False
+        self.is_leader: bool | None = None
         self.version: str | None = None
         self.synchronized = float("-inf")
         super().__init__(*args, **options)
@@ -70,7 +72,7 @@ class SqlScheduler(Scheduler):
         with session() as db:
             schedules.run_due(db)
         with session() as db:
-            is_more = outbox.sweep(db) == outbox.PAGE
+            is_more = sweep(db) == PAGE
         return 0.0 if is_more else max(0.0, PAUSE - (time.monotonic() - began))
 
     def _synchronize(self, now: float) -> None:

@@ -10,7 +10,9 @@ from amqp.exceptions import NotFound
 from celery import current_app
 from kombu.exceptions import ChannelError, OperationalError
 from redis import Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.retry import Retry
 
 from diracx_tasks.core.errors import Unavailable
 from diracx_tasks.core.settings import settings
@@ -40,13 +42,16 @@ def is_redis() -> bool:
 
 
 def is_forgetful() -> bool:
-    """Whether the broker was flushed since the last call: then the mark that we leave there is gone."""
-    if not is_redis():
-        return False
+    """Whether the broker was flushed since `remember`: then the mark that it leaves there is gone."""
     try:
-        return bool(_redis(settings().broker).set(MARK, "here", nx=True))
+        return is_redis() and not _redis(settings().broker).exists(MARK)
     except RedisError:
         return False
+
+
+def remember() -> None:
+    """Leave a mark in the broker; it goes with everything else when the broker loses its memory."""
+    _redis(settings().broker).set(MARK, "here")
 
 
 def oldest(queue: str) -> float | None:
@@ -136,4 +141,4 @@ def _number(value: object) -> float | None:
 
 @lru_cache(2)
 def _redis(url: str) -> Redis:
-    return Redis.from_url(url, socket_timeout=5, socket_connect_timeout=1)
+    return Redis.from_url(url, socket_timeout=2, socket_connect_timeout=1, retry=Retry(NoBackoff(), 0))

@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session
 
 from diracx_tasks.core.database import changed, now, utc_now
 from diracx_tasks.core.errors import Conflict, NotFound
-from diracx_tasks.engine import history, outbox
+from diracx_tasks.engine import batches, history, outbox
+from diracx_tasks.engine.declared import REGISTRY
 from diracx_tasks.engine.tables import DeadLetter
 
 DEAD, RETRIED, DROPPED = "Dead", "Retried", "Dropped"
@@ -68,6 +69,10 @@ def retry(db: Session, letter_id: int, *, by: str) -> str:
     """Have the task run again, its tries counted anew; answers its key. Conflict when resolved before."""
     letter = find(db, letter_id)
     _resolve(db, letter, RETRIED, by)
+    task = REGISTRY.get(letter.task)
+    if task and task.batch and letter.arguments:
+        batches.call_many(db, letter.task, letter.arguments[batches.parameter(task)])
+        return letter.key
     outbox.enqueue(db, letter.task, letter.key, **letter.arguments)
     return letter.key
 

@@ -63,7 +63,16 @@ class Declared:
         return {name: getattr(found, name) for name in type(found).model_fields}
 
     def wants(self, arguments: Mapping[str, Any], *, by_hand: bool = False) -> list[Want]:
-        """Locks and places that a run needs; limits are left out when it is run by hand."""
+        """Locks and places that a run needs; limits are left out when it is run by hand.
+
+        Raises InvalidArguments when a template cannot be filled, as `{files[0]}` of an empty list.
+        """
+        try:
+            return self._wants(arguments, by_hand)
+        except (LookupError, AttributeError, ValueError, TypeError) as error:
+            raise InvalidArguments(f"{self.name}: its locks or limits cannot be named: {error!r}") from error
+
+    def _wants(self, arguments: Mapping[str, Any], by_hand: bool) -> list[Want]:
         stated = [lock.want(arguments) for lock in self.locks]
         for limit in () if by_hand else self.limits:
             want = limit.want(arguments)
@@ -75,7 +84,7 @@ class Declared:
     def subject_of(self, arguments: Mapping[str, Any]) -> str | None:
         """What a run is about, such as `workflow-42`: the first argument that ends in `_id` if not stated."""
         if self.subject:
-            with suppress(KeyError, AttributeError, IndexError):
+            with suppress(LookupError, AttributeError, ValueError, TypeError):
                 return self.subject.format(**arguments)[:64]
         for name, value in arguments.items():
             if name.endswith("_id") and isinstance(value, int | str):

@@ -3,7 +3,7 @@
 import logging
 import resource
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -11,16 +11,18 @@ from typing import Any
 from celery import current_app
 from celery.exceptions import Retry
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from diracx_tasks.core.database import reading, session
 from diracx_tasks.core.errors import DiracXError
 from diracx_tasks.core.origin import Origin, origin, originating
 from diracx_tasks.core.telemetry import span
 from diracx_tasks.engine import batches, dead_letters, history, outbox, schedules
-from diracx_tasks.engine.declared import Declared, InvalidArguments
+from diracx_tasks.engine.declared import ENGINES, Declared, InvalidArguments
 from diracx_tasks.engine.locks import admission
 from diracx_tasks.engine.overrides import effective
-from diracx_tasks.engine.run import Later, Run, running
+from diracx_tasks.engine.policies import Want
+from diracx_tasks.engine.run import Later, Run, plain, running
 
 log = logging.getLogger(__name__)
 # What is asked for while a task runs is gathered for so long.
@@ -31,6 +33,8 @@ LONGEST_WAIT = {"lock": 10.0, "limit": 60.0}
 DISABLED = 60.0
 MIB = 1 << 20
 REFUSED = "Refused"
+# The sweep sends what has not ended again, at last every 15 minutes: after some hours it is the task's fault.
+SENT_IN_VAIN = 30
 
 
 class Again(Retry):
@@ -63,6 +67,10 @@ class OutOfMemory(DiracXError):
     """A task wanted more memory than it may use."""
 
 
+class NeverEnded(DiracXError):
+    """A task whose messages were delivered again and again, and nobody said what became of them."""
+
+
 class _Children:
     """Whether this process is a worker's child, whose memory may be limited."""
 
@@ -86,6 +94,9 @@ def execute(declared: Declared, request: Any, arguments: dict[str, Any]) -> str:
         if ticket is None:
             return "already done"
         run.take(ticket)
+        if ticket.published > SENT_IN_VAIN:
+            words = f"it was sent {ticket.published} times and never ended: its worker dies or hangs"
+            raise _failed(run, Result(history.DEAD, words, None, NeverEnded(f"{run.key}: {words}")))
     if not run.task.is_enabled:
         raise _again(run, DISABLED, "disabled by the configuration")
     return attempt(run)
@@ -113,7 +124,7 @@ def outcome_of(run: Run) -> Result:
 def _outcome_of(run: Run) -> Result:
     try:
         checked = run.arguments if run.task.batch else run.task.check(run.arguments)
-        wants = run.task.wants(checked, by_hand=run.by_hand)
+        wants = [*run.task.wants(checked), *_own_lock(run)]
     except InvalidArguments as error:
         return _failure(run, error)
     with admission(wants) as given:
@@ -130,36 +141,15 @@ def _outcome_of(run: Run) -> Result:
             return _failure(run, error)
 
 
-def by_hand(
-    declared: Declared, arguments: dict[str, Any], *, by: str, call: Callable[..., Any] | None = None
-) -> str:
-    """Run a task in this process: its locks are kept, its limits are not, nothing is tried again.
-
-    `call` may run the function in another way, e.g. in a debugger. Raises Again when a lock is held.
-    """
-    checked = declared.check(arguments)
-    run = Run(effective(declared, arguments.get("vo")), f"{declared.name}.by-hand", arguments, by_hand=True)
-    run.origin = Origin(by)
-    with admission(run.task.wants(checked, by_hand=True)) as given:
-        if given.refused:
-            raise Again(f"{given.refused.key} is held by another run: see `diracx tasks locks`", None, 0)
-        run.admission = given
-        with running(run), originating(Origin(by, run.key)):
-            try:
-                outcome = str((call or _plain)(declared.function, checked))
-            except Exception as error:
-                history.note(run.row(history.DEAD, _traceback(error)), is_small=False)
-                raise
-    history.note(run.row(history.DONE, outcome), is_small=False)
-    return outcome
+def _own_lock(run: Run) -> list[Want]:
+    """A run that may outlast the outbox's patience keeps out the copies of its message that are sent then."""
+    is_long = run.task.size != "small" or run.task.batch or run.task.name in ENGINES
+    return [Want("write", f"lock:run:{run.key}")] if run.ticket and is_long else []
 
 
-def _traceback(error: Exception) -> str:
-    return "".join(traceback.format_exception(error))
-
-
-def _plain(function: Callable[..., str], arguments: dict[str, Any]) -> str:
-    return function(**arguments)
+def traceback_of(error: Exception) -> str:
+    """The text of an exception with where it was raised."""
+    return plain("".join(traceback.format_exception(error)))
 
 
 def _call(run: Run, arguments: dict[str, Any]) -> str:
@@ -195,14 +185,15 @@ def _memory(mib: int) -> Iterator[None]:
 
 def _succeeded(run: Run, outcome: str) -> None:
     is_done = True
-    if run.is_boxed:
+    row = run.row(history.DONE, outcome)
+    if run.ticket:
         with session() as db:
-            is_done = outbox.done(db, run.key, run.asked)
+            is_done = outbox.done(db, run.ticket)
             if run.is_scheduled:
-                schedules.note(db, run.row(history.DONE, outcome))
+                schedules.note(db, row)
     if not is_done:
         outbox.publish(run.task.name, run.key, run.arguments, countdown=REST)
-    history.note(run.row(history.DONE, outcome), is_small=run.task.size == "small")
+    history.note(row, is_small=run.task.size == "small")
 
 
 def _growing(run: Run, kind: str) -> float:
@@ -210,7 +201,7 @@ def _growing(run: Run, kind: str) -> float:
 
 
 def _failure(run: Run, error: Exception) -> Result:
-    words = _traceback(error)
+    words = traceback_of(error)
     hopeless = isinstance(error, InvalidArguments)
     pause = None if hopeless else run.task.retry.pause(run.tries + 1, error)
     log.warning("%s, try %d of %s: %s", run.key, run.tries + 1, run.task.name, words)
@@ -233,25 +224,22 @@ def _failed(run: Run, result: Result) -> BaseException:
     return _send(run, result.wait, f"after {last}", tries=run.tries + 1)
 
 
-def fail(db: Any, run: Run, words: str, pause: float | None) -> None:
+def fail(db: Session, run: Run, words: str, pause: float | None) -> None:
     """Keep a failed try, and what follows from it: another after a pause, or a dead letter."""
     row = run.row(history.FAILED if pause is not None else history.DEAD, words)
     history.write(db, row)
     if run.is_scheduled:
         schedules.note(db, row)
-    if pause is not None:
-        if run.is_boxed and pause > outbox.SHORT:
-            outbox.put_off(db, run.key, pause, tries=run.tries + 1)
-        elif run.is_boxed:
-            outbox.note_tries(db, run.key, run.tries + 1, pause)
-        return
-    before = (outbox.remove(db, run.key) if run.is_boxed else None) or {}
-    if before.get("asked", 0) > run.asked:
-        # Somebody asked anew while this was its last try: that request gets tries of its own.
-        outbox.enqueue(db, run.task.name, run.key, **run.arguments)
-    if run.task.dead_letter:
-        found = {**row, "tries": run.tries + 1, **{name: before[name] for name in before if name != "tries"}}
-        dead_letters.bury(db, found, since=before.get("created_at"), error=words)
+    if pause is None:
+        if run.ticket:
+            outbox.give_up(db, run.ticket)
+        if run.task.dead_letter:
+            since = run.ticket.created_at if run.ticket else None
+            dead_letters.bury(db, {**row, "tries": run.tries + 1}, since=since, error=row["words"])
+    elif run.ticket and pause > outbox.SHORT:
+        outbox.put_off(db, run.ticket, pause, tries=run.tries + 1)
+    elif run.ticket:
+        outbox.note_tries(db, run.ticket, run.tries + 1, pause)
 
 
 def send_again(run: Run, pause: float) -> None:
@@ -261,10 +249,10 @@ def send_again(run: Run, pause: float) -> None:
 
 def _again(run: Run, wait: float, words: str) -> Again:
     """Send the message again after a wait that uses up no try; long waits are the outbox's."""
-    if run.is_boxed and wait > outbox.SHORT:
+    if run.ticket and wait > outbox.SHORT:
         try:
             with session() as db:
-                outbox.put_off(db, run.key, wait, tries=run.tries, waits=run.waits + 1)
+                outbox.put_off(db, run.ticket, wait, tries=run.tries, waits=run.waits + 1)
             return Again(f"again in {wait:.1f} s: {words}", None, wait)
         except SQLAlchemyError as error:
             log.warning("%s cannot be put off in the database: %s", run.key, error)

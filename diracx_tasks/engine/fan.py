@@ -6,8 +6,8 @@ one whose tries are used up is a dead letter and counts as failed.
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -18,13 +18,15 @@ from diracx_tasks.core.database import changed, database_time, reading, session,
 from diracx_tasks.core.errors import NotFound
 from diracx_tasks.core.origin import origin
 from diracx_tasks.engine import dead_letters, history, outbox
-from diracx_tasks.engine.declared import REGISTRY
-from diracx_tasks.engine.execute import REFUSED, Result, outcome_of
+from diracx_tasks.engine.declared import REGISTRY, Declared
+from diracx_tasks.engine.execute import REFUSED, NeverEnded, Result, outcome_of
 from diracx_tasks.engine.overrides import effective
-from diracx_tasks.engine.run import Later, Run, this_run
+from diracx_tasks.engine.run import Later, Run, plain, this_run
 from diracx_tasks.engine.tables import Child, FanOut
 
 CHUNK = 100
+# So many that never began count their tries in one statement.
+GROUP = 20
 PAGE = 1000
 WORDS = 4000
 # A chunk gives others their turn after so many seconds.
@@ -40,20 +42,22 @@ def fan_out(
     children: Iterable[dict[str, Any]],
     *,
     then: str | None = None,
+    arguments: dict[str, Any] | None = None,
     key: str | None = None,
     chunk: int = CHUNK,
-    **arguments: Any,
 ) -> int:
     """Run a task once with each of the arguments, then `then` with its own under `key`; answers the number.
 
     `then` runs once, also when children have failed or there are none; `results` has what came of them.
-    Raises InvalidArguments for the first child that does not fit.
+    Raises InvalidArguments for the first child, or `then`, that does not fit.
     """
+    if then:
+        REGISTRY[then].check(arguments or {})
     fan = FanOut(
         task=task,
         then_task=then,
         then_key=key,
-        then_arguments=arguments,
+        then_arguments=arguments or {},
         created_at=utc_now(),
         enqueued_by=origin().by,
         total=0,
@@ -62,22 +66,12 @@ def fan_out(
     )
     db.add(fan)
     db.flush()
-    total = 0
-    for page in _pages(children):
-        rows = [
-            {"fan_id": fan.fan_id, "number": total + i, "arguments": one, "state": WAITING, "tries": 0}
-            for i, one in enumerate(page)
-        ]
-        for one in page:
-            REGISTRY[task].check(one)
-        db.execute(insert(Child), rows)
-        total += len(rows)
+    total = _store(db, fan.fan_id, task, children)
     fan.total = fan.pending = total
     db.flush()
-    starts = range(0, total, chunk)
     calls = [
         (f"fan-{fan.fan_id}.{first}", {"fan_id": fan.fan_id, "first": first, "count": chunk, "task": task})
-        for first in starts
+        for first in range(0, total, chunk)
     ]
     outbox.enqueue_many(db, "engine.run_children", calls)
     if not total:
@@ -92,19 +86,19 @@ def work(fan_id: int, first: int, count: int, task: str) -> str:
     with reading() as db:
         query = select(Child).where(*mine, (Child.due_at.is_(None)) | (Child.due_at <= utc_now()))
         children = db.scalars(query.order_by(Child.number)).all()
-    until, ended = time.monotonic() + TURN, []
-    for child in children:
-        run = _run_of(child, effective(declared, child.arguments.get("vo")))
-        ended.append((child, run, outcome_of(run)))
+    total = 0
+    until = time.monotonic() + TURN
+    for group in _groups(children):
+        total += _run_group(fan_id, group, declared)
         if time.monotonic() > until:
             break
-    with session() as db:
-        _keep(db, fan_id, ended)
-        next_due = db.execute(select(func.count(), func.min(Child.due_at)).where(*mine)).one()
-        pause = _pause(db, *next_due) if next_due[0] else None
+    with reading() as db:
+        due = func.min(func.coalesce(Child.due_at, utc_now()))
+        left, next_due = db.execute(select(func.count(), due).where(*mine)).one()
+        pause = max(0.0, (next_due - database_time(db)).total_seconds()) if left else None
     if pause is not None:
-        raise Later(pause, f"{next_due[0]} of fan-out {fan_id} wait")
-    return f"{len(ended)} of fan-out {fan_id}"
+        raise Later(pause, f"{left} of fan-out {fan_id} wait")
+    return f"{total} of fan-out {fan_id}"
 
 
 def status(db: Session, fan_id: int) -> dict[str, Any]:
@@ -145,50 +139,99 @@ def clean(db: Session, days: float) -> int:
     return changed(db, delete(FanOut).where(FanOut.fan_id == fan_id))
 
 
-def _run_of(child: Child, task: Any) -> Run:
-    parent = this_run()
+def _store(db: Session, fan_id: int, task: str, children: Iterable[dict[str, Any]]) -> int:
+    total = 0
+    for page in _pages(children):
+        for one in page:
+            REGISTRY[task].check(one)
+        rows = [
+            {"fan_id": fan_id, "number": total + i, "arguments": one, "state": WAITING, "tries": 0}
+            for i, one in enumerate(page)
+        ]
+        db.execute(insert(Child), rows)
+        total += len(rows)
+    return total
+
+
+def _groups(children: Sequence[Child]) -> Iterator[list[Child]]:
+    """Those that never began together, others alone: one that kills its process is found out so."""
+    fresh = [child for child in children if not child.tries]
+    for first in range(0, len(fresh), GROUP):
+        yield fresh[first : first + GROUP]
+    yield from ([child] for child in children if child.tries)
+
+
+def _run_group(fan_id: int, group: list[Child], declared: Declared) -> int:
+    """Count a try of each, run them, and store how they ended; answers how many have ended."""
+    with session() as db:
+        numbers = [child.number for child in group]
+        begun = update(Child).where(Child.fan_id == fan_id, Child.number.in_(numbers))
+        changed(db, begun.values(tries=Child.tries + 1))
+    ended: list[Ended] = []
+    for child in group:
+        run = _run_of(child, effective(declared, child.arguments.get("vo")))
+        ended.append((child, run, _outcome(run)))
+    with session() as db:
+        _keep(db, fan_id, ended)
+    return len(ended)
+
+
+def _outcome(run: Run) -> Result:
+    if run.tries > run.task.retry.times:
+        words = f"its process died, or did not end, in each of {run.tries} tries"
+        return Result(history.DEAD, words, None, NeverEnded(words))
+    return outcome_of(run)
+
+
+def _run_of(child: Child, task: Declared) -> Run:
     run = Run(task, f"fan-{child.fan_id}.{child.number}.run", child.arguments, tries=child.tries)
-    if parent:
-        run.worker, run.origin = parent.worker, parent.origin
-        run.origin.parent = parent.key
+    if parent := this_run():
+        run.worker, run.origin = parent.worker, replace(parent.origin, parent=parent.key)
     return run
 
 
 def _keep(db: Session, fan_id: int, ended: list[Ended]) -> None:
     """Store how children ended and count down; the last one asks for what comes then."""
-    groups: dict[tuple[str, str], list[int]] = defaultdict(list)
-    for child, run, result in ended:
+    groups: dict[tuple[str, str], list[Ended]] = defaultdict(list)
+    for one in ended:
+        child, run, result = one
         if result.wait is not None:
             _postpone(db, child, run, result)
             continue
         state = history.DONE if result.kind == history.DONE else history.FAILED
-        groups[state, result.words[-WORDS:]].append(child.number)
-        _remember(db, child, run, result)
+        groups[state, plain(result.words)[-WORDS:]].append(one)
     done = {history.DONE: 0, history.FAILED: 0}
-    for (state, words), numbers in groups.items():
+    for (state, words), those in groups.items():
+        numbers = [child.number for child, _, _ in those]
         mine = (Child.fan_id == fan_id, Child.number.in_(numbers), Child.state == WAITING)
-        done[state] += changed(db, update(Child).where(*mine).values(state=state, words=words))
+        count = changed(db, update(Child).where(*mine).values(state=state, words=words))
+        done[state] += count
+        # Another run of the same chunk was quicker: it has kept all this.
+        if count == len(those):
+            for _, run, result in those:
+                _remember(db, run, result)
     if any(done.values()):
         _settle(db, fan_id, sum(done.values()), done[history.FAILED])
 
 
 def _postpone(db: Session, child: Child, run: Run, result: Result) -> None:
-    tries = child.tries
+    # A try was counted when it began; waiting is none.
+    tries = child.tries + (result.kind != REFUSED)
     if result.kind != REFUSED:
-        tries += 1
         history.write(db, run.row(history.FAILED, result.words))
     mine = (Child.fan_id == child.fan_id, Child.number == child.number)
     changed(db, update(Child).where(*mine).values(tries=tries, due_at=utc_now(result.wait or 0)))
 
 
-def _remember(db: Session, child: Child, run: Run, result: Result) -> None:
+def _remember(db: Session, run: Run, result: Result) -> None:
     if result.kind == history.DONE:
         history.note(run.row(history.DONE, result.words), is_small=run.task.size == "small")
         return
     row = run.row(history.DEAD, result.words)
     history.write(db, row)
     if run.task.dead_letter:
-        dead_letters.bury(db, {**row, "tries": run.tries + 1}, since=None, error=result.words)
+        tries = run.tries + (0 if isinstance(result.error, NeverEnded) else 1)
+        dead_letters.bury(db, {**row, "tries": tries}, since=None, error=row["words"])
 
 
 def _settle(db: Session, fan_id: int, ended: int, failed: int) -> None:
@@ -209,7 +252,3 @@ def _pages(children: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]
     rest = iter(children)
     while page := list(islice(rest, PAGE)):
         yield page
-
-
-def _pause(db: Session, count: int, due: datetime | None) -> float:
-    return max(0.0, (due - database_time(db)).total_seconds()) if due else 0.0

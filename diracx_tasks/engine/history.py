@@ -29,7 +29,6 @@ FULL = 20
 ONE_IN = 10
 MOST = 10_000
 PAGE = 5_000
-WORDS = 60_000
 COUNTERS = "diracx:engine:counters"
 # Upper bounds of the histogram of run times in seconds.
 BUCKETS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
@@ -47,7 +46,7 @@ def note(row: Row, *, is_small: bool) -> None:
 def write(db: Session, row: Row) -> None:
     """Keep a run that failed, in this transaction."""
     _BUFFER.count(row["task"], row["outcome"], row["seconds"])
-    db.execute(insert(TaskRun), [{**row, "words": row["words"][-WORDS:]}])
+    db.execute(insert(TaskRun), [row])
 
 
 def flush() -> None:
@@ -184,7 +183,10 @@ class _Buffer:
     def _work(self) -> None:
         pause = threading.Event()
         while not pause.wait(PERIOD):
-            self.flush()
+            try:
+                self.flush()
+            except Exception:
+                log.exception("the history goes on without some runs")
 
 
 _BUFFER = _Buffer()

@@ -4,20 +4,24 @@ Locks are for speed: without Redis everybody gets them, the database's compare-a
 Limits protect others' systems: without Redis nobody gets a place.
 """
 
+import logging
 import os
 import secrets
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
-from redis.exceptions import RedisError
+from redis.exceptions import ConnectionError, RedisError, TimeoutError
 
 from diracx_tasks.core.errors import DiracXError
 from diracx_tasks.core.redis import redis, script
 from diracx_tasks.engine.policies import Want
 
+log = logging.getLogger(__name__)
 PREFIX = "diracx:"
+WAITS, RELEASED = f"{PREFIX}engine:writer:", f"{PREFIX}engine:released:"
 # A worker that is killed keeps others waiting for so long at most.
 SECONDS = 15.0
 RENEWAL = 3.0
@@ -47,6 +51,7 @@ class Admission:
     # A renewal that is under way must not bring back what is just being given back.
     guard: threading.Lock = field(default_factory=threading.Lock)
     is_over: bool = False
+    renewed: float = field(default_factory=time.monotonic)
 
     @property
     def leases(self) -> list[Want]:
@@ -57,6 +62,8 @@ class Admission:
         """Raise LockLost when something that was given is somebody else's by now."""
         if self.lost:
             raise LockLost(f"lost {', '.join(want.key for want in self.lost)} to another run")
+        if self.leases and self.fence is not None and time.monotonic() > self.renewed + SECONDS:
+            raise LockLost(f"{self.leases[0].key} could not be renewed for {SECONDS:g} s")
 
 
 @contextmanager
@@ -93,9 +100,9 @@ def release(name: str) -> int:
     members = redis().zrange(key, 0, -1)
     if members:
         # Or their next renewals would take it back.
-        redis().sadd(f"{key}:released", *members)
-        redis().pexpire(f"{key}:released", int(SECONDS * 4000))
-    redis().delete(key, f"{key}:writer")
+        redis().sadd(RELEASED + key, *members)
+        redis().pexpire(RELEASED + key, int(SECONDS * 4000))
+    redis().delete(key, WAITS + key)
     return len(members)
 
 
@@ -103,8 +110,6 @@ def holders(kind: str) -> list[dict[str, object]]:
     """Every key under `lock` or `limit` with how many hold it and for how many seconds their leases last."""
     found = []
     for key in sorted(str(one) for one in redis().scan_iter(f"{PREFIX}{kind}:*", count=1000)):
-        if key.endswith((":writer", ":released")):
-            continue
         members = [str(one) for one in redis().zrange(key, 0, -1)]
         ways = {"w": "write", "r": "read", "c": "concurrent"}
         way = "rate" if ":rate:" in key else ways.get(members[0][0], "") if members else ""
@@ -119,7 +124,7 @@ def _ask(found: Admission) -> None:
         arguments += [want.way, want.count, int(want.seconds * 1000)]
     try:
         given, second, *rest = script("diracx_tasks.engine", "admit")(keys=_keys(found.wants), args=arguments)
-    except RedisError:
+    except (ConnectionError, TimeoutError):
         found.refused = next((want for want in found.wants if not want.is_lock), None)
         found.retry_after = WITHOUT_REDIS
         return
@@ -135,6 +140,7 @@ def _renew(found: Admission, seconds: float) -> None:
         arguments += [want.way, want.count]
     lost = script("diracx_tasks.engine", "renew")(keys=_keys(found.leases), args=arguments)
     leases = found.leases
+    found.renewed = time.monotonic()
     found.lost += [leases[int(i) - 1] for i in lost if leases[int(i) - 1] not in found.lost]
 
 
@@ -163,9 +169,14 @@ class _Renewal:
         pause = threading.Event()
         while not pause.wait(RENEWAL):
             for one in list(held):
-                with one.guard, suppress(RedisError):
-                    if not one.is_over:
-                        _renew(one, SECONDS)
+                try:
+                    with one.guard:
+                        if not one.is_over:
+                            _renew(one, SECONDS)
+                except RedisError:
+                    continue
+                except Exception:
+                    log.exception("a lease was not renewed")
 
 
 _RENEWAL = _Renewal()

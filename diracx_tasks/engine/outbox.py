@@ -5,20 +5,20 @@ has ended well. So the broker may lose everything at any time.
 """
 
 import logging
-from dataclasses import dataclass
-from datetime import UTC
+import secrets
+from dataclasses import dataclass, fields, replace
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import case, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, case, delete, event, func, insert, select, update
 from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.orm import Session
 
 from diracx_tasks.core.database import after_commit, changed, utc_now
 from diracx_tasks.core.errors import NotFound
-from diracx_tasks.core.origin import origin
+from diracx_tasks.core.origin import Origin, origin
 from diracx_tasks.engine import broker
-from diracx_tasks.engine.declared import REGISTRY, served
-from diracx_tasks.engine.queues import DEFAULT
+from diracx_tasks.engine.declared import REGISTRY
 from diracx_tasks.engine.tables import Outbox
 
 log = logging.getLogger(__name__)
@@ -38,28 +38,67 @@ class Ticket:
     """What a worker knows of the row whose message it has."""
 
     key: str
+    token: int
+    arguments: dict[str, Any]
     asked: int
+    published: int
     tries: int
     waits: int
+    created_at: datetime
     enqueued_by: str
     parent: str | None
     trace: str | None
 
 
-def enqueue(db: Session, task: str, key: str, *, delay: float = 0, **arguments: Any) -> None:
+def enqueue(db: Session, task: str, key: str, /, *, delay: float = 0, **arguments: Any) -> None:
     """Have a task run after this transaction, at least once.
 
-    Two requests under one key while none has started become one run. Delayed tasks wait in the database.
-    Raises InvalidArguments when the task does not take these arguments.
+    Two requests under one key while none has started become one run. Delayed tasks wait in the database; one
+    that is asked for with a delay while it runs comes again then. Raises InvalidArguments when the task does
+    not take these arguments.
     """
     declared = REGISTRY.get(task)
     if declared and not declared.batch:
         declared.check(arguments)
-    row = _row(task, key, delay, arguments)
+    asked: dict[str, _Request] = db.info.setdefault("enqueued", {})
+    before = asked.pop(key, None)
+    if before and bool(before.delay) == bool(delay):
+        asked[key] = replace(before, arguments=arguments, delay=min(before.delay, delay))
+    else:
+        asked[key] = _Request(task, arguments, delay, origin(), before)
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What one transaction asks for under a key; `before` is what it asked for earlier."""
+
+    task: str
+    arguments: dict[str, Any]
+    delay: float
+    origin: Origin
+    before: "_Request | None" = None
+
+
+@event.listens_for(Session, "before_commit")
+def _write(db: Session) -> None:
+    """Store what the transaction asks for: at its end and in order, or two of them wait for each other."""
+    asked: dict[str, _Request] = db.info.get("enqueued", {})
+    if not asked:
+        return
+    db.flush()
+    for key in sorted(asked):
+        _ask(db, key, asked[key])
+    asked.clear()
+
+
+def _ask(db: Session, key: str, request: _Request) -> None:
+    if request.before:
+        _ask(db, key, request.before)
+    row = _row(request.task, key, request.delay, request.arguments, request.origin)
+    is_new = _is_new(db, row, request.delay)
     # A row that was there has its message, unless it waits here; after a failure it goes on waiting.
-    is_new = _is_new(db, row, delay)
-    if not delay and (is_new or _wake(db, key)):
-        after_commit(db, lambda: publish(task, key, arguments))
+    if not request.delay and (is_new or _wake(db, key)):
+        after_commit(db, lambda: publish(request.task, key, request.arguments))
 
 
 def enqueue_many(db: Session, task: str, calls: list[tuple[str, dict[str, Any]]]) -> None:
@@ -67,12 +106,17 @@ def enqueue_many(db: Session, task: str, calls: list[tuple[str, dict[str, Any]]]
 
     The first page is published after the commit, the sweep takes the rest page by page.
     """
-    rows = [_row(task, key, 0, arguments) for key, arguments in calls]
+    rows = [_row(task, key, 0, arguments, origin()) for key, arguments in calls]
     for row in rows[PAGE:]:
         row |= {"published": 0, "published_at": None, "due_at": utc_now()}
     for first in range(0, len(rows), PAGE):
         db.execute(insert(Outbox).values(rows[first : first + PAGE]))
-    after_commit(db, lambda: _publish_all([(task, *one) for one in calls[:PAGE]]))
+    after_commit(db, lambda: _publish_all(task, calls[:PAGE]))
+
+
+def _publish_all(task: str, calls: list[tuple[str, dict[str, Any]]]) -> None:
+    for key, arguments in calls:
+        publish(task, key, arguments)
 
 
 def publish(task: str, key: str, arguments: dict[str, Any], *, countdown: float = 0) -> None:
@@ -82,30 +126,46 @@ def publish(task: str, key: str, arguments: dict[str, Any], *, countdown: float 
 
 def ticket(db: Session, key: str) -> Ticket | None:
     """The row's ticket; None when there is nothing to do any more."""
-    columns = (Outbox.asked, Outbox.tries, Outbox.waits, Outbox.enqueued_by, Outbox.parent, Outbox.trace)
-    found = db.execute(select(*columns).where(Outbox.key == key)).one_or_none()
-    return Ticket(key, *found) if found else None
+    names = [field.name for field in fields(Ticket)]
+    found = db.execute(select(*(getattr(Outbox, name) for name in names)).where(Outbox.key == key))
+    row = found.one_or_none()
+    return Ticket(*row) if row else None
 
 
-def done(db: Session, key: str, seen: int) -> bool:
-    """Remove the row if nobody asked since `seen`; False means: run it again."""
-    gone = changed(db, delete(Outbox).where(Outbox.key == key, Outbox.asked == seen))
-    if gone or db.scalar(select(Outbox.asked).where(Outbox.key == key)) is None:
+def done(db: Session, seen: Ticket) -> bool:
+    """Remove the row if nobody asked since it was seen; False means: run it again.
+
+    A row that was asked for with a delay meanwhile stays and sleeps until then.
+    """
+    same = (*_same(seen), Outbox.asked == seen.asked)
+    if changed(db, delete(Outbox).where(*same, Outbox.next_at.is_(None))):
         return True
-    changed(db, update(Outbox).where(Outbox.key == key).values(tries=0, waits=0, due_at=utc_now(PATIENCE)))
-    return False
+    fresh = {"tries": 0, "waits": 0}
+    sleep = {"due_at": Outbox.next_at, "next_at": None, "published": 0, **fresh}
+    if changed(db, update(Outbox).where(*same, Outbox.next_at.is_not(None)).values(**sleep)):
+        return True
+    again = {"due_at": utc_now(PATIENCE), "published_at": utc_now(), **fresh}
+    return not changed(db, update(Outbox).where(*_same(seen)).values(**again))
 
 
-def put_off(db: Session, key: str, seconds: float, *, tries: int, waits: int = 0) -> None:
+def put_off(db: Session, seen: Ticket, seconds: float, *, tries: int, waits: int = 0) -> None:
     """Keep a task here and have the sweep publish it after so many seconds."""
     values = {"published": 0, "tries": tries, "waits": waits, "due_at": utc_now(seconds)}
-    changed(db, update(Outbox).where(Outbox.key == key).values(values))
+    changed(db, update(Outbox).where(*_same(seen)).values(values))
 
 
-def note_tries(db: Session, key: str, tries: int, seconds: float) -> None:
+def note_tries(db: Session, seen: Ticket, tries: int, seconds: float) -> None:
     """Remember failed tries of a task whose next message is under way and comes in so many seconds."""
     values = {"tries": tries, "due_at": utc_now(seconds + PATIENCE)}
-    changed(db, update(Outbox).where(Outbox.key == key).values(values))
+    changed(db, update(Outbox).where(*_same(seen)).values(values))
+
+
+def give_up(db: Session, seen: Ticket) -> bool:
+    """Remove the row of a task that will not be tried again; False: somebody asked anew, it runs again."""
+    if changed(db, delete(Outbox).where(*_same(seen), Outbox.asked == seen.asked)):
+        return True
+    again = {"tries": 0, "waits": 0, "published": 0, "due_at": utc_now()}
+    return not changed(db, update(Outbox).where(*_same(seen)).values(**again))
 
 
 def remove(db: Session, key: str) -> dict[str, Any] | None:
@@ -114,7 +174,7 @@ def remove(db: Session, key: str) -> dict[str, Any] | None:
     if row is None:
         return None
     db.delete(row)
-    names = ("key", "task", "arguments", "asked", "tries", "created_at", "enqueued_by", "parent")
+    names = ("key", "task", "arguments", "tries", "created_at", "enqueued_by", "parent")
     return {name: getattr(row, name) for name in names}
 
 
@@ -130,34 +190,6 @@ def hurry(db: Session, key: str) -> None:
         .values(published=1, due_at=utc_now(PATIENCE), published_at=utc_now()),
     )
     after_commit(db, lambda: publish(row.task, row.key, row.arguments))
-
-
-def sweep(db: Session) -> int:
-    """Publish again a page of what is due; what its queue still holds gets more time. Answers how many."""
-    if broker.is_forgetful():
-        lost_all = update(Outbox).where(Outbox.published > 0)
-        changed(db, lost_all.values(due_at=utc_now(), published_at=None))
-    query = select(Outbox).where(Outbox.due_at <= utc_now()).order_by(Outbox.due_at).limit(PAGE)
-    rows = db.scalars(query).all()
-    heads: dict[str, float | None] = {}
-    lost = [row for row in rows if not _is_queued(row, heads)]
-    lost_keys = {row.key for row in lost}
-    for published in {row.published for row in rows}:
-        patience = min(LONGEST, PATIENCE * 2.0 ** min(published, 10))
-        keys = [row.key for row in rows if row.published == published]
-        later = update(Outbox).where(Outbox.key.in_(keys)).values(due_at=utc_now(patience))
-        changed(db, later)
-        again = update(Outbox).where(Outbox.key.in_([key for key in keys if key in lost_keys]))
-        changed(db, again.values(published=Outbox.published + 1, published_at=utc_now()))
-    if lost:
-        messages = [(row.task, row.key, row.arguments) for row in lost]
-        after_commit(db, lambda: _publish_all(messages))
-    return len(rows)
-
-
-def _publish_all(messages: list[tuple[str, str, dict[str, Any]]]) -> None:
-    for task, key, arguments in messages:
-        publish(task, key, arguments)
 
 
 def pending(db: Session) -> int:
@@ -181,23 +213,14 @@ def children(db: Session, parent: str, limit: int = 100) -> list[str]:
     return list(db.scalars(select(Outbox.key).where(Outbox.parent == parent).limit(limit)))
 
 
-def _is_queued(row: Outbox, heads: dict[str, float | None]) -> bool:
-    """Whether the queue has not come to the row's last message yet, so that it cannot be lost."""
-    if not row.published or row.published_at is None:
-        return False
-    # Tasks of an extension that is missing here go to the default queue.
-    queue = served(row.task, row.arguments).queue if row.task in REGISTRY else DEFAULT
-    if queue not in heads:
-        heads[queue] = broker.oldest(queue)
-    head = heads[queue]
-    # The row is written before its message: transactions take a while, and clocks differ.
-    return head is not None and head <= row.published_at.replace(tzinfo=UTC).timestamp() + SLACK
+def _same(seen: Ticket) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return Outbox.key == seen.key, Outbox.token == seen.token
 
 
-def _row(task: str, key: str, delay: float, arguments: dict[str, Any]) -> dict[str, Any]:
-    source = origin()
+def _row(task: str, key: str, delay: float, arguments: dict[str, Any], source: Origin) -> dict[str, Any]:
     return {
         "key": key,
+        "token": secrets.randbits(62),
         "task": task,
         "arguments": arguments,
         "asked": 1,
@@ -213,17 +236,31 @@ def _row(task: str, key: str, delay: float, arguments: dict[str, Any]) -> dict[s
 
 def _is_new(db: Session, row: dict[str, Any], delay: float) -> bool:
     """Whether the task was not asked for yet; if it was, it is asked for once more."""
-    # Never later than it was: those who keep asking would keep a lost message from being published again.
-    sooner = utc_now(delay or PATIENCE)
-    due = {"DueAt": case(((Outbox.due_at > sooner) & (Outbox.tries == 0), sooner), else_=Outbox.due_at)}
-    again = {"Asked": Outbox.asked + 1, **due}
+    again = _later(delay) if delay else _once_more()
     if _is_sqlite(db):
         upsert = (
             sqlite.insert(Outbox).values(row).on_conflict_do_update(index_elements=["TaskKey"], set_=again)
         )
-        return db.execute(upsert.returning(Outbox.asked)).scalar_one() == 1
+        return bool(db.execute(upsert.returning(Outbox.token)).scalar_one() == row["token"])
     # MySQL counts an inserted row as one and an updated one as two.
     return changed(db, mysql.insert(Outbox).values(row).on_duplicate_key_update(**again)) == 1
+
+
+def _once_more() -> dict[str, Any]:
+    # Never later than it was: those who keep asking would keep a lost message from being published again.
+    sooner = utc_now(PATIENCE)
+    is_late = (Outbox.due_at > sooner) & (Outbox.tries == 0)
+    return {"Asked": Outbox.asked + 1, "DueAt": case((is_late, sooner), else_=Outbox.due_at)}
+
+
+def _later(delay: float) -> dict[str, Any]:
+    then = utc_now(delay)
+    is_asleep = (Outbox.published == 0) & (Outbox.tries == 0)
+    sooner = case((Outbox.next_at < then, Outbox.next_at), else_=then)
+    return {
+        "NextAt": case((is_asleep, Outbox.next_at), else_=sooner),
+        "DueAt": case((is_asleep & (Outbox.due_at > then), then), else_=Outbox.due_at),
+    }
 
 
 def _wake(db: Session, key: str) -> bool:

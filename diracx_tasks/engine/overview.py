@@ -227,12 +227,13 @@ def _limit_rows(declared: Declared, limit: Limit, held: dict[str, Row]) -> list[
     template = limit.per or declared.name
     # A field of the template may be anything.
     parts = [re.escape(text) + (".+" if name else "") for text, name, _, _ in Formatter().parse(template)]
-    wanted = re.compile(f"{way}:{''.join(parts)}", re.DOTALL)
+    window = f"{re.escape(f'{limit.seconds:g}')}:" if isinstance(limit, Rate) else ""
+    wanted = re.compile(f"{way}:{window}({''.join(parts)})", re.DOTALL)
     about = {"task": declared.name, "limit": _limit_words(limit)}
     rows = [
-        {**about, "object": name.partition(":")[2], "used": one["holders"]}
+        {**about, "object": found[1], "used": one["holders"]}
         for name, one in held.items()
-        if wanted.fullmatch(name)
+        if (found := wanted.fullmatch(name))
     ]
     return rows or [{**about, "object": template, "used": 0}]
 

@@ -13,6 +13,7 @@ KINDS: dict[str, str] = {
     "pilot": "one pilot",
     "vo": "everything of one VO",
     "task": "all runs of one task",
+    "run": "one run of a task",
     "site": "one site",
     "se": "one storage element",
 }
@@ -80,7 +81,9 @@ class Rate:
 
     def want(self, arguments: Mapping[str, Any]) -> Want:
         """The start that a run uses up."""
-        return Want("rate", f"limit:rate:{self.per.format(**arguments)}", self.count, self.seconds)
+        return Want(
+            "rate", f"limit:rate:{self.seconds:g}:{self.per.format(**arguments)}", self.count, self.seconds
+        )
 
 
 Lock = Mutex

@@ -19,7 +19,7 @@ for i, key in ipairs(KEYS) do
         local is_free = (way == 'concurrent' and others < count)
             or (way == 'write' and others == 0)
             or (way == 'read' and not (first and string.sub(first, 1, 1) == 'w'))
-        local is_taken = redis.call('SISMEMBER', key .. ':released', member) == 1
+        local is_taken = redis.call('SISMEMBER', 'diracx:engine:released:' .. key, member) == 1
         if (ours or is_free) and not is_taken then
             redis.call('ZADD', key, now + lease, member)
             local last = redis.call('ZRANGE', key, -1, -1, 'WITHSCORES')[2]

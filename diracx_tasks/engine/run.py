@@ -15,6 +15,12 @@ from diracx_tasks.engine.locks import Admission
 from diracx_tasks.engine.outbox import Ticket
 
 BEAT = "beat"
+WORDS = 60_000
+
+
+def plain(text: str) -> str:
+    """A text that every database can store: file names may hold bytes that are no characters."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 @dataclass
@@ -27,9 +33,9 @@ class Run:
     # How many tries have failed, and how often it had to wait for a lock or place.
     tries: int = 0
     waits: int = 0
-    # Whether a row of the outbox stands behind it, and how often that was asked for.
+    # Whether a row of the outbox stands behind it, and what was seen of that.
     is_boxed: bool = False
-    asked: int = 0
+    ticket: Ticket | None = None
     worker: str = ""
     origin: Origin = field(default_factory=Origin)
     by_hand: bool = False
@@ -54,7 +60,7 @@ class Run:
 
     def take(self, ticket: Ticket) -> None:
         """Note what the outbox knows better than the message."""
-        self.asked = ticket.asked
+        self.ticket, self.arguments = ticket, ticket.arguments
         self.tries, self.waits = max(self.tries, ticket.tries), max(self.waits, ticket.waits)
         self.origin = Origin(ticket.enqueued_by, ticket.parent, ticket.trace)
 
@@ -84,7 +90,7 @@ class Run:
             "task": self.task.name,
             "arguments": self.arguments,
             "outcome": outcome,
-            "words": words,
+            "words": plain(words)[-WORDS:],
             "tries": self.tries + 1,
             "started_at": self.started_at,
             "seconds": time.monotonic() - self.clock,

@@ -59,7 +59,7 @@ def schedule(name: str, task: str, timing: Timing, **arguments: Any) -> None:
 
 def wanted() -> dict[str, Entry]:
     """Every entry that code and configuration state, by name: the task's, with `@VO` for tasks per VO."""
-    found = {entry.name: entry for entry in EXTRA.values() if entry.task in REGISTRY}
+    found = {entry.name: entry for entry in EXTRA.values() if _is_enabled(entry)}
     for declared in list(REGISTRY.values()):
         for vo in config.vos() if declared.per_vo else [None]:
             if entry := _entry(declared, vo):
@@ -196,6 +196,11 @@ def lag(db: Session) -> float:
         select(Schedule.next_at).where(Schedule.state != PAUSED).order_by(Schedule.next_at).limit(1)
     )
     return max(0.0, (database_time(db) - oldest).total_seconds()) if oldest else 0.0
+
+
+def _is_enabled(entry: Entry) -> bool:
+    vo = entry.arguments.get("vo")
+    return entry.task in REGISTRY and override_of(entry.task, vo).enabled is not False
 
 
 def _entry(declared: Declared, vo: str | None) -> Entry | None:

@@ -12,7 +12,8 @@ from diracx_tasks.core.database import Table, Timestamp
 LongText = Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
 # SQLite numbers rows by itself only in a column of the plain type INTEGER.
 Number = BigInteger().with_variant(Integer(), "sqlite")
-Key = String(128)
+# Keys that differ in case or accents only are different keys.
+Key = String(128).with_variant(mysql.VARCHAR(128, collation="utf8mb4_bin"), "mysql", "mariadb")
 
 
 class Outbox(Table):
@@ -24,6 +25,8 @@ class Outbox(Table):
     key: Mapped[str] = mapped_column("TaskKey", Key, primary_key=True)
     task: Mapped[str] = mapped_column("Task", Key)
     arguments: Mapped[dict[str, Any]] = mapped_column("Arguments", JSON)
+    # Of this row and no other under the same key: who has seen an earlier one changes nothing.
+    token: Mapped[int] = mapped_column("Token", Number, server_default="0")
     # How often it was asked for: a task that sees the number grow while it ran runs again.
     asked: Mapped[int] = mapped_column("Asked", default=1)
     # How often it went to the broker; 0 while it waits here for its time.
@@ -35,6 +38,8 @@ class Outbox(Table):
     waits: Mapped[int] = mapped_column("Waits", default=0, server_default="0")
     created_at: Mapped[datetime] = mapped_column("CreatedAt", Timestamp)
     due_at: Mapped[datetime] = mapped_column("DueAt", Timestamp)
+    # When it was asked for with a delay, while it was under way: it comes again then.
+    next_at: Mapped[datetime | None] = mapped_column("NextAt", Timestamp)
     enqueued_by: Mapped[str] = mapped_column("EnqueuedBy", Key, default="", server_default="")
     parent: Mapped[str | None] = mapped_column("Parent", Key)
     trace: Mapped[str | None] = mapped_column("Trace", String(64))

@@ -141,6 +141,8 @@ def _check(declared: Declared) -> None:
     parameters = set(declared.arguments.model_fields)
     if declared.per_vo and "vo" not in parameters:
         raise ValueError(f"{declared.name}: a task per VO takes the argument vo")
+    if "delay" in parameters:
+        raise ValueError(f"{declared.name}: `delay` is what `enqueue` takes: choose another name")
     check_locks(declared.locks, parameters)
     check_limits(declared.limits, parameters)
     check_template(declared.subject or "", parameters)

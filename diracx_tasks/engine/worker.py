@@ -20,6 +20,8 @@ from diracx_tasks.engine.run import Run
 log = logging.getLogger(__name__)
 # Keys are used again: a worker that was told to refuse one does so for this many seconds only.
 REVOKED = 30.0
+# What `stop_task` ends here: its row is the affair of whoever asked for that.
+_STOPPED: set[str] = set()
 
 
 def connect(app: Any) -> None:
@@ -39,6 +41,7 @@ def stop_task(state: Any, key: str) -> dict[str, str]:
     """End the process that runs a task; what the outbox has of it is not touched."""
     found = [request for request in list(worker_state.active_requests) if request.id == key]
     for request in found:
+        _STOPPED.add(key)
         request.terminate(state.consumer.pool, signal="TERM")
     return {"ok": f"{len(found)} stopped"}
 
@@ -75,6 +78,9 @@ def _note_lost(
 def _take_out(request: Any = None, expired: bool = False, **_: Any) -> None:
     """Celery's and Flower's own revoke means for good; a key that is asked for later is another matter."""
     worker_state.revoked.discard(request.id)
+    if request.id in _STOPPED:
+        _STOPPED.discard(request.id)
+        return
     if "outbox" in (request.headers or {}) and not expired:
         try:
             with session() as db:

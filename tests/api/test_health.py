@@ -30,11 +30,11 @@ def test_metrics_count_jobs_by_status_and_name_nobody(api: Api, db: Session) -> 
 
 
 def test_requests_are_counted_by_route_and_not_by_address(api: Api) -> None:
-    api.get("/api/jobs/4711")
+    api.get("/api/jobs/471104711")
     api.get("/nothing/here")
     text = api.get("/metrics", by=None).text
     assert 'route="/api/jobs/{job_id}"' in text
-    assert "4711" not in text and "/nothing/here" not in text
+    assert "471104711" not in text and "/nothing/here" not in text
 
 
 def test_an_unknown_address_is_404_and_a_wrong_method_405(api: Api) -> None:

@@ -129,8 +129,8 @@ def test_locks_are_listed_and_taken_from_their_holders(tasks: Tasks, work: Work)
 def test_limits_are_listed_with_what_is_used_of_each_object(tasks: Tasks, work: Work) -> None:
     unused = [(row["limit"], row["object"], row["used"]) for row in tasks.get("/limits")]
     assert unused == [("50 in 3600 s", NAME, 0), ("60 in 3600 s per se:{se}", "se:{se}", 0)]
-    others = [Want("rate", f"limit:rate:{name}", 9, 60) for name in (f"{NAME}.2", "se")]
-    with admission([Want("rate", "limit:rate:se:RAL", 9, 60)]), admission(others):
+    others = [Want("rate", f"limit:rate:3600:{name}", 9, 3600) for name in (f"{NAME}.2", "se")]
+    with admission([Want("rate", "limit:rate:3600:se:RAL", 9, 3600)]), admission(others):
         run(ask())
         used = [(row["object"], row["used"]) for row in tasks.get("/limits")]
     assert used == [(NAME, 1), ("se:CERN", 1), ("se:RAL", 1)]

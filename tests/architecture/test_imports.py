@@ -25,7 +25,7 @@ MAY_USE_CELERY = {
     "diracx_tasks.app",
     *(
         f"diracx_tasks.engine.{name}"
-        for name in ("beat", "broker", "execute", "health", "task", "timing", "worker")
+        for name in ("batches", "beat", "broker", "execute", "health", "task", "timing", "worker")
     ),
 }
 

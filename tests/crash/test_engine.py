@@ -99,7 +99,7 @@ def test_a_worker_that_is_killed_in_the_middle_of_each_kind_of_task_loses_nothin
     with database.session() as db:
         batches.call_many(db, "probe.batched", [{"number": n, "seconds": 0.5} for n in range(8)])
         children = [{"number": n, "seconds": 0.5} for n in range(8)]
-        fan.fan_out(db, "probe.child", children, then="probe.gathered", chunk=4, number=0)
+        fan.fan_out(db, "probe.child", children, then="probe.gathered", arguments={"number": 0}, chunk=4)
     for name in ("plain-0", "batched-0", "child-0", "large-0"):
         engine.wait_until_running(name)
         engine.processes.kill("worker")

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from diracx_tasks.core import config
 from diracx_tasks.core.errors import SettingsError
 from diracx_tasks.engine.overrides import override_of
+from tests.builders import environment
 from tests.unit.core.configured import QUICK, SLOW, TASK, every, using
 
 pytestmark = pytest.mark.usefixtures("looking_at_every_call")
@@ -25,7 +26,6 @@ BROKEN = {
     "[1, 2]": "all of it: Input should be a valid dictionary",
     "": "it is empty",
     "0": "all of it: Input should be",
-    "at: 2026-13-45": "not YAML: month must be in 1..12",
     "Operations: {lhcb: null}": r"Operations\.lhcb: Input should be a valid dictionary",
     "Operations: {Defaults: {Tasks: 5}}": r"Operations\.Defaults\.Tasks: Input should be a valid dictionary",
     "Operations: {lhcb: {Tasks: [x]}}": r"Operations\.lhcb\.Tasks: Input should be a valid dictionary",
@@ -218,3 +218,17 @@ def test_any_content_of_operations_is_good_or_a_settings_error(operations: dict[
 def test_a_bottomless_text_is_refused() -> None:
     with pytest.raises(SettingsError, match="not YAML"):
         config.parse("[" * 2000, "default.yml")
+
+
+def test_a_process_that_starts_under_a_broken_configuration_goes_on_with_the_last_good_one(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "default.yml"
+    stated = {"DIRACX_DATA": str(tmp_path), "DIRACX_CONFIG_BACKEND_URL": str(file)}
+    file.write_text("Registry: {lhcb: {}}\n")
+    with environment(**stated):
+        assert config.vos() == ["lhcb"] and config.problem() == ""
+    file.write_text("Registry: [\n")
+    with environment(**stated):
+        assert config.vos() == ["lhcb"]
+        assert "not YAML" in config.problem()

@@ -118,7 +118,7 @@ def test_a_task_states_everything_in_its_decorator() -> None:
         "lock:se:CERN",
         "lock:vo:lhcb",
         "limit:concurrent:file:/lhcb/x",
-        "limit:rate:test_declare.copy",
+        "limit:rate:60:test_declare.copy",
     ]
     assert [want.key for want in found.wants(checked, by_hand=True)] == keys[:2]
 

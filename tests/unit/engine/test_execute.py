@@ -12,8 +12,9 @@ from sqlalchemy import select
 from diracx_tasks.core import config, database
 from diracx_tasks.core.redis import redis
 from diracx_tasks.engine import history, locks
+from diracx_tasks.engine.by_hand import by_hand
 from diracx_tasks.engine.declared import REGISTRY
-from diracx_tasks.engine.execute import Again, by_hand
+from diracx_tasks.engine.execute import Again
 from diracx_tasks.engine.locks import lease, release
 from diracx_tasks.engine.policies import Concurrent
 from diracx_tasks.engine.retries import Backoff

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -14,8 +15,10 @@ from diracx_tasks.core.errors import NotFound
 from diracx_tasks.core.redis import redis
 from diracx_tasks.engine import fan
 from diracx_tasks.engine.declared import InvalidArguments
+from diracx_tasks.engine.execute import Result
 from diracx_tasks.engine.policies import Concurrent
 from diracx_tasks.engine.retries import Backoff
+from diracx_tasks.engine.run import Run
 from diracx_tasks.engine.tables import Child, DeadLetter, Outbox
 from tests.builders import Installation
 from tests.unit.engine.work import declared, drain, sweep
@@ -58,7 +61,8 @@ def tasks(installation: Installation, ledger: Ledger) -> Iterator[None]:
 def start(total: int, **options: Any) -> int:
     with database.session() as db:
         children = ({"number": number} for number in range(total))
-        return fan.fan_out(db, "subject.square", children, then="subject.gather", purpose=7, **options)
+        then: dict[str, Any] = {"then": "subject.gather", "arguments": {"purpose": 7}}
+        return fan.fan_out(db, "subject.square", children, **then, **options)
 
 
 def status(fan_id: int) -> tuple[int, int, int]:
@@ -164,7 +168,13 @@ def test_a_wide_fan_out_is_published_page_by_page_and_survives_a_flush(ledger: L
 
 def test_one_wrong_child_and_nothing_of_the_fan_out_is_stored() -> None:
     with pytest.raises(InvalidArguments), database.session() as db:
-        fan.fan_out(db, "subject.square", [{"number": 1}, {"number": "x"}], then="subject.gather", purpose=7)
+        fan.fan_out(
+            db,
+            "subject.square",
+            [{"number": 1}, {"number": "x"}],
+            then="subject.gather",
+            arguments={"purpose": 7},
+        )
     with database.reading() as db:
         assert db.scalars(select(Outbox)).all() == [] and db.scalars(select(Child)).all() == []
         with pytest.raises(NotFound):
@@ -179,3 +189,34 @@ def test_old_fan_outs_are_forgotten() -> None:
         assert [fan.clean(db, -1) for _ in range(3)] == [10, 1, 0]
         with pytest.raises(NotFound):
             fan.status(db, fan_id)
+
+
+def test_a_child_that_kills_its_process_is_found_out_and_the_others_run(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        """As a kill -9: nothing of ours runs afterwards."""
+
+    def outcome(run: Run) -> Result:
+        if run.arguments["number"] == 3 and run.tries <= run.task.retry.times:
+            raise Killed
+        return real(run)
+
+    real = fan._outcome
+    monkeypatch.setattr(fan, "_outcome", outcome)
+    fan_id = start(10, chunk=10)
+    for _ in range(4):
+        # The process dies in the chunk; its lease runs out and the sweep sends the chunk again.
+        with suppress(Killed):
+            fan.work(fan_id, 0, 10, "subject.square")
+    drain()
+    assert status(fan_id) == (10, 0, 1) and ledger.gathered == [7]
+    assert max(ledger.squares.values()) <= 2 and 3 not in ledger.squares
+    with database.reading() as db:
+        letter = db.scalars(select(DeadLetter)).one()
+    assert letter.arguments == {"number": 3} and "died" in letter.errors[-1]["error"]
+
+
+def test_what_comes_then_is_checked_at_once() -> None:
+    with pytest.raises(InvalidArguments), database.session() as db:
+        fan.fan_out(db, "subject.square", [{"number": 1}], then="subject.gather", arguments={"porpoise": 7})

@@ -17,7 +17,7 @@ from hypothesis.stateful import (
 
 from diracx_tasks.core.redis import redis
 from diracx_tasks.engine import locks
-from diracx_tasks.engine.locks import PREFIX, Admission, admission
+from diracx_tasks.engine.locks import PREFIX, WAITS, Admission, admission
 from diracx_tasks.engine.policies import Concurrent, Limit, Lock, Rate, Read, Want, Write
 from tests.builders import Installation
 
@@ -98,7 +98,7 @@ class Machine(RuleBasedStateMachine):
         if want.way == "write":
             return self.count("write", name) + self.count("read", name) == 0
         # A writer that was refused keeps new readers out for a while: both answers are right then.
-        waits = bool(redis().exists(f"{PREFIX}{want.key}:writer"))
+        waits = bool(redis().exists(f"{WAITS}{PREFIX}{want.key}"))
         return self.count("write", name) == 0 and not waits
 
     def _must_be_free(self, want: Want) -> None:
@@ -126,6 +126,8 @@ class Machine(RuleBasedStateMachine):
     @rule()
     def let_leases_of_the_dead_run_out(self) -> None:
         """Time passes: what the dead held is free, what the living hold is renewed."""
+        for key in redis().scan_iter(f"{WAITS}*"):
+            redis().delete(key)
         for key in redis().scan_iter(f"{PREFIX}lock:*"):
             self._age(str(key))
         for key in redis().scan_iter(f"{PREFIX}limit:concurrent:*"):
@@ -136,9 +138,6 @@ class Machine(RuleBasedStateMachine):
             assert found.lost == []
 
     def _age(self, key: str) -> None:
-        if key.endswith(":writer"):
-            redis().delete(key)
-            return
         alive = {found.owner for _, found, _ in self.living}
         for member in redis().zrange(key, 0, -1):
             if str(member)[1:] not in alive:

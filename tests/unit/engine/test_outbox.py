@@ -140,3 +140,55 @@ def test_the_oldest_rows_of_a_task_are_listed(work: Work) -> None:
     with database.reading() as db:
         assert [found.key for found in outbox.of_task(db, "subject.verb")] == [KEY]
         assert db.scalars(select(Outbox.task)).all() == ["subject.verb"]
+
+
+def test_a_copy_that_ends_late_does_not_take_the_next_request_with_it(work: Work) -> None:
+    def end_elsewhere_and_ask_again() -> None:
+        with database.session() as db:
+            outbox.remove(db, KEY)
+        ask()
+
+    ask()
+    work.during = lambda: end_elsewhere_and_ask_again() if work.runs == 1 else None
+    run()
+    assert row() is not None
+    assert run() == "done" and work.runs == 2
+
+
+def test_a_task_that_asks_for_itself_later_sleeps_until_then(work: Work) -> None:
+    ask()
+    work.during = lambda: ask(delay=1000)
+    before = queued()
+    assert run() == "done"
+    found = row()
+    assert found and not found.published and queued() == before
+    assert sweep() == 0
+    make_due()
+    assert sweep() == 1 and queued() == before + 1
+
+
+def test_many_requests_of_one_transaction_are_one(work: Work) -> None:
+    with database.session() as db:
+        for _ in range(5):
+            outbox.enqueue(db, "subject.verb", KEY, number=1)
+    found = row()
+    assert found and found.asked == 1 and queued() == 1
+
+
+def test_what_was_sent_in_vain_for_hours_is_a_dead_letter(work: Work) -> None:
+    ask()
+    with database.session() as db:
+        db.execute(update(Outbox).values(published=100))
+    assert "never ended" in run()
+    assert work.runs == 0 and row() is None
+
+
+def test_an_error_with_bytes_that_are_no_characters_is_kept(work: Work) -> None:
+    def fail() -> None:
+        raise OSError("/data/\udcff.root is missing")
+
+    ask()
+    work.during = fail
+    run()
+    found = row()
+    assert found and found.tries == 1

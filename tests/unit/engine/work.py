@@ -13,6 +13,7 @@ from diracx_tasks.core.redis import redis
 from diracx_tasks.engine import outbox, task
 from diracx_tasks.engine.declared import REGISTRY
 from diracx_tasks.engine.retries import Backoff
+from diracx_tasks.engine.sweep import sweep as sweeping
 from diracx_tasks.engine.tables import Outbox
 from tests.builders import Installation
 
@@ -85,7 +86,7 @@ def run(**headers: Any) -> str:
 
 def sweep() -> int:
     with database.session() as db:
-        return outbox.sweep(db)
+        return sweeping(db)
 
 
 def make_due() -> None:

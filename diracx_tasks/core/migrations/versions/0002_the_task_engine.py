@@ -15,7 +15,7 @@ depends_on = None
 TIMESTAMP = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
 LONG_TEXT = sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
 NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-KEY = sa.String(128)
+KEY = sa.String(128).with_variant(mysql.VARCHAR(128, collation="utf8mb4_bin"), "mysql", "mariadb")
 
 
 def upgrade() -> None:
@@ -80,6 +80,10 @@ def _outbox() -> None:
     with op.batch_alter_table("Outbox") as outbox:
         outbox.drop_column("IsDead")
         outbox.drop_column("Error")
+        outbox.alter_column("TaskKey", type_=KEY, existing_nullable=False)
+        outbox.alter_column("Task", type_=KEY, existing_nullable=False)
+        outbox.add_column(sa.Column("Token", NUMBER, server_default="0", nullable=False))
+        outbox.add_column(sa.Column("NextAt", TIMESTAMP, nullable=True))
         outbox.add_column(sa.Column("PublishedAt", TIMESTAMP, nullable=True))
         outbox.add_column(sa.Column("Tries", sa.Integer(), server_default="0", nullable=False))
         outbox.add_column(sa.Column("Waits", sa.Integer(), server_default="0", nullable=False))
