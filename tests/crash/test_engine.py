@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from celery import current_app
 from sqlalchemy import func, select
 
 from diracx_tasks.core import database
@@ -16,7 +15,8 @@ from diracx_tasks.core.schema import migrate
 from diracx_tasks.engine import batches, fan, outbox
 from diracx_tasks.engine.tables import DeadLetter, Outbox
 from tests.builders import environment
-from tests.crash.probe import tasks as probe
+from tests.crash.probe import effects as probe
+from tests.crash.probe import registered
 from tests.processes import Processes, installed
 from tests.servers import MariaDB, Redis
 from tests.system import wait_for
@@ -76,7 +76,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
             "DIRACX_DATA": str(folder),
         }
         extension = installed(folder, "tests.crash.probe.tasks")
-        with environment(**stated), Processes(folder, {**stated, **extension}) as processes:
+        with environment(**stated), registered(), Processes(folder, {**stated, **extension}) as processes:
             migrate()
             probe.prepare()
             processes.beat()
@@ -155,7 +155,3 @@ def test_every_message_delivered_three_times_has_its_effect_once(engine: Engine)
     for kind in KINDS:
         found = {number: runs for number, runs in probe.effects(kind).items() if number >= 50_000}
         assert found == dict.fromkeys(range(50_000, 50_200), 1), kind
-
-
-def test_the_broker_knows_its_tasks() -> None:
-    assert "probe.plain" in current_app.tasks

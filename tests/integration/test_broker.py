@@ -12,7 +12,8 @@ from diracx_tasks.engine import broker, outbox
 from diracx_tasks.engine.queues import QUEUES
 from diracx_tasks.engine.tables import Outbox
 from tests.builders import use_broker
-from tests.crash.probe import tasks as probe
+from tests.crash.probe import effects as probe
+from tests.crash.probe import registered
 from tests.processes import Processes, installed
 from tests.servers import MariaDB, RabbitMQ, Redis, free_port
 from tests.system import wait_for
@@ -30,7 +31,7 @@ def processes(
         server = request.getfixturevalue("rabbitmq")
     with an_own_database(mariadb, redis_server, tmp_path, DIRACX_BROKER_URL=server.url) as stated:
         extension = installed(tmp_path, "tests.crash.probe.tasks")
-        with Processes(tmp_path, {**stated, **extension}) as found:
+        with registered(), Processes(tmp_path, {**stated, **extension}) as found:
             probe.prepare()
             yield found
 

@@ -11,7 +11,8 @@ from sqlalchemy import select
 from diracx_tasks.core import database
 from diracx_tasks.engine import broker, outbox
 from diracx_tasks.engine.tables import DeadLetter, Outbox, TaskRun
-from tests.crash.probe import tasks as probe
+from tests.crash.probe import effects as probe
+from tests.crash.probe import registered
 from tests.processes import Processes, installed
 from tests.servers import MariaDB, Redis
 from tests.system import wait_for
@@ -43,7 +44,7 @@ def place(mariadb: MariaDB, redis_server: Redis, tmp_path: Path) -> Iterator[Pla
     more = {"DIRACX_HEALTH_FILES": str(tmp_path / "health"), "REMAP_SIGTERM": "SIGQUIT"}
     with an_own_database(mariadb, redis_server, tmp_path) as stated:
         extension = installed(tmp_path, "tests.crash.probe.tasks")
-        with Processes(tmp_path, {**stated, **more, **extension}) as processes:
+        with registered(), Processes(tmp_path, {**stated, **more, **extension}) as processes:
             probe.prepare()
             yield Place(processes, redis_server, tmp_path)
 
@@ -89,7 +90,7 @@ def test_a_task_that_is_stuck_kills_its_process_or_wants_too_much_memory_becomes
     assert all("TimeLimitExceeded" in error["error"] for error in found["stuck-1"].errors)
     ask("plain", "plain-1", number=1)
     place.wait(lambda: probe.effects("plain") == {1: 1})
-    assert not rows(Outbox)
+    place.wait(lambda: not [one for one in rows(Outbox) if one.task.startswith("probe.")])
 
 
 def test_a_run_knows_the_fencing_number_of_its_lock(place: Place) -> None:

@@ -2,47 +2,14 @@
 
 import os
 import time
-from pathlib import Path
 
 from pydantic import BaseModel
-from sqlalchemy import text
 
-from diracx_tasks.core.database import reading, session
 from diracx_tasks.engine.policies import Concurrent, Rate
 from diracx_tasks.engine.retries import Backoff
 from diracx_tasks.engine.run import this_run
 from diracx_tasks.engine.task import task
-
-TABLE = (
-    "CREATE TABLE IF NOT EXISTS Effects (Kind VARCHAR(32), Number INT, Runs INT, PRIMARY KEY (Kind, Number))"
-)
-UPSERT = text(
-    "INSERT INTO Effects (Kind, Number, Runs) VALUES (:kind, :number, 1)"
-    " ON DUPLICATE KEY UPDATE Runs = Runs + 1"
-)
-
-
-def prepare() -> None:
-    """Make the table."""
-    with session() as db:
-        db.execute(text(TABLE))
-
-
-def effects(kind: str) -> dict[int, int]:
-    """How often each number had its effect."""
-    with reading() as db:
-        rows = db.execute(text("SELECT Number, Runs FROM Effects WHERE Kind = :kind"), {"kind": kind})
-        return {number: runs for number, runs in rows}
-
-
-def _happen(kind: str, number: int, seconds: float = 0) -> str:
-    """Take a while, then have the effect; a file says that it has begun."""
-    if seconds:
-        (Path(os.environ["DIRACX_DATA"]) / f"{kind}-{number}").touch()
-        time.sleep(seconds)
-    with session() as db:
-        db.execute(UPSERT, {"kind": kind, "number": number})
-    return "happened"
+from tests.crash.probe.effects import happen
 
 
 class Item(BaseModel):
@@ -55,51 +22,51 @@ class Item(BaseModel):
 @task(retry=Backoff(first=0.5, times=20, cap=5))
 def plain(number: int, seconds: float = 0) -> str:
     """Just have the effect."""
-    return _happen("plain", number, seconds)
+    return happen("plain", number, seconds)
 
 
 @task(priority="realtime")
 def urgent(number: int) -> str:
     """Have the effect before others."""
-    return _happen("urgent", number)
+    return happen("urgent", number)
 
 
 @task(lock="job:{number}", retry=Backoff(first=0.5, times=20, cap=5))
 def locked(number: int, seconds: float = 0) -> str:
     """Have the effect under a lock."""
-    return _happen("locked", number, seconds)
+    return happen("locked", number, seconds)
 
 
 @task(limit=(Concurrent(3), Rate(1000, 1)), retry=Backoff(first=0.5, times=20, cap=5))
 def limited(number: int, seconds: float = 0) -> str:
     """Have the effect within limits."""
-    return _happen("limited", number, seconds)
+    return happen("limited", number, seconds)
 
 
 @task(size="large", priority="background", retry=Backoff(first=0.5, times=20, cap=5))
 def large(number: int, seconds: float = 0) -> str:
     """Have the effect in another queue."""
-    return _happen("large", number, seconds)
+    return happen("large", number, seconds)
 
 
 @task(batch=100, retry=Backoff(first=0.5, times=20, cap=5))
 def batched(items: list[Item]) -> str:
     """Have many effects."""
     for item in items:
-        _happen("batched", item.number, item.seconds)
+        happen("batched", item.number, item.seconds)
     return f"{len(items)} happened"
 
 
 @task(retry=Backoff(first=0.5, times=20, cap=5))
 def child(number: int, seconds: float = 0) -> str:
     """Have the effect as one of many."""
-    return _happen("child", number, seconds)
+    return happen("child", number, seconds)
 
 
 @task()
 def gathered(number: int) -> str:
     """What comes after all children."""
-    return _happen("gathered", number)
+    return happen("gathered", number)
 
 
 @task(timeout=1, retry=Backoff(first=0.2, times=1))

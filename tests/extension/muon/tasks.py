@@ -36,7 +36,14 @@ def survey(run_id: int) -> str:
     calls = [{"run_id": run_id, "chamber": chamber} for chamber in CHAMBERS]
     with session() as db:
         call_many(db, "muon.store", calls)
-        fan_out(db, "muon.align", calls, then="muon.finish", arguments={"run_id": run_id})
+        fan_out(
+            db,
+            "muon.align",
+            calls,
+            then="muon.finish",
+            key=f"run-{run_id}.finish",
+            arguments={"run_id": run_id},
+        )
     return f"{len(calls)} chambers"
 
 
