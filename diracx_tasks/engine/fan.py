@@ -27,6 +27,8 @@ from diracx_tasks.engine.tables import Child, FanOut
 CHUNK = 100
 # So many that never began count their tries in one statement.
 GROUP = 20
+# What has ended is stored after so many seconds at the latest, or when a child has ended.
+GROUP_SECONDS = 2.0
 PAGE = 1000
 WORDS = 4000
 # A chunk gives others their turn after so many seconds.
@@ -168,9 +170,11 @@ def _run_group(fan_id: int, group: list[Child], declared: Declared) -> int:
         begun = update(Child).where(Child.fan_id == fan_id, Child.number.in_(numbers))
         changed(db, begun.values(tries=Child.tries + 1))
     ended: list[Ended] = []
+    until = time.monotonic() + GROUP_SECONDS
     for child in group:
         run = _run_of(child, effective(declared, child.arguments.get("vo")))
-        ended.append((child, run, _outcome(run)))
+        is_late = bool(ended) and time.monotonic() > until
+        ended.append((child, run, Result(REFUSED, "its turn comes", 0.0) if is_late else _outcome(run)))
     with session() as db:
         _keep(db, fan_id, ended)
     return len(ended)

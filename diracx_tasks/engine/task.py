@@ -21,7 +21,7 @@ from typing import Any
 from celery import Task, shared_task
 
 from diracx_tasks.core.origin import origin
-from diracx_tasks.engine.declared import REGISTRY, Declared, arguments_of, served
+from diracx_tasks.engine.declared import ENGINES, REGISTRY, Declared, arguments_of, served
 from diracx_tasks.engine.overrides import effective
 from diracx_tasks.engine.policies import (
     Limit,
@@ -38,6 +38,7 @@ from diracx_tasks.engine.timing import Timing
 
 # Between the soft time limit, which a task may catch, and the hard one.
 GRACE = 10
+TURN = 25.0
 Function = Callable[..., str]
 # Celery's task of a name: it runs what REGISTRY has, also when that was replaced.
 MADE: dict[str, "EngineTask"] = {}
@@ -53,7 +54,9 @@ class EngineTask(Task):
         source = origin()
         given = options.pop("headers", None) or {}
         sent = {"sent": time.time(), "by": source.by, "parent": source.parent, "traceparent": source.trace}
-        limits = {"soft_time_limit": policy.timeout, "time_limit": policy.timeout + GRACE}
+        # A message that runs several children one after the other: its last may begin at the end of its turn.
+        seconds = policy.timeout + (TURN if self.name in ENGINES else 0)
+        limits = {"soft_time_limit": seconds, "time_limit": seconds + GRACE}
         return super().apply_async(args, arguments, **{**limits, **options}, headers={**sent, **given})
 
 
