@@ -112,7 +112,7 @@ def test_nothing_is_sent_for_a_payload_that_ends_at_once(server: Server, watchdo
 
 
 def test_cpu_time_of_processes_that_have_ended_counts(python: Callable[[str], psutil.Process]) -> None:
-    burn = "import time\nwhile time.process_time() < 0.5: pass"
+    burn = "import time\nwhile time.process_time() < 0.8: pass"
     process = python(
         f"import subprocess, sys, time; subprocess.run([sys.executable, '-c', {burn!r}]); time.sleep(60)"
     )
