@@ -124,7 +124,7 @@ class _Buffer:
         self.rows: list[Row] = []
         self.counts: Counter[str] = Counter()
         self.second, self.kept, self.passed = 0, 0, 0
-        self.lock = threading.Lock()
+        self.lock, self.writing = threading.Lock(), threading.Lock()
         self.is_started = False
 
     def add(self, row: Row) -> None:
@@ -155,9 +155,14 @@ class _Buffer:
     def flush(self) -> None:
         if self.pid != os.getpid():
             return
-        with self.lock:
-            rows, counts = self.rows, self.counts
-            self.rows, self.counts = [], Counter()
+        # Who flushes at the end of a process waits for what its thread is just writing.
+        with self.writing:
+            with self.lock:
+                rows, counts = self.rows, self.counts
+                self.rows, self.counts = [], Counter()
+            self._write(rows, counts)
+
+    def _write(self, rows: list[Row], counts: "Counter[str]") -> None:
         try:
             if rows:
                 with session() as db:
