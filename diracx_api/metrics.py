@@ -15,7 +15,6 @@ from diracx_tasks.core.errors import Unavailable
 from diracx_tasks.core.origin import Origin, originating
 from diracx_tasks.core.telemetry import rename, span
 from diracx_tasks.engine import broker, dead_letters, history, overview
-from diracx_tasks.engine.queues import QUEUES
 from diracx_tasks.jobs import search as jobs
 from diracx_tasks.pilots import register as pilots
 from diracx_tasks.workflows import search as workflows
@@ -85,7 +84,7 @@ def refresh() -> None:
             (PILOTS, pilots.totals(db)),
             (DEAD, dead_letters.total(db)),
         )
-        totals = overview.totals(db)
+        totals = overview.backlog(db)
     for gauge, found in counted:
         gauge.clear()
         for label, count in found.items():
@@ -107,10 +106,9 @@ def _refresh_queues() -> None:
         lengths = broker.waiting()
     except Unavailable:
         return
-    for queue in QUEUES:
-        sent = broker.oldest(queue) if lengths[queue] else None
+    for queue, age in broker.ages(lengths).items():
         WAITING.labels(queue).set(lengths[queue])
-        AGE.labels(queue).set(max(0.0, time.time() - sent) if sent else 0)
+        AGE.labels(queue).set(age or 0)
 
 
 class Measured:

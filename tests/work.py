@@ -1,7 +1,6 @@
 """A declared task whose body a test chooses, with a lock and limits, and what a worker does with it."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -9,11 +8,11 @@ from celery import current_app
 
 from diracx_tasks.core.database import session
 from diracx_tasks.core.origin import Origin, originating
-from diracx_tasks.engine import history, outbox, task
-from diracx_tasks.engine.declared import REGISTRY
+from diracx_tasks.engine import history, outbox
 from diracx_tasks.engine.policies import Rate
 from diracx_tasks.engine.retries import Backoff
 from tests.builders import Installation
+from tests.unit.engine.work import declared
 
 NAME = "subject.verb"
 KEY = "job-1.verb"
@@ -43,29 +42,17 @@ class Work:
         self.during = no_luck
 
 
-@contextmanager
-def declared(found: Work) -> Iterator[None]:
-    """The task is declared in the block."""
+@pytest.fixture
+def work(installation: Installation) -> Iterator[Work]:
+    """The declared task; nothing of it has run."""
+    found = Work()
 
     def verb(number: int, se: str = "CERN") -> str:
         """Do what the test wants."""
         return found(number, se)
 
-    verb.__module__ = "tests.subject.tasks"
     retry = Backoff(first=0.01, times=2)
-    task.task(retry=retry, lock="job:{number}", limit=LIMITS, subject="job-{number}")(verb)
-    try:
-        yield
-    finally:
-        REGISTRY.pop(NAME)
-        current_app.tasks.pop(NAME, None)
-
-
-@pytest.fixture
-def work(installation: Installation) -> Iterator[Work]:
-    """The declared task; nothing of it has run."""
-    found = Work()
-    with declared(found):
+    with declared(verb, retry=retry, lock="job:{number}", limit=LIMITS, subject="job-{number}"):
         yield found
 
 

@@ -5,7 +5,6 @@ fails is halved until the calls that are to blame are found; those are tried aga
 """
 
 import time
-import traceback
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,8 +16,8 @@ from sqlalchemy.orm import Session
 from diracx_tasks.core.database import changed, database_time, reading, session, utc_now
 from diracx_tasks.core.origin import origin
 from diracx_tasks.engine import outbox
-from diracx_tasks.engine.declared import REGISTRY, Declared, InvalidArguments
-from diracx_tasks.engine.run import WORDS, Later, plain
+from diracx_tasks.engine.declared import REGISTRY, Declared
+from diracx_tasks.engine.run import WORDS, Later, traceback_of
 from diracx_tasks.engine.tables import Call, DeadLetter
 
 PAGE = 1000
@@ -129,8 +128,7 @@ def _keep(db: Session, task: Declared, found: _Sorting) -> None:
     if found.done:
         changed(db, delete(Call).where(Call.call_id.in_(found.done)))
     for one, error in found.failed:
-        hopeless = isinstance(error, InvalidArguments)
-        pause = None if hopeless else task.retry.pause(one.tries + 1, error)
+        pause = task.pause(one.tries + 1, error)
         mine = Call.call_id == one.call_id
         if pause is None:
             changed(db, delete(Call).where(mine))
@@ -141,7 +139,7 @@ def _keep(db: Session, task: Declared, found: _Sorting) -> None:
 
 
 def _letter(task: Declared, one: Call, error: Exception) -> DeadLetter:
-    words = plain("".join(traceback.format_exception(error)))[-WORDS:]
+    words = traceback_of(error)[-WORDS:]
     return DeadLetter(
         key=f"{task.name}.call-{one.call_id}",
         task=task.name,

@@ -71,6 +71,13 @@ def oldest(queue: str) -> float | None:
         return None
 
 
+def ages(lengths: dict[str, int]) -> dict[str, float | None]:
+    """Since when in seconds the next message of each queue waits; None where there is none."""
+    sent = {queue: oldest(queue) if length else None for queue, length in lengths.items()}
+    now = time.time()
+    return {queue: max(0.0, now - moment) if moment else None for queue, moment in sent.items()}
+
+
 def waiting() -> dict[str, int]:
     """How many messages each queue holds; Unavailable when the broker does not answer."""
     try:

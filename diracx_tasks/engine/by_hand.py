@@ -6,10 +6,10 @@ from typing import Any
 from diracx_tasks.core.origin import Origin, originating
 from diracx_tasks.engine import history
 from diracx_tasks.engine.declared import Declared
-from diracx_tasks.engine.execute import Again, traceback_of
+from diracx_tasks.engine.execute import Again
 from diracx_tasks.engine.locks import admission
 from diracx_tasks.engine.overrides import effective
-from diracx_tasks.engine.run import Later, Run, running
+from diracx_tasks.engine.run import Later, Run, running, traceback_of
 
 
 def by_hand(
@@ -20,7 +20,7 @@ def by_hand(
     `call` may run the function in another way, e.g. in a debugger. Raises Again when a lock is held.
     """
     checked = declared.check(arguments)
-    run = Run(effective(declared, arguments.get("vo")), f"{declared.name}.by-hand", arguments, by_hand=True)
+    run = Run(effective(declared, arguments.get("vo")), f"{declared.name}.by-hand", arguments)
     run.origin = Origin(by)
     with admission(run.task.wants(checked, by_hand=True)) as given:
         if given.refused:

@@ -62,6 +62,10 @@ class Declared:
             raise InvalidArguments(f"{self.name}: {words}") from error
         return {name: getattr(found, name) for name in type(found).model_fields}
 
+    def pause(self, tries: int, error: BaseException) -> float | None:
+        """Seconds before the next try after `tries` failed ones; None when none is left or none can help."""
+        return None if isinstance(error, InvalidArguments) else self.retry.pause(tries, error)
+
     def wants(self, arguments: Mapping[str, Any], *, by_hand: bool = False) -> list[Want]:
         """Locks and places that a run needs; limits are left out when it is run by hand.
 

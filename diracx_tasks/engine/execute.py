@@ -2,7 +2,6 @@
 
 import logging
 import resource
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from diracx_tasks.engine.declared import ENGINES, Declared, InvalidArguments
 from diracx_tasks.engine.locks import admission
 from diracx_tasks.engine.overrides import effective
 from diracx_tasks.engine.policies import Want
-from diracx_tasks.engine.run import Later, Run, plain, running
+from diracx_tasks.engine.run import Later, Run, running, traceback_of
 
 log = logging.getLogger(__name__)
 # What is asked for while a task runs is gathered for so long.
@@ -147,11 +146,6 @@ def _own_lock(run: Run) -> list[Want]:
     return [Want("write", f"lock:run:{run.key}")] if run.ticket and is_long else []
 
 
-def traceback_of(error: Exception) -> str:
-    """The text of an exception with where it was raised."""
-    return plain("".join(traceback.format_exception(error)))
-
-
 def _call(run: Run, arguments: dict[str, Any]) -> str:
     with (
         span(run.task.name, run.origin.trace, key=run.key, subject=run.subject, tries=run.tries) as trace,
@@ -202,8 +196,7 @@ def _growing(run: Run, kind: str) -> float:
 
 def _failure(run: Run, error: Exception) -> Result:
     words = traceback_of(error)
-    hopeless = isinstance(error, InvalidArguments)
-    pause = None if hopeless else run.task.retry.pause(run.tries + 1, error)
+    pause = run.task.pause(run.tries + 1, error)
     log.warning("%s, try %d of %s: %s", run.key, run.tries + 1, run.task.name, words)
     return Result(history.FAILED if pause is not None else history.DEAD, words, pause, error)
 

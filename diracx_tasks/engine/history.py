@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from redis.exceptions import RedisError
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import delete, insert, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -97,11 +97,6 @@ def clean(db: Session, days: float) -> int:
     oldest = select(TaskRun.run_id).where(TaskRun.started_at < utc_now(-days * 86400)).limit(PAGE)
     ids = list(db.scalars(oldest))
     return changed(db, delete(TaskRun).where(TaskRun.run_id.in_(ids))) if ids else 0
-
-
-def total(db: Session) -> int:
-    """How many runs are kept."""
-    return int(db.scalar(select(func.count()).select_from(TaskRun)) or 0)
 
 
 def counters() -> dict[tuple[str, str, str], float]:

@@ -1,7 +1,6 @@
 """What administrators see of tasks, as rows for the command line and the API."""
 
 import re
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -91,17 +90,18 @@ def describe(db: Session, key: str) -> Row:
 
 def queues() -> list[Row]:
     """The nine queues: what waits and runs there, since when, and how many workers look after it."""
-    lengths, workers, moment = broker.waiting(), broker.workers(), time.time()
+    lengths, workers = broker.waiting(), broker.workers()
+    ages = broker.ages(lengths)
     running = [one["queue"] for worker in workers for one in worker["running"]]
     rows = []
     for queue in QUEUES:
-        sent = broker.oldest(queue) if lengths[queue] else None
+        age = ages[queue]
         rows.append(
             {
                 "queue": queue,
                 "waiting": lengths[queue],
                 "running": running.count(queue),
-                "oldest_seconds": round(max(0.0, moment - sent), 1) if sent else None,
+                "oldest_seconds": None if age is None else round(age, 1),
                 "workers": sum(queue in worker["queues"] for worker in workers),
             }
         )
@@ -109,14 +109,18 @@ def queues() -> list[Row]:
 
 
 def totals(db: Session) -> Row:
-    """What waits in the outbox and since when in seconds, dead letters, and how late the schedule is."""
+    """The backlog and how many dead letters there are."""
+    return {**backlog(db), "dead": sum(dead_letters.total(db).values())}
+
+
+def backlog(db: Session) -> Row:
+    """What waits in the outbox and since when in seconds, how late the schedule is, and which beat leads."""
     oldest = db.scalar(select(func.min(Outbox.created_at)))
     age = (database_time(db) - oldest).total_seconds() if oldest else 0.0
     leads = schedules.leader(db)
     return {
         "pending": outbox.pending(db),
         "oldest_seconds": round(age, 1),
-        "dead": sum(dead_letters.total(db).values()),
         "schedule_lag_seconds": round(schedules.lag(db), 1),
         "leader": leads[0] if leads and leads[1] else None,
     }
@@ -276,8 +280,4 @@ def _last_line(text: str) -> str:
 
 def _subject(task: str, arguments: Row) -> str | None:
     declared = REGISTRY.get(task)
-    try:
-        return declared.subject_of(arguments) if declared else None
-    except (LookupError, ValueError):
-        # An older version's task had other arguments.
-        return None
+    return declared.subject_of(arguments) if declared else None

@@ -1,6 +1,7 @@
 """One run of a task: what is known of it while it runs, and what is kept of it."""
 
 import time
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -23,6 +24,11 @@ def plain(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
+def traceback_of(error: Exception) -> str:
+    """The text of an exception with where it was raised."""
+    return plain("".join(traceback.format_exception(error)))
+
+
 @dataclass
 class Run:
     """One try of a task under a key. `task` has what the configuration says of it."""
@@ -38,7 +44,6 @@ class Run:
     ticket: Ticket | None = None
     worker: str = ""
     origin: Origin = field(default_factory=Origin)
-    by_hand: bool = False
     admission: Admission = field(default_factory=lambda: Admission(()))
     started_at: datetime = field(default_factory=now)
     clock: float = field(default_factory=time.monotonic)

@@ -102,7 +102,7 @@ def _fail(name: str, key: str, arguments: dict[str, Any], error: Exception, *, i
             run.take(ticket)
         else:
             run.tries = len(history.errors(db, key))
-        pause = run.task.retry.pause(run.tries + 1, error)
+        pause = run.task.pause(run.tries + 1, error)
         execute.fail(db, run, f"{type(error).__name__}: {error}", pause)
     if pause is not None and not (run.is_boxed and pause > outbox.SHORT):
         execute.send_again(run, pause)
