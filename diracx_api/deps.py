@@ -1,6 +1,8 @@
 """What routes are made of: who asks, a session, and a router on which every route states its right."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from inspect import iscoroutinefunction
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header
@@ -9,22 +11,21 @@ from sqlalchemy.orm import Session
 from diracx_tasks.auth import tokens
 from diracx_tasks.auth.rights import Right
 from diracx_tasks.auth.tokens import User
-from diracx_tasks.core.database import reading, session
+from diracx_tasks.core.database import commit, new_session
 from diracx_tasks.core.errors import BadRequest, Forbidden, Unauthenticated
 from diracx_tasks.core.origin import origin
 
 
-def _writing() -> Iterator[Session]:
-    with session() as db:
-        yield db
+# Nothing here needs a thread: a session connects when it is first used, in the route's own thread.
+async def _writing() -> Session:
+    return new_session()
 
 
-def _reading() -> Iterator[Session]:
-    with reading() as db:
-        yield db
+async def _reading() -> Session:
+    return new_session(reading=True)
 
 
-def current_user(authorization: Annotated[str | None, Header(include_in_schema=False)] = None) -> User:
+async def current_user(authorization: Annotated[str | None, Header(include_in_schema=False)] = None) -> User:
     """Whose token came with the request."""
     if not authorization:
         raise Unauthenticated("Authorization header is missing")
@@ -37,9 +38,9 @@ def current_user(authorization: Annotated[str | None, Header(include_in_schema=F
     return user
 
 
-# The scope makes the commit happen before the answer: a failed commit must not look like a success.
-Db = Annotated[Session, Depends(_writing, scope="function")]
-ReadDb = Annotated[Session, Depends(_reading, scope="function")]
+# `Router` commits and closes them before the answer: a failed commit must not look like a success.
+Db = Annotated[Session, Depends(_writing)]
+ReadDb = Annotated[Session, Depends(_reading)]
 Me = Annotated[User, Depends(current_user)]
 
 
@@ -77,7 +78,7 @@ class Router:
         def declare(function: Any) -> Any:
             self.api.add_api_route(
                 path,
-                function,
+                function if iscoroutinefunction(function) else _in_one_thread(function),
                 methods=[method],
                 dependencies=guards,
                 operation_id=f"{self.subject}_{function.__name__}",
@@ -89,8 +90,25 @@ class Router:
         return declare
 
 
-def _guard(right: Right) -> Callable[[User], None]:
-    def check(me: Me) -> None:
+def _in_one_thread(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The route with its transaction around it; FastAPI would change threads for each step."""
+
+    @wraps(function)
+    def call(**given: Any) -> Any:
+        db: Session | None = given.get("db")
+        if db is None:
+            return function(**given)
+        with db:
+            answer = function(**given)
+            if not db.info.get("is_reading"):
+                commit(db)
+        return answer
+
+    return call
+
+
+def _guard(right: Right) -> Callable[[User], Awaitable[None]]:
+    async def check(me: Me) -> None:
         if not right.holds(me):
             raise Forbidden(f"Forbidden: this needs {right.name}")
 

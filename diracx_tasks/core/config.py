@@ -25,6 +25,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from diracx_tasks.core.errors import SettingsError
+from diracx_tasks.core.registry import VirtualOrganization
 from diracx_tasks.core.settings import settings
 
 log = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ class Config(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    Registry: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    Registry: dict[str, VirtualOrganization] = Field(default_factory=dict)
     Operations: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
     def section(self, name: str, vo: str | None = None) -> Any:

@@ -34,7 +34,14 @@ from diracx_tasks.core.settings import settings
 log = logging.getLogger(__name__)
 
 # DIRAC's databases: schemas in MySQL, nothing in SQLite.
-DIRAC_SCHEMAS = ("JobDB", "JobLoggingDB", "PilotAgentsDB", "SandboxMetadataDB")
+DIRAC_SCHEMAS = (
+    "AuthDB",
+    "JobDB",
+    "JobLoggingDB",
+    "PilotAgentsDB",
+    "ResourceStatusDB",
+    "SandboxMetadataDB",
+)
 POOL = 10
 # A connection that was used within so many seconds is taken to be good.
 FRESH = 2.0
@@ -72,18 +79,27 @@ def _sqlite_now(element: utc_now, compiler: SQLCompiler, **options: Any) -> str:
     return f"(strftime('%Y-%m-%d %H:%M:%f', 'now', {offset}) || '000')"
 
 
+def new_session(*, reading: bool = False) -> Session:
+    """A session for the caller to commit and close; it connects when it is first used.
+
+    One for reading does not wait for writers on SQLite.
+    """
+    found = engine().execution_options(diracx_reading=True) if reading else engine()
+    return Session(found, expire_on_commit=False, info={"is_reading": reading})
+
+
 @contextmanager
 def session() -> Iterator[Session]:
     """A transaction: committed at the end, rolled back by an exception."""
-    with Session(engine(), expire_on_commit=False) as db:
+    with new_session() as db:
         yield db
         commit(db)
 
 
 @contextmanager
 def reading() -> Iterator[Session]:
-    """A session that changes nothing; on SQLite it does not wait for writers."""
-    with Session(engine().execution_options(diracx_reading=True), expire_on_commit=False) as db:
+    """A session that changes nothing."""
+    with new_session(reading=True) as db:
         yield db
 
 

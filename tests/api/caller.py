@@ -1,18 +1,13 @@
 """Requests as somebody."""
 
 import json
-import warnings
 from typing import Any
 
-import httpx
+import httpx2
+from fastapi.testclient import TestClient
 
 from diracx_tasks.auth.tokens import User
 from tests.builders import TOOL, a_user, bearer
-
-# Starlette would rather have httpx2, which is the same thing under another name.
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
-    from fastapi.testclient import TestClient
 
 __all__ = ["ALICE", "Api", "TestClient"]
 ALICE = a_user()
@@ -24,25 +19,25 @@ class Api:
     def __init__(self, client: TestClient) -> None:
         self.client = client
 
-    def ask(self, method: str, path: str, *, by: User | None = ALICE, **options: Any) -> httpx.Response:
+    def ask(self, method: str, path: str, *, by: User | None = ALICE, **options: Any) -> httpx2.Response:
         """The answer, whatever it is."""
         headers = {**(bearer(by) if by else {}), **options.pop("headers", {})}
-        found: httpx.Response = self.client.request(method, path, headers=headers, **options)
+        found: httpx2.Response = self.client.request(method, path, headers=headers, **options)
         return found
 
-    def get(self, path: str, **options: Any) -> httpx.Response:
+    def get(self, path: str, **options: Any) -> httpx2.Response:
         """The answer to a GET."""
         return self.ask("GET", path, **options)
 
-    def post(self, path: str, body: Any = None, **options: Any) -> httpx.Response:
+    def post(self, path: str, body: Any = None, **options: Any) -> httpx2.Response:
         """The answer to a POST of JSON."""
         return self.ask("POST", path, **_sent(body, options))
 
-    def patch(self, path: str, body: Any = None, **options: Any) -> httpx.Response:
+    def patch(self, path: str, body: Any = None, **options: Any) -> httpx2.Response:
         """The answer to a PATCH with JSON."""
         return self.ask("PATCH", path, **_sent(body, options))
 
-    def submit(self, text: str = TOOL, inputs: Any = None, **options: Any) -> httpx.Response:
+    def submit(self, text: str = TOOL, inputs: Any = None, **options: Any) -> httpx2.Response:
         """The answer to a submission of one document."""
         given = {"words": "hello"} if inputs is None else inputs
         body = {"files": {"workflow.cwl": text}, "main": "workflow.cwl", "inputs": given}

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from tests.api.caller import Api
@@ -23,7 +23,7 @@ class Tasks:
         assert answer.status_code == 200, answer.text
         return answer.json()
 
-    def ask(self, method: str, path: str, **options: Any) -> httpx.Response:
+    def ask(self, method: str, path: str, **options: Any) -> httpx2.Response:
         """The answer, whatever it is."""
         return self.api.ask(method, f"/api/tasks{path}", by=OLGA, **options)
 

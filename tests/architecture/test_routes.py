@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from sqlalchemy.orm import Session
 
@@ -59,7 +59,7 @@ class Property:
     bundle: str
     letter_id: int
 
-    def ask(self, api: Api, key: str, by: User | None, **options: Any) -> httpx.Response:
+    def ask(self, api: Api, key: str, by: User | None, **options: Any) -> httpx2.Response:
         """A route asked about exactly this."""
         method, path = ROUTES[key][0].split(" ")
         update = {STAMP: {"Status": "Done", "Attempt": 1, "Outputs": {}}}
