@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from diracx_tasks.core.database import utc
 from diracx_tasks.core.errors import BadRequest, NotFound
-from diracx_tasks.jobs import periods
+from diracx_tasks.core import periods
 from diracx_tasks.jobs.states import FINAL
 from diracx_tasks.jobs.status import unpacked
 from diracx_tasks.jobs.tables import Attempt, Job, JobEvent, Payload, Result

@@ -14,6 +14,8 @@ LOGGING = "JobLoggingDB"
 LongText = Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
 # SQLite numbers rows by itself only in a column of the plain type INTEGER.
 Number = BigInteger().with_variant(Integer(), "sqlite")
+# Upper and lower case are different keys.
+Key = String(128).with_variant(mysql.VARCHAR(128, collation="utf8mb4_bin"), "mysql", "mariadb")
 _FLAGS = Enum("True", "False", name="flag", native_enum=True)
 _ACCOUNTED = Enum("True", "False", "Failed", name="accounted", native_enum=True)
 
@@ -40,6 +42,9 @@ class Job(Table):
         Index("Status", "Status"),
         Index("LastUpdateTime", "LastUpdateTime"),
         Index("NextCheckAt", "NextCheckAt"),
+        # Everybody sees jobs of one VO: its rows in the order of JobID, and counts by status from the index.
+        Index("JobsOfVO", "VO"),
+        Index("StatusOfVO", "VO", "Status"),
         {"schema": JOBS},
     )
 
@@ -69,6 +74,17 @@ class Job(Table):
     attempt: Mapped[int] = mapped_column("Attempt", Integer, default=0, server_default="0")
     # When the job must have moved on, by the database's clock; null: nothing is expected of anybody.
     next_check_at: Mapped[datetime | None] = mapped_column("NextCheckAt", Timestamp)
+
+
+class InputFile(Table):
+    """A file of the grid that a job reads."""
+
+    __tablename__ = "InputData"
+    __table_args__ = {"schema": JOBS}  # noqa: RUF012
+
+    job_id: Mapped[int] = mapped_column("JobID", Integer, primary_key=True, autoincrement=False)
+    lfn: Mapped[str] = mapped_column("LFN", String(255), primary_key=True, default="")
+    status: Mapped[str] = mapped_column("Status", String(32), default="AprioriGood")
 
 
 class JobEvent(Table):
@@ -116,6 +132,41 @@ class Attempt(Table):
     usage: Mapped[dict[str, Any] | None] = mapped_column("Usage", JSON)
     log: Mapped[str | None] = mapped_column("Log", LongText)
     log_at: Mapped[datetime | None] = mapped_column("LogAt", Timestamp)
+
+
+class Heartbeat(Table):
+    """What a payload used at one moment; one row where DIRAC has one per number."""
+
+    __tablename__ = "JobHeartbeats"
+
+    job_id: Mapped[int] = mapped_column("JobID", Integer, primary_key=True, autoincrement=False)
+    at: Mapped[datetime] = mapped_column("HeartBeatTime", Timestamp, primary_key=True)
+    usage: Mapped[str] = mapped_column("Usage", Text)
+
+
+class Submission(Table):
+    """The answer to a submission, for the case that the same request comes again."""
+
+    __tablename__ = "JobSubmissions"
+    __table_args__ = (Index("SubmissionAge", "SubmittedAt"),)
+
+    vo: Mapped[str] = mapped_column("VO", String(32), primary_key=True)
+    owner: Mapped[str] = mapped_column("Owner", Key, primary_key=True)
+    key: Mapped[str] = mapped_column("IdempotencyKey", Key, primary_key=True)
+    digest: Mapped[str] = mapped_column("Digest", String(64))
+    answer: Mapped[bytes] = mapped_column("Answer", Blob)
+    at: Mapped[datetime] = mapped_column("SubmittedAt", Timestamp)
+
+
+class Parametric(Table):
+    """A parametric job that a task expands: the first job of it, and how far the others have been made."""
+
+    __tablename__ = "ParametricJobs"
+
+    job_id: Mapped[int] = mapped_column("JobID", Integer, primary_key=True, autoincrement=False)
+    total: Mapped[int] = mapped_column("Total", Integer)
+    made: Mapped[int] = mapped_column("Made", Integer)
+    group: Mapped[str] = mapped_column("OwnerGroup", String(128))
 
 
 class Ended(Table):

@@ -1,0 +1,153 @@
+"""DiracX's search over the columns of a table: pages by number or by cursor, and counts."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from diracx_tasks.core.conditions import Columns, conditions
+from diracx_tasks.core.errors import BadRequest
+from diracx_tasks.core.order import Order, beyond, cursor_of, order_of, values_of
+from diracx_tasks.core.remembered import remembered
+from diracx_tasks.core.rows import json_array, json_object
+
+# Counting up to here costs a few milliseconds: it is done each time.
+CHEAP = 10_000
+# MariaDB and MySQL: the pattern is no regular expression to them, or takes too long.
+ER_REGEXP_ERROR = 1139
+REGEX_ERRORS = range(3685, 3700)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Rows that somebody may search: columns in the table's order, the one that is unique, and which rows.
+
+    `scope` says in words whose rows `where` leaves over; counts of many rows are remembered under it.
+    """
+
+    columns: Columns
+    key: str
+    where: Sequence[ColumnElement[bool]]
+    scope: str
+
+
+@dataclass(frozen=True)
+class Query:
+    """What is searched; `conditions` and `sort` as the API has them.
+
+    A cursor goes on after an earlier page. `beside` names columns that the caller needs itself.
+    """
+
+    parameters: Collection[str] | None = None
+    conditions: Sequence[Mapping[str, Any]] = ()
+    sort: Sequence[Mapping[str, str]] = ()
+    page: int = 1
+    per_page: int = 100
+    distinct: bool = False
+    cursor: str | None = None
+    beside: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page: rows as JSON texts, the columns `beside`; `total` is None when a cursor was used."""
+
+    rows: list[str]
+    beside: list[Sequence[Any]]
+    total: int | None
+    first: int
+    next_cursor: str | None
+
+
+def chosen(columns: Columns, parameters: Collection[str] | None) -> Columns:
+    """The columns that are asked for, in the table's order; all when none is named."""
+    if unknown := set(parameters or ()) - columns.keys():
+        raise BadRequest(f"Unrecognised parameters requested {unknown}")
+    return {name: column for name, column in columns.items() if not parameters or name in parameters}
+
+
+def page_of(db: Session, listing: Listing, query: Query) -> Page:
+    """One page: columns in the table's order, rows in the order that is asked for, then by the key."""
+    wanted = chosen(listing.columns, query.parameters)
+    order = order_of(listing.columns, query.sort, listing.key)
+    if query.distinct:
+        order = _distinct(order, wanted)
+    fitting = [*listing.where, *conditions(listing.columns, query.conditions)]
+    statement = select(
+        json_object(wanted).label("row"),
+        json_array([column for column, _ in order]).label("place"),
+        *(listing.columns[name] for name in query.beside),
+    ).where(*fitting)
+    if query.distinct:
+        statement = statement.distinct()
+    if query.cursor is not None:
+        statement = statement.where(beyond(order, values_of(query.cursor, order)))
+    first = 0 if query.cursor is not None else (query.page - 1) * query.per_page
+    sorting = (column.desc() if is_descending else column.asc() for column, is_descending in order)
+    found = _rows(db, statement.order_by(*sorting).offset(first).limit(query.per_page + 1))
+    rows, is_last = found[: query.per_page], len(found) <= query.per_page
+    total = first + len(rows) if is_last and (rows or not first) else None
+    if total is None and query.cursor is None:
+        total = _total(db, listing, wanted, fitting, query)
+    following = None if is_last else cursor_of(rows[-1].place)
+    return Page([row.row for row in rows], [row[2:] for row in rows], total, first, following)
+
+
+def summary(
+    db: Session, listing: Listing, grouping: Collection[str], stated: Sequence[Mapping[str, Any]]
+) -> list[str]:
+    """How many rows there are of each combination of the columns in `grouping`, as JSON texts."""
+    wanted = chosen(listing.columns, grouping)
+    count = func.count()
+    statement = (
+        select(json_object({**wanted, "count": count}), count)
+        .where(*listing.where, *conditions(listing.columns, stated))
+        .group_by(*wanted.values())
+    )
+    found = remembered(
+        (listing.scope, "summary", _fingerprint(grouping, stated)),
+        lambda: _rows(db, statement),
+        is_dear=lambda rows: sum(row[1] for row in rows) > CHEAP,
+    )
+    return [row[0] for row in found]
+
+
+def _distinct(order: Order, wanted: Columns) -> Order:
+    """The order by what is shown only: rows that look the same are one."""
+    shown = list(wanted.values())
+    # The key is there to tell rows apart, which is not wanted here unless it is shown.
+    by = [(column, down) for column, down in order if any(column is one for one in shown)]
+    rest = [(column, False) for column in shown if all(column is not one for one, _ in by)]
+    return [*by, *rest]
+
+
+def _total(
+    db: Session, listing: Listing, wanted: Columns, fitting: list[ColumnElement[bool]], query: Query
+) -> int:
+    shown = select(*wanted.values()).where(*fitting).distinct().subquery()
+    whole = select(func.count(listing.columns[listing.key])).where(*fitting)
+    statement = select(func.count()).select_from(shown) if query.distinct else whole
+    total: int = remembered(
+        (listing.scope, "total", _fingerprint(wanted if query.distinct else (), query.conditions)),
+        lambda: _rows(db, statement)[0][0],
+        is_dear=lambda found: found > CHEAP,
+    )
+    return total
+
+
+def _fingerprint(names: Collection[str], stated: Sequence[Mapping[str, Any]]) -> bytes:
+    return orjson.dumps([sorted(names), [dict(one) for one in stated]])
+
+
+def _rows(db: Session, statement: Any) -> Sequence[Any]:
+    try:
+        return db.execute(statement).all()
+    except DBAPIError as error:
+        words = error.orig.args if error.orig else ()
+        if words and (words[0] == ER_REGEXP_ERROR or words[0] in REGEX_ERRORS):
+            raise BadRequest(f"Invalid regex: {words[-1]}") from error
+        raise
