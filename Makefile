@@ -28,6 +28,7 @@ format: $(VENV)/dev-installed
 bench: $(VENV)/dev-installed
 	$(BIN)/python -m tests.bench overhead
 	$(BIN)/python -m tests.bench tasks
+	$(BIN)/python -m tests.bench api
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-output

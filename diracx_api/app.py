@@ -1,32 +1,54 @@
 """The FastAPI application: `uvicorn --factory diracx_api.app:create_app`."""
 
-import json
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import FastAPI, Request
-from fastapi.encoders import jsonable_encoder
-from fastapi.exceptions import RequestValidationError
+from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 from fastapi.openapi.utils import get_openapi
-from fastapi.responses import JSONResponse, Response
 from fastapi_offline import FastAPIOffline
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from diracx_api import failures
+from diracx_api.client_version import ClientVersion
 from diracx_api.metrics import Measured
-from diracx_api.routes import health, jobs, pilots, sandboxes, tasks, workflows
+from diracx_api.routes import (
+    auth,
+    config,
+    health,
+    job_changes,
+    job_sandboxes,
+    jobs,
+    login,
+    pilots,
+    resources,
+    sandboxes,
+    tasks,
+    well_known,
+    workflows,
+)
 from diracx_tasks.app import app as celery
 from diracx_tasks.core import telemetry
-from diracx_tasks.core.errors import DiracXError
 from diracx_tasks.core.settings import settings
 from diracx_tasks.workflows import isolate
 
-log = logging.getLogger(__name__)
-ROUTERS = (workflows.router, jobs.router, pilots.router, sandboxes.router, tasks.router, health.router)
+ROUTERS = (
+    workflows.router,
+    # Fixed words of an address go before those that may be a number.
+    job_changes.router,
+    job_sandboxes.router,
+    jobs.router,
+    pilots.router,
+    resources.router,
+    sandboxes.router,
+    tasks.router,
+    health.router,
+    auth.router,
+    login.router,
+    config.router,
+    well_known.router,
+)
 FORM_BYTES = 1 << 20
-RETRY = {"Retry-After": "1"}
 
 
 def create_app() -> FastAPI:
@@ -46,12 +68,17 @@ def create_app() -> FastAPI:
         # For files; every other route states less.
         max_body_size=settings().sandbox_bytes + FORM_BYTES,
     )
+    made.add_middleware(ClientVersion)
+    made.add_middleware(
+        CORSMiddleware,
+        allow_origins=settings().web_origins,
+        allow_credentials=True,
+        allow_methods=["*"],
+        allow_headers=["*"],
+        expose_headers=["Content-Range", "Next-Cursor"],
+    )
     made.add_middleware(Measured)
-    made.add_exception_handler(DiracXError, _known)
-    made.add_exception_handler(RequestValidationError, _malformed)
-    made.add_exception_handler(DBAPIError, _database)
-    made.add_exception_handler(PoolTimeout, _database)
-    made.add_exception_handler(Exception, _unknown)
+    failures.handle(made)
     for router in ROUTERS:
         made.include_router(router.api)
     made.openapi = lambda: _openapi(made)  # type: ignore[method-assign]
@@ -65,30 +92,6 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     isolate.warm_up()
     yield
     telemetry.flush()
-
-
-async def _known(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, DiracXError)
-    headers = {401: {"WWW-Authenticate": "Bearer"}, 503: RETRY}.get(error.http_status)
-    return JSONResponse({"detail": error.detail}, error.http_status, headers)
-
-
-async def _malformed(request: Request, error: Exception) -> Response:
-    """FastAPI's 422, also when what was sent is no Unicode or no number (NaN)."""
-    assert isinstance(error, RequestValidationError)
-    plain = json.loads(json.dumps(jsonable_encoder(error.errors())), parse_constant=str)
-    return Response(json.dumps({"detail": plain}), 422, media_type="application/json")
-
-
-async def _database(request: Request, error: Exception) -> JSONResponse:
-    """Deadlocks, lost connections, a full pool: nothing was committed, trying again helps."""
-    log.warning("%s %s: %s", request.method, request.url.path, error)
-    return JSONResponse({"detail": "the database is busy or away: try again"}, 503, RETRY)
-
-
-async def _unknown(request: Request, error: Exception) -> JSONResponse:
-    log.error("%s %s", request.method, request.url.path, exc_info=error)
-    return JSONResponse({"detail": "Internal Server Error"}, 500)
 
 
 def _openapi(made: FastAPI) -> dict[str, Any]:

@@ -67,6 +67,10 @@ class Router:
         """A PATCH route."""
         return self._route("PATCH", path, right, options)
 
+    def delete(self, path: str, *, right: Right, **options: Any) -> Callable[[Any], Any]:
+        """A DELETE route."""
+        return self._route("DELETE", path, right, options)
+
     def _route(self, method: str, path: str, right: Right, options: dict[str, Any]) -> Callable[[Any], Any]:
         guards = [] if right.is_open else [Depends(_guard(right))]
         secured: dict[str, Any] = (

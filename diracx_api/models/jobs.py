@@ -1,46 +1,25 @@
 """What goes in and comes out of the jobs' routes; job attributes have DIRAC's names."""
 
+import time
+from datetime import datetime
+from enum import Enum
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import Body
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from diracx_api.models.fields import stated
+from diracx_api.models.fields import LARGEST, stated
+from diracx_tasks.jobs.states import Status
 
 MOST = 2**31 - 1
-LARGEST = 2**63 - 1
+# How many jobs one call may name.
+JOBS = 10_000
+LONGEST = 65_536
+# DIRAC's clock of events begins in 2010; clocks may go wrong by a day.
+EARLIEST = 2011
+AHEAD = 86400
 JobNumber = Annotated[int, Field(ge=0, le=LARGEST)]
-Integer = Annotated[int, Field(ge=-LARGEST, le=LARGEST)]
 TIME = "2026-11-23T10:00:00.123456Z"
-
-
-class Condition(BaseModel):
-    """One condition of a search."""
-
-    parameter: str = stated("A job attribute.", "Status")
-    operator: Literal["eq", "neq", "gt", "lt", "like", "not like", "regex", "in", "not in"] = stated(
-        "How to compare.", "eq"
-    )
-    value: str | Integer | None = stated("What to compare with.", "Done", default=None)
-    values: list[str] | list[Integer] | None = stated(
-        "For `in` and `not in`.", ["Done", "Failed"], default=None
-    )
-
-
-class Order(BaseModel):
-    """One sorting criterion."""
-
-    parameter: str = stated("A job attribute.", "JobID")
-    direction: Literal["asc", "desc"] = stated("Which way.", "desc")
-
-
-class Search(BaseModel):
-    """Which jobs, which of their attributes, in which order."""
-
-    parameters: list[str] | None = stated(
-        "Attributes wanted; all by default.", ["JobID", "Status"], default=None
-    )
-    search: list[Condition] = stated("Conditions that all must hold.", [], default=[])
-    sort: list[Order] = stated("Sorting criteria, first one first.", [], default=[])
 
 
 class Heartbeat(BaseModel):
@@ -48,7 +27,9 @@ class Heartbeat(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    Attempt: int = stated("The attempt that the pilot holds.", 1, ge=1, le=MOST)
+    Attempt: int | None = stated(
+        "For pilots: the attempt that they hold; the current one by default.", 1, default=None, ge=1, le=MOST
+    )
     LoadAverage: float | None = stated("Load of the node.", 1.5, default=None, allow_inf_nan=False)
     MemoryUsed: float | None = stated("Resident memory in MB.", 512.0, default=None, allow_inf_nan=False)
     Vsize: float | None = stated("Virtual memory in MB.", 900.0, default=None, allow_inf_nan=False)
@@ -70,28 +51,115 @@ class Command(BaseModel):
     arguments: str = stated("Further words.", "", default="")
 
 
-class StatusUpdate(BaseModel):
-    """A status that a pilot reports."""
+def _possible(moment: datetime) -> datetime:
+    if moment.year < EARLIEST or moment.timestamp() > time.time() + AHEAD:
+        raise ValueError(f"{moment.isoformat()} is no time at which a job can have changed")
+    return moment
 
-    Status: str = stated("Running, Completing, Done or Failed.", "Done")
-    MinorStatus: str = stated("DIRAC's minor status.", "Execution Complete", default="", max_length=128)
-    ApplicationStatus: str = stated(
-        "The application's own words.", "exit code 0", default="", max_length=2000
+
+Moment = Annotated[datetime, AfterValidator(_possible)]
+JobStatus = Enum("JobStatus", {s.name: s.value for s in Status if s is not Status.SCOUTING}, type=str)  # type: ignore[misc]
+
+
+class StatusUpdate(BaseModel):
+    """What became of a job at one moment; what is left out stays as it is."""
+
+    Status: JobStatus | None = stated("DIRAC's status.", "Running", default=None)
+    MinorStatus: str | None = stated(
+        "DIRAC's minor status.", "Execution Complete", default=None, max_length=128
     )
-    Source: str = stated("Who says so.", "JobWrapper", default="Unknown", max_length=64)
-    Attempt: int = stated("The attempt that the pilot holds.", 1, ge=1, le=MOST)
+    ApplicationStatus: str | None = stated(
+        "The application's own words; 255 characters are kept.",
+        "exit code 0",
+        default=None,
+        max_length=LONGEST,
+    )
+    Source: str = stated(
+        "Who says so; 32 characters are kept.", "JobWrapper", default="Unknown", max_length=255
+    )
+    Attempt: int | None = stated(
+        "For pilots: the attempt that they hold; the current one by default.", 1, default=None, ge=1, le=MOST
+    )
     Outputs: dict[str, Any] | None = stated("The CWL output object, with Done.", {"pi": 3.14}, default=None)
     StandardOutput: str | None = stated("The tail of the output.", "done", default=None, max_length=131072)
 
 
-Updates = Annotated[dict[str, StatusUpdate], Field(min_length=1)]
+Updates = Annotated[dict[Moment, StatusUpdate], Field(min_length=1, max_length=1000)]
+JobUpdates = Annotated[
+    dict[JobNumber, Updates],
+    Body(
+        max_length=JOBS,
+        description="By job, and by the time at which it was so (UTC).",
+        examples=[{"17": {TIME: {"Status": "Running", "Source": "JobWrapper"}}}],
+    ),
+]
+Heartbeats = Annotated[
+    dict[JobNumber, Heartbeat],
+    Body(max_length=JOBS, description="By job.", examples=[{"17": {"CPUConsumed": 12.5}}]),
+]
+Facts = Annotated[
+    dict[JobNumber, dict[str, Any]],
+    Body(
+        max_length=JOBS,
+        description="By job: its Site, and parameters of any name.",
+        examples=[{"17": {"Site": "LCG.CERN.ch", "HostName": "node042"}}],
+    ),
+]
+Jdls = Annotated[
+    list[Annotated[str, Field(max_length=1 << 20)]],
+    Body(
+        max_length=1_000_000,
+        description="Descriptions of jobs; one of them may be parametric.",
+        examples=[['Executable = "echo"; Arguments = "hello";']],
+    ),
+]
+
+
+class InsertedJob(BaseModel):
+    """A job that was accepted."""
+
+    JobID: int = stated("Its number.", 17)
+    Status: str = stated("Its status.", "Received")
+    MinorStatus: str = stated("Its minor status.", "Job accepted")
+    TimeStamp: str = stated("When it was accepted, UTC.", TIME)
 
 
 class StatusAnswer(BaseModel):
-    """What became of reports."""
+    """What became of updates."""
 
-    success: dict[int, dict[str, Any]] = stated("The jobs' statuses now.", {"17": {"Status": "Done"}})
+    success: dict[int, dict[str, Any]] = stated("What has changed of the jobs.", {"17": {"Status": "Done"}})
     failed: dict[int, dict[str, Any]] = stated("Why not.", {})
+
+
+class JobIds(BaseModel):
+    """Some jobs."""
+
+    job_ids: list[JobNumber] = stated("Their numbers.", [17, 18], max_length=1000)
+
+
+class Rescheduled(BaseModel):
+    """What became of jobs that were to run again."""
+
+    success: dict[int, dict[str, Any]] = stated(
+        "What has changed of the jobs.", {"17": {"Status": "Received"}}
+    )
+    failed: dict[int, dict[str, Any]] = stated(
+        "Why not.", {"18": {"detail": "Maximum number of reschedules exceeded (3)"}}
+    )
+
+
+class Description(BaseModel):
+    """A job's JDL."""
+
+    jdl: str = stated("As it runs, with everything that was added.", '[ Executable = "echo"; JobID = 17; ]')
+    original: str = stated("As it was submitted.", 'Executable = "echo";')
+
+
+class Parameters(BaseModel):
+    """What is known of a job besides its attributes."""
+
+    parameters: dict[str, Any] = stated("By name.", {"HostName": "node042"})
+    is_complete: bool = stated("False while OpenSearch does not answer.", True)
 
 
 class JobState(BaseModel):

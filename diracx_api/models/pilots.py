@@ -1,10 +1,56 @@
 """What goes in and comes out of the pilots' routes."""
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from diracx_api.models.fields import stated
+
+# DIRAC's tables may be in latin1, and a database takes small letters for capitals.
+Stamp = Annotated[str, StringConstraints(min_length=1, max_length=32, pattern="^[!-~]+$")]
+PilotStatus = Literal["Submitted", "Waiting", "Running", "Done", "Failed", "Deleted", "Aborted", "Unknown"]
+LARGEST_JOB = 2**31 - 1
+
+
+class PilotRegistration(BaseModel):
+    """A pilot that was started."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    pilot_stamp: Stamp = stated("What it is known by: ASCII without blanks, unique.", "0f3c9a")
+    vo: str = stated("Its VO.", "lhcb", min_length=1, max_length=128)
+    grid_type: str = stated(
+        "What kind of computing element started it.", "DIRAC", default="DIRAC", max_length=32
+    )
+    grid_site: str = stated("The site it is for.", "LCG.CERN.ch", default="Unknown", max_length=128)
+    destination_site: str = stated(
+        "The computing element.", "ce01.cern.ch", default="NotAssigned", max_length=128
+    )
+    pilot_reference: str | None = stated(
+        "The computing element's name of it; the stamp by default.",
+        "htcondorce://ce01.cern.ch/17.0",
+        default=None,
+        max_length=255,
+    )
+    pilot_status: PilotStatus = stated("Its status.", "Submitted", default="Submitted")
+
+
+class PilotMetadata(BaseModel):
+    """What is to be set of a pilot; what is left out stays."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    StatusReason: str | None = stated("Why it has its status.", "exit code 1", default=None, max_length=255)
+    Status: PilotStatus | None = stated("Its status.", "Done", default=None)
+    BenchMark: float | None = stated("How fast its node is, in HS23.", 14.2, default=None)
+    DestinationSite: str | None = stated(
+        "The computing element.", "ce01.cern.ch", default=None, max_length=128
+    )
+    Queue: str | None = stated("The computing element's queue.", "long", default=None, max_length=128)
+    GridSite: str | None = stated("The site.", "LCG.CERN.ch", default=None, max_length=128)
+    GridType: str | None = stated("What kind of computing element.", "DIRAC", default=None, max_length=32)
+    AccountingSent: bool | None = stated("Whether it is accounted for.", True, default=None)
+    CurrentJobID: int | None = stated("The job that it runs.", 17, default=None, ge=0, le=LARGEST_JOB)
 
 
 class Slot(BaseModel):

@@ -1,22 +1,82 @@
-"""What pilots ask: work, and the way to and from the store for what they hold."""
+"""What pilots ask: work, and the way to and from the store for what they hold; and what is known of them."""
 
 from dataclasses import asdict
-from typing import Any
+from typing import Annotated, Any
 
-from diracx_api.deps import Db, Me, Router
+from fastapi import Body, Response
+
+from diracx_api.deps import Db, Me, ReadDb, Router
 from diracx_api.models import jobs, pilots
 from diracx_api.models.fields import JobId
+from diracx_api.models.search import Search, Summary, plain
+from diracx_api.paging import RESPONSES, Cursor, PageNumber, PerPage, answer, query_of, rows
 from diracx_tasks.auth import rights
 from diracx_tasks.auth.tokens import User
 from diracx_tasks.core.errors import Forbidden
 from diracx_tasks.core.settings import settings
 from diracx_tasks.jobs import control, heartbeat
 from diracx_tasks.matching.match import Pilot, match
+from diracx_tasks.pilots import metadata as pilot_metadata
 from diracx_tasks.pilots import register
+from diracx_tasks.pilots import search as pilot_search
 from diracx_tasks.sandboxes import metadata
 
 router = Router("pilots", "/api/pilots")
 RETRY_AFTER = 1.0
+MOST_PILOTS = 10_000
+Updates = Annotated[
+    dict[pilots.Stamp, pilots.PilotMetadata],
+    Body(
+        max_length=MOST_PILOTS,
+        description="What to set, by the pilots' stamps.",
+        examples=[{"0f3c9a": {"Status": "Done"}}],
+    ),
+]
+
+
+@router.post("/", right=rights.manage_pilot, status_code=201)
+def register_pilot(db: Db, me: Me, body: pilots.PilotRegistration) -> None:
+    """Register a pilot that was started: a service administrator any of his VO, a pilot itself."""
+    register.enrol(
+        db,
+        body.vo,
+        register.NewPilot(
+            stamp=body.pilot_stamp,
+            site=body.grid_site,
+            destination=body.destination_site,
+            grid_type=body.grid_type,
+            reference=body.pilot_reference,
+            status=body.pilot_status,
+        ),
+        by=me,
+    )
+
+
+@router.patch("/metadata", right=rights.manage_pilot, status_code=204)
+def update_pilot_metadata(db: Db, me: Me, body: Updates) -> None:
+    """Set what is known of pilots: all of them or none. A pilot may only do so for itself."""
+    stated = {stamp: one.model_dump(exclude_none=True) for stamp, one in body.items()}
+    pilot_metadata.correct(db, stated, by=me)
+
+
+@router.post("/search", right=rights.not_a_pilot, response_model=list[dict[str, Any]], responses=RESPONSES)
+def search(
+    db: ReadDb,
+    me: Me,
+    *,
+    body: Search | None = None,
+    page: PageNumber = 1,
+    per_page: PerPage = 100,
+    cursor: Cursor = None,
+) -> Response:
+    """The VO's pilots by conditions; `JobID` (`eq`, `in`) stands for the pilots that had a job."""
+    return answer(pilot_search.search(db, me.vo, query_of(body, page, per_page, cursor)), "pilots")
+
+
+@router.post("/summary", right=rights.not_a_pilot, response_model=list[dict[str, Any]])
+def summary(db: ReadDb, me: Me, body: Summary) -> Response:
+    """How many of the VO's pilots there are by some of their columns; by all when none is named."""
+    return rows(pilot_search.summary(db, me.vo, body.grouping, plain(body.search)))
 
 
 @router.post("/match", right=rights.pilot, response_model=pilots.Matches)
@@ -26,10 +86,10 @@ def match_jobs(db: Db, me: Me, body: pilots.Slot) -> Any:
         raise Forbidden(f"this token is of the pilot {me.pilot_stamp}, not {body.stamp}")
     slot = Pilot(body.site, body.ce, body.cores, body.ram_mb, body.platform, body.tags)
     found = match(db, me.vo, slot, stamp=body.stamp, count=body.count)
-    register.seen(db, body.stamp, found[0].job_id if found else None)
+    register.seen(db, me.vo, body.stamp, [one.job_id for one in found])
     pace = {"heartbeat_seconds": settings().heartbeat_seconds}
-    rows = [{"job_id": one.job_id, "attempt": one.attempt, **asdict(one.work), **pace} for one in found]
-    return {"jobs": rows, "retry_after": RETRY_AFTER}
+    given = [{"job_id": one.job_id, "attempt": one.attempt, **asdict(one.work), **pace} for one in found]
+    return {"jobs": given, "retry_after": RETRY_AFTER}
 
 
 @router.post("/jobs/{job_id}/uploads", right=rights.pilot, response_model=list[jobs.Grant])

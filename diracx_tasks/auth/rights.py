@@ -9,6 +9,7 @@ from diracx_tasks.core.errors import Forbidden
 USER = "NormalUser"
 ADMIN = "JobAdministrator"
 SERVICE = "ServiceAdministrator"
+PROXIES = "ProxyManagement"
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ def _any_of(*properties: str) -> Callable[[User], bool]:
 
 anyone = Right("anyone", lambda user: True, is_open=True)
 signed_url = Right("the bearer of a signed URL", lambda user: True, is_open=True)
+legacy_key = Right("the bearer of the legacy exchange's key", lambda user: True, is_open=True)
+authenticated = Right("anybody with a token", lambda user: True)
 submit = Right("a normal user", _any_of(USER))
 read = Right("a normal user or administrator of the VO", _any_of(USER, ADMIN))
 manage = Right("the owner, or an administrator of the VO", _any_of(USER, ADMIN))
@@ -34,6 +37,8 @@ report = Right(
 )
 operate = Right("a service administrator", _any_of(SERVICE))
 pilot = Right("a pilot", _any_of(PILOT))
+not_a_pilot = Right("anybody but a pilot", lambda user: PILOT not in user.properties)
+manage_pilot = Right("a service administrator of the VO, or the pilot itself", _any_of(SERVICE, PILOT))
 payload = Right("a pilot of the VO, or who may read", _any_of(PILOT, USER, ADMIN))
 
 

@@ -1,13 +1,19 @@
 """`diracx admin`: checking and migrating an installation."""
 
+from pathlib import Path
+
 import click
 
+from diracx_tasks.cli.config import config
 from diracx_tasks.cli.output import Column, output_option, show_rows
 
 
 @click.group()
 def admin() -> None:
     """Check and migrate an installation."""
+
+
+admin.add_command(config)
 
 
 @admin.command()
@@ -33,6 +39,30 @@ def check(form: str) -> None:
     show_rows(rows, form, key="check", columns=columns)
     if any(row["state"] != "ok" for row in rows):
         raise SystemExit(1)
+
+
+@admin.command()
+@click.option(
+    "--to", type=click.Path(path_type=Path, dir_okay=False), help="Write the keys here, not where they are."
+)
+@click.option(
+    "--forget-old", "forget", is_flag=True, help="A key is known to others: drop all before it now."
+)
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+def rotate_keys(to: Path | None, forget: bool, yes: bool) -> None:
+    """Sign tokens with a new key; those before it verify until what they signed has expired.
+
+    Running servers see the new file at once: nothing is restarted and nobody is logged out, but with
+    --forget-old, which ends every login and every pilot's token.
+    """
+    _environment()
+    from diracx_tasks.auth.rotate import rotate
+    from diracx_tasks.cli.output import agree
+
+    if forget:
+        agree("End every login, and let running pilots lose their jobs?", yes=yes)
+    done = rotate(to=to, forget=forget)
+    click.echo(f"{done.file}: {done.kid} signs now; {done.kept} more verify, {done.removed} removed")
 
 
 def _environment() -> None:

@@ -58,6 +58,7 @@ def all_checks() -> Iterator[Finding]:
         ("sandbox store", _store),
         ("keys", _keys),
         ("url", _url),
+        ("login page", _login_page),
     )
     for name, look in checks:
         try:
@@ -160,3 +161,15 @@ def _url() -> str:
     if url.scheme == "http" and url.hostname not in ("localhost", "127.0.0.1"):
         raise SettingsError(f"DIRACX_URL {settings().url} is not https: tokens would travel in the clear")
     return f"{settings().url} (checked at {datetime.now(UTC):%H:%M:%S} UTC)"
+
+
+def _login_page() -> str:
+    host = urlsplit(settings().url).hostname
+    if not settings().login_page:
+        return "off"
+    if host not in ("localhost", "127.0.0.1"):
+        raise SettingsError(
+            f"DIRACX_LOGIN_PAGE is on at {settings().url}: one password lets in whoever he says he is; "
+            "state an IdP for each VO and switch it off"
+        )
+    return "on: for one machine only; switch DIRACX_LOGIN_PAGE off in production"

@@ -90,6 +90,15 @@ class Home:
         user = User(name, "user", settings().vo, name, frozenset({rights.USER, rights.ADMIN, rights.SERVICE}))
         return issue(user, seconds=TOKEN_SECONDS)
 
+    def configuration(self, vo: str) -> Path:
+        """The file with the configuration, made once: it has this machine's user in its only VO."""
+        from diracx_tasks.core.local import local_configuration
+
+        file = self.folder / "config.yml"
+        if not file.exists():
+            file.write_text(local_configuration(vo, getpass.getuser()))
+        return file
+
     def write_environment(self) -> None:
         """Leave the settings of this system for operators' commands, readable by its user only."""
         from diracx_tasks.auth.keys import write_private

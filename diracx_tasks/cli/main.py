@@ -32,6 +32,9 @@ SUBJECTS = {
         "diracx_tasks.cli.workflows:workflows", "Submit CWL workflows, watch them, get their outputs."
     ),
     "jobs": Subject("diracx_tasks.cli.jobs:jobs", "See jobs, their logs and why they wait; kill them."),
+    "login": Subject("diracx_tasks.cli.login:login", "Log in to a VO."),
+    "whoami": Subject("diracx_tasks.cli.login:whoami", "Say who you are to the server."),
+    "logout": Subject("diracx_tasks.cli.login:logout", "End the login."),
     "up": Subject("diracx_tasks.cli.up:up", "Run everything on this machine."),
     "tasks": Subject("diracx_tasks.cli.tasks:tasks", "See and repeat the tasks behind it all."),
     "admin": Subject("diracx_tasks.cli.admin:admin", "Set up and check an installation."),
@@ -189,7 +192,8 @@ def _show_version(ctx: click.Context, _: click.Parameter, is_wanted: bool) -> No
 def cli() -> None:
     """Run CWL workflows as jobs, here or on the grid.
 
-    The server is DIRACX_URL with DIRACX_TOKEN, else the one that `diracx up` has started on this machine.
+    The server is DIRACX_URL, else the one you have logged in to, else the one that `diracx up` has started
+    on this machine. Who you are says DIRACX_TOKEN, else `diracx login`, else `diracx up`.
 
     \b
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 killed, 4 login needed, 5 server away,

@@ -51,6 +51,7 @@ class System:
             signal.signal(number, lambda *_: self.stopping.set())
         try:
             self._redis()
+            self._logins()
             self._database()
             self._servers(workers, with_flower=with_flower)
             if self._wait_until_ready():
@@ -69,6 +70,15 @@ class System:
             command, os.environ["DIRACX_REDIS_URL"] = choose_redis(self.home)
             self.supervisor.start(Child("redis", command))
             wait_for_redis(os.environ["DIRACX_REDIS_URL"])
+
+    def _logins(self) -> None:
+        """Whoever is in the configuration can log in: by a page of our own, unless his VO has a provider."""
+        vo = os.environ.get("DIRACX_VO", "local")
+        if not os.environ.get("DIRACX_CONFIG_BACKEND_URL"):
+            os.environ["DIRACX_CONFIG_BACKEND_URL"] = str(self.home.configuration(vo))
+        if "DIRACX_URL" not in os.environ:
+            os.environ.setdefault("DIRACX_LOGIN_PAGE", "true")
+        self.home.secret("login")
 
     def _database(self) -> None:
         from diracx_tasks.cli.embedded import API_PORT
@@ -152,6 +162,7 @@ class System:
         self.supervisor.say("up", f"API documentation: {url}/api/docs")
         if flower:
             self.supervisor.say("up", f"Flower: {flower}")
+        self._say_how_to_log_in(url)
         self.supervisor.say("up", "ready; submit with `diracx workflows submit`, stop with Ctrl-C")
         renewed = time.monotonic()
         while not self.stopping.wait(0.5):
@@ -159,6 +170,15 @@ class System:
             if time.monotonic() > renewed + TOKEN_PERIOD:
                 self.home.write_client(url)
                 renewed = time.monotonic()
+
+    def _say_how_to_log_in(self, url: str) -> None:
+        from diracx_tasks.core.config import vos
+        from diracx_tasks.core.settings import settings
+
+        for vo in vos():
+            self.supervisor.say("up", f"log in: DIRACX_URL={url} dirac login {vo}")
+        if settings().login_page:
+            self.supervisor.say("up", f"its password: {self.home.secret('login')}")
 
 
 def _celery(command: str, *options: str) -> list[str]:

@@ -3,23 +3,30 @@
 import copy
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import urllib3
 
+from diracx_tasks.core import credentials
 from diracx_tasks.core.errors import ApiError, LoginNeeded, Unreachable
 
 AWAY = (502, 503, 504)
 
 
 class Client:
-    """Talks to one API with one token; safe to use from several threads."""
+    """Talks to one API as one user; safe to use from several threads.
 
-    def __init__(self, url: str, token: str, *, retries: int = 5, timeout: float = 60) -> None:
+    `token` is his access token, or gives the one that holds now.
+    """
+
+    def __init__(
+        self, url: str, token: str | Callable[[], str], *, retries: int = 5, timeout: float = 60
+    ) -> None:
         self.url = url.rstrip("/")
-        self.token = token
+        self._token = token
         self.trace: str | None = None
         # POST is repeated only when it cannot have been carried out: no connection, or 503 before the work.
         self._retry = urllib3.Retry(
@@ -37,17 +44,19 @@ class Client:
 
     @classmethod
     def from_environment(cls, **options: Any) -> "Client":
-        """A client for DIRACX_URL and DIRACX_TOKEN, else for what `diracx up` wrote into the data folder."""
-        stored = _stored()
-        url = os.environ.get("DIRACX_URL") or stored.get("url")
-        # A stored token is for the server that gave it, and for no other.
-        theirs = stored.get("token") if url == stored.get("url") else None
-        token = os.environ.get("DIRACX_TOKEN") or theirs
-        if not url:
-            raise Unreachable("no server is known: set DIRACX_URL, or start one here with `diracx up`")
+        """A client for DIRACX_URL with DIRACX_TOKEN, a login, or what `diracx up` has left, in this order."""
+        url, left = known_server()
+        # A token is for the server that gave it, and for no other.
+        theirs = left.get("token") if url == left.get("url") else None
+        token = os.environ.get("DIRACX_TOKEN") or _login(url, left) or theirs
         if not token:
-            raise LoginNeeded(f"no token for {url}: set DIRACX_TOKEN")
+            raise LoginNeeded(f"no token for {url}: log in with `diracx login`, or set DIRACX_TOKEN")
         return cls(url, token, **options)
+
+    @property
+    def token(self) -> str:
+        """The access token that holds now; LoginNeeded when there is none any more."""
+        return self._token if isinstance(self._token, str) else self._token()
 
     def traced(self, trace: str | None) -> "Client":
         """The same client, its requests belonging to a trace (a W3C traceparent)."""
@@ -157,7 +166,31 @@ def _detail(answer: urllib3.BaseHTTPResponse) -> Any:
     return body.get("detail", body) if isinstance(body, dict) else body
 
 
-def _stored() -> dict[str, str]:
+def known_server() -> tuple[str, dict[str, str]]:
+    """The address of the server to talk to, and what `diracx up` has left of its own and its token.
+
+    Unreachable when no server is known.
+    """
+    left = _left()
+    url = os.environ.get("DIRACX_URL") or credentials.read().get("url") or left.get("url")
+    if not url:
+        raise Unreachable("no server is known: set DIRACX_URL, or start one here with `diracx up`")
+    return url.rstrip("/"), left
+
+
+def _login(url: str, left: dict[str, str]) -> credentials.Login | None:
+    """The login to a server, if there is one.
+
+    The official clients do not write down which server it is to; it is then to the one that DIRACX_URL
+    states, unless that is the one that `diracx up` runs.
+    """
+    kept = credentials.read()
+    to = kept.get("url") or (url if os.environ.get("DIRACX_URL") and url != left.get("url") else "")
+    is_here = to.rstrip("/") == url and credentials.is_alive(kept)
+    return credentials.Login(url) if is_here else None
+
+
+def _left() -> dict[str, str]:
     from diracx_tasks.core.paths import data_folder
 
     try:

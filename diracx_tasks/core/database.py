@@ -3,7 +3,7 @@
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -18,9 +18,11 @@ from sqlalchemy import (
     MetaData,
     create_engine,
     event,
+    insert,
     literal,
     select,
 )
+from sqlalchemy import Table as SqlTable
 from sqlalchemy.dialects import mysql
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.compiler import compiles
@@ -125,6 +127,20 @@ def changed(db: Session, statement: Executable) -> int:
     found = db.execute(statement, execution_options={"synchronize_session": False})
     assert isinstance(found, CursorResult)
     return found.rowcount
+
+
+def add_rows(db: Session, table: type[Table], rows: Sequence[Mapping[str, Any]]) -> CursorResult[Any]:
+    """Insert rows by their columns' names, without objects in between."""
+    found = db.execute(insert(plain(table)), list(rows))
+    assert isinstance(found, CursorResult)
+    return found
+
+
+def plain(table: type[Table]) -> SqlTable:
+    """The table of a class, for statements that need none of the object mapper."""
+    found = table.__table__
+    assert isinstance(found, SqlTable)
+    return found
 
 
 def engine() -> Engine:

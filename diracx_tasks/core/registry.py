@@ -1,17 +1,51 @@
 """DIRAC's Registry: the VOs with their identity providers, groups and users; names are the CS's own."""
 
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import AfterValidator, Field, ModelWrapValidatorHandler, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
-# Sets have no order of their own: what is sent out must not change from process to process.
-Names = Annotated[frozenset[str], PlainSerializer(sorted, return_type=list[str])]
+from diracx_tasks.core.sections import SORTED, Names, Section, names_in
+
+# DIRAC's properties; an extension's `tasks` or `tables` module adds its own.
+PROPERTIES = {
+    "AccountingMonitor",
+    "AlarmsManagement",
+    "BookkeepingManagement",
+    "CSAdministrator",
+    "FileCatalogManagement",
+    "FullDelegation",
+    "GenericPilot",
+    "JobAdministrator",
+    "JobMonitor",
+    "JobSharing",
+    "LimitedDelegation",
+    "NormalUser",
+    "Operator",
+    "PPGAuthority",
+    "Pilot",
+    "PrivateLimitedDelegation",
+    "ProductionManagement",
+    "ProxyManagement",
+    "ServiceAdministrator",
+    "SiteManager",
+    "StageAllowed",
+    "TrustedHost",
+    "UserManager",
+}
 
 
-class Section(BaseModel):
-    """A section of the configuration: only what it knows is allowed in it."""
+def _known(name: str) -> str:
+    if name not in PROPERTIES:
+        known = ", ".join(sorted(PROPERTIES))
+        raise PydanticCustomError("unknown_property", "no property; there are {known}", {"known": known})
+    return name
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+
+Property = Annotated[str, AfterValidator(_known)]
+KnownProperties = Annotated[frozenset[Property], SORTED]
 
 
 class Provider(Section):
@@ -34,7 +68,7 @@ class UserEntry(Section):
 
     PreferedUsername: str = Field(min_length=1, max_length=64, pattern=r"^[^\s/:]+$")
     DNs: list[str] = Field([])
-    Email: str | None = None
+    Email: str | None = Field(None, pattern=r"^[^@\s]+@[^@\s]+$", max_length=320)
     Suspended: list[str] = Field([])
     Quota: int | None = None
 
@@ -42,7 +76,7 @@ class UserEntry(Section):
 class Group(Section):
     """A group: who is in it (subjects), and what its members may do."""
 
-    Properties: Names
+    Properties: KnownProperties
     Users: Names = frozenset()
     JobShare: int = Field(1000, ge=0)
     Quota: int | None = None
@@ -52,6 +86,9 @@ class Group(Section):
     AutoSyncVOMS: bool = False
     AllowBackgroundTQs: bool = False
     VOMSRole: str | None = None
+
+
+Place = tuple[str | int, ...]
 
 
 class VirtualOrganization(Section):
@@ -66,17 +103,22 @@ class VirtualOrganization(Section):
     Users: dict[str, UserEntry] = Field({})
     Groups: dict[str, Group] = Field({})
 
-    @model_validator(mode="after")
-    def _consistent(self) -> "VirtualOrganization":
-        if self.Groups and self.DefaultGroup not in self.Groups:
-            raise ValueError(f"DefaultGroup {self.DefaultGroup!r} is none of its groups")
-        for name, group in self.Groups.items():
-            if unknown := sorted(group.Users - self.Users.keys()):
-                raise ValueError(f"Groups.{name}.Users: {', '.join(unknown)}: no such subject in Users")
-        names = [user.PreferedUsername for user in self.Users.values()]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"Users: {', '.join(twice)}: a PreferedUsername of several subjects")
-        return self
+    @model_validator(mode="wrap")
+    @classmethod
+    def _consistent(
+        cls, given: Any, build: ModelWrapValidatorHandler["VirtualOrganization"]
+    ) -> "VirtualOrganization":
+        """Complaints about names that are nowhere stand beside those about values, each at its place."""
+        wrong = [] if not isinstance(given, dict) else list(_inconsistencies(given))
+        try:
+            if made := build(given):
+                found: list[InitErrorDetails] = []
+        except ValidationError as error:
+            found = [_detail(one["type"], one["msg"], one["loc"], one["input"]) for one in error.errors()]
+        if not found and not wrong:
+            return made
+        found += [_detail("inconsistent", words, place, given) for place, words in wrong]
+        raise ValidationError.from_exception_data(cls.__name__, found)
 
     def subject_of(self, username: str) -> str | None:
         """The subject of a PreferedUsername; None when there is no such user."""
@@ -96,3 +138,30 @@ def described(vo: VirtualOrganization) -> dict[str, Any]:
     groups = {name: {"properties": sorted(vo.Groups[name].Properties)} for name in sorted(vo.Groups)}
     support = {name.lower(): value for name, value in vo.Support.model_dump().items()}
     return {"groups": groups, "support": support, "default_group": vo.DefaultGroup}
+
+
+def _detail(kind: str, words: str, place: Place, given: Any) -> InitErrorDetails:
+    error = PydanticCustomError(kind, "{words}", {"words": words})
+    return InitErrorDetails(type=error, loc=place, input=given)
+
+
+def _inconsistencies(given: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
+    """What names something that is nowhere, or is there twice."""
+    users, groups = _mapping(given.get("Users")), _mapping(given.get("Groups"))
+    default = given.get("DefaultGroup", "")
+    if (default or groups) and default not in groups:
+        words = "it is not stated" if default == "" else f"{default!r} is none of the groups"
+        yield ("DefaultGroup",), f"{words}; there are {', '.join(map(str, groups)) or 'none'}"
+    for name, group in groups.items():
+        for position, subject in enumerate(names_in(_mapping(group).get("Users"))):
+            if isinstance(subject, str) and subject not in users:
+                yield ("Groups", name, "Users", position), f"{subject!r} is no subject in Users"
+    names = {subject: _mapping(user).get("PreferedUsername") for subject, user in users.items()}
+    often = Counter(name for name in names.values() if isinstance(name, str))
+    for subject, name in names.items():
+        if isinstance(name, str) and often[name] > 1:
+            yield ("Users", subject, "PreferedUsername"), f"{name!r} is the name of {often[name]} users"
+
+
+def _mapping(value: Any) -> Mapping[Any, Any]:
+    return value if isinstance(value, Mapping) else {}

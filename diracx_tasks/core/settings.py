@@ -43,6 +43,33 @@ class Settings(BaseSettings):
         "", description="JWK set as JSON, or a file; default: keys/jwks.json in the data folder."
     )
     token_minutes: float = Field(20, gt=5.25, description="Life of an access token in minutes.")
+    refresh_minutes: float = Field(
+        60, gt=0, description="A login lasts so many minutes, however it is renewed."
+    )
+    client_id: str = Field("myDIRACClientID", description="The client id that our clients log in with.")
+    allowed_redirects: list[str] = Field(
+        [],
+        description="Pages that a login may return to, as JSON, besides our own and those of `web_origins`.",
+    )
+    web_origins: list[str] = Field(
+        [f"{scheme}://localhost:{port}" for port in (8000, 3000) for scheme in ("http", "https")],
+        description="Origins of web pages that may call the API (CORS), as JSON: DiracX-Web's.",
+    )
+    device_flow_seconds: Seconds = Field(600, description="Somebody has so long to confirm a device's code.")
+    authorization_flow_seconds: Seconds = Field(300, description="A login in a browser may take so long.")
+    legacy_exchange_hashed_api_key: str = Field(
+        "", description="sha256 (hex) of the key that DIRAC 9 exchanges proxies with; empty: off."
+    )
+    login_page: bool = Field(
+        False, description="A page of our own stands in for a VO's missing IdP: for one machine only."
+    )
+    security_contact: str = Field("", description="mailto: or https: address for security.txt; empty: none.")
+    jobs_at_once: int = Field(10_000, ge=1, description="The most jobs that one submission may make.")
+    opensearch_url: str = Field("", description="OpenSearch for job parameters; empty: the database.")
+    opensearch_prefix: str = Field("", description="What our OpenSearch indexes' names begin with.")
+    opensearch_user: str = Field("", description="OpenSearch user; empty: no authentication.")
+    opensearch_password: SecretStr = Field(SecretStr(""), description="OpenSearch password.")
+    opensearch_ca: str = Field("", description="File with the CA of OpenSearch; empty: the system's.")
     vo: str = Field("local", description="VO of the embedded installation.")
     heartbeat_seconds: Seconds = Field(30, description="How often a pilot reports on its job.")
     matched_seconds: Seconds = Field(300, description="A matched job must run within this time.")

@@ -1,21 +1,21 @@
-"""Killing and rescheduling jobs, and the journal of those that ended."""
+"""Killing and deleting jobs, and giving those back to the queue whose pilot is lost."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from diracx_tasks.auth.rights import must_own
 from diracx_tasks.auth.tokens import User
-from diracx_tasks.core.database import changed, utc_now
-from diracx_tasks.core.errors import Conflict, NotFound
+from diracx_tasks.core.database import utc_now
+from diracx_tasks.core.errors import Conflict
 from diracx_tasks.core.settings import settings
+from diracx_tasks.jobs.access import hold_one
+from diracx_tasks.jobs.ends import close_attempt
+from diracx_tasks.jobs.events import record
 from diracx_tasks.jobs.states import FINAL, Status, can_become
-from diracx_tasks.jobs.status import Change, Outcome, close_attempt, move, record, unpacked, why_not
+from diracx_tasks.jobs.status import Change, Outcome, move, why_not
 from diracx_tasks.jobs.submit import ask_for_optimizer
-from diracx_tasks.jobs.tables import Ended, Job
+from diracx_tasks.jobs.tables import Job
 from diracx_tasks.matching import queue
 
 CAN_RESCHEDULE = can_become(Status.RESCHEDULED) - {Status.WAITING, Status.CHECKING, Status.FAILED}
@@ -23,14 +23,20 @@ CAN_RESCHEDULE = can_become(Status.RESCHEDULED) - {Status.WAITING, Status.CHECKI
 
 def kill(db: Session, job_id: int, *, by: User) -> Outcome:
     """Kill a job of the user's; Conflict when it has ended otherwise, REFUSED when it is killed already."""
-    job = db.get(Job, job_id, with_for_update=True)
-    if job is None or job.vo != by.vo:
-        raise NotFound(f"there is no job {job_id} in {by.vo}")
-    must_own(by, owner=job.owner, vo=job.vo, what=f"job {job_id}")
+    job = hold_one(db, job_id, by=by)
     outcome = _kill(db, job_id, job.attempt, f"by {by.name}")
     if outcome is not Outcome.APPLIED and job.status not in (Status.KILLED, Status.DELETED):
         raise Conflict(why_not(db, job_id, Status.KILLED))
     return outcome
+
+
+def remove(db: Session, job_id: int, *, by: User) -> Outcome:
+    """Mark a job as Deleted, killing it first if it has not ended; REFUSED when it is Deleted already."""
+    job = hold_one(db, job_id, by=by)
+    if job.status not in FINAL:
+        _kill(db, job_id, job.attempt, f"by {by.name}")
+    change = Change(Status.DELETED, "Checking accounting", source="JobManager")
+    return move(db, job_id, change, attempt=job.attempt)
 
 
 def kill_all(db: Session, job_ids: Collection[int], reason: str) -> int:
@@ -73,37 +79,6 @@ def reschedule(db: Session, job_id: int, *, attempt: int, reason: str, source: s
     close_attempt(db, job_id, attempt, Status.RESCHEDULED, reason)
     ask_for_optimizer(db)
     return outcome
-
-
-@dataclass(frozen=True)
-class End:
-    """How a job ended; `outputs` only when it is Done."""
-
-    job_id: int
-    status: Status
-    reason: str
-    outputs: Any
-
-
-def take_ended(db: Session, owner_task: str, owner_id: int, limit: int) -> list[End]:
-    """The owner's jobs that ended since it looked last; they are struck off with the caller's commit."""
-    rows = db.scalars(
-        select(Ended)
-        .where(Ended.owner_task == owner_task, Ended.owner_id == owner_id)
-        .order_by(Ended.job_id)
-        .limit(limit)
-    ).all()
-    changed(db, delete(Ended).where(Ended.job_id.in_([row.job_id for row in rows])))
-    return [
-        End(row.job_id, Status(row.status), row.reason, unpacked(row.outputs) if row.outputs else None)
-        for row in rows
-    ]
-
-
-def has_ended(db: Session, owner_task: str, owner_id: int) -> bool:
-    """Whether there is something to take."""
-    query = select(Ended.job_id).where(Ended.owner_task == owner_task, Ended.owner_id == owner_id)
-    return db.execute(query.limit(1)).first() is not None
 
 
 def _kill(db: Session, job_id: int, attempt: int, reason: str) -> Outcome:

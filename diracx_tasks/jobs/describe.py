@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from diracx_tasks.jobs.status import unpacked
+from diracx_tasks.core.packed import unpacked
 from diracx_tasks.jobs.tables import Job, Payload
 
 

@@ -29,9 +29,12 @@ PAST: dict[str, tuple[Status, ...]] = {
 
 @dataclass(frozen=True)
 class Beat:
-    """One heartbeat: `usage` is kept as it is, `log` is the tail of the payload's output."""
+    """One heartbeat: `usage` is kept as it is, `log` is the tail of the payload's output.
 
-    attempt: int
+    Who states no attempt speaks for the current one.
+    """
+
+    attempt: int | None = None
     usage: dict[str, float] = field(default_factory=dict)
     log: str | None = None
 
@@ -43,25 +46,6 @@ class Report:
     attempt: int
     change: Change
     log: str | None = None
-
-
-def beat(db: Session, job_id: int, news: Beat, *, by: User) -> bool:
-    """Note that an attempt lives; False: it is over, the pilot must kill the payload."""
-    _must_hold(db, job_id, news.attempt, by)
-    _keep(db, job_id, news.attempt, news.usage, news.log)
-    deadline = utc_now(settings().heartbeat_seconds * settings().missed_heartbeats)
-    beaten = {"heartbeat_at": utc_now(), "next_check_at": deadline}
-    alive = changed(
-        db,
-        update(Job)
-        .where(Job.job_id == job_id, Job.attempt == news.attempt, Job.status.in_(ALIVE))
-        .values(beaten),
-    )
-    if alive:
-        return True
-    change = Change(Status.RUNNING, minor="Application", source="Heartbeat", columns=beaten)
-    frm = (Status.MATCHED, Status.STALLED)
-    return move(db, job_id, change, attempt=news.attempt, frm=frm) is Outcome.APPLIED
 
 
 def report(db: Session, job_id: int, news: list[Report], *, by: User) -> str:
@@ -81,7 +65,7 @@ def report(db: Session, job_id: int, news: list[Report], *, by: User) -> str:
         raise Conflict(why_not(db, job_id, changes[-1].to))
     if last.to is Status.DONE:
         metadata.assign(db, f"Job:{job_id}", locations(last.outputs), "Output")
-    _keep(db, job_id, attempt, {}, news[-1].log)
+    keep(db, job_id, Beat(attempt, log=news[-1].log))
     return last.to if changes else status
 
 
@@ -119,12 +103,15 @@ def _must_hold(db: Session, job_id: int, attempt: int, by: User) -> tuple[str, i
     return row.status, row.attempt
 
 
-def _keep(db: Session, job_id: int, attempt: int, usage: dict[str, float], log: str | None) -> None:
+def keep(db: Session, job_id: int, news: Beat) -> None:
+    """Keep what a pilot's attempt used last and the tail of its output."""
     values: dict[str, Any] = {}
-    if usage:
-        values["usage"] = usage
-    if log is not None:
-        values |= {"log": log[-TAIL:], "log_at": utc_now()}
+    if news.usage:
+        values["usage"] = news.usage
+    if news.log is not None:
+        values |= {"log": news.log[-TAIL:], "log_at": utc_now()}
+    current = select(Job.attempt).where(Job.job_id == job_id).scalar_subquery()
+    attempt = current if news.attempt is None else news.attempt
     if values:
         changed(
             db, update(Attempt).where(Attempt.job_id == job_id, Attempt.attempt == attempt).values(**values)

@@ -1,102 +1,58 @@
-"""Reading jobs: one with everything about it, many by DiracX's search, counts."""
+"""Many jobs: DiracX's search with its pseudo-columns, summaries, counts."""
 
-import re
-from collections.abc import Callable, Collection
-from datetime import datetime
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, DateTime, Select, func, select
+import orjson
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
-from diracx_tasks.core.database import utc
-from diracx_tasks.core.errors import BadRequest, NotFound
-from diracx_tasks.core import periods
-from diracx_tasks.jobs.states import FINAL
-from diracx_tasks.jobs.status import unpacked
-from diracx_tasks.jobs.tables import Attempt, Job, JobEvent, Payload, Result
+from diracx_tasks.auth.tokens import User
+from diracx_tasks.core import search as core
+from diracx_tasks.core.errors import BadRequest
+from diracx_tasks.jobs import events
+from diracx_tasks.jobs.access import visible
+from diracx_tasks.jobs.tables import Attempt, Job
+from diracx_tasks.pilots import mapping
 
 COLUMNS = {column.name: column for column in Job.__table__.columns if column.name != "NextCheckAt"}
-OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
-    "eq": lambda column, value: column == value,
-    "neq": lambda column, value: column != value,
-    "gt": lambda column, value: column > value,
-    "lt": lambda column, value: column < value,
-    "like": lambda column, value: column.like(value),
-    "not like": lambda column, value: column.not_like(value),
-    "regex": lambda column, value: column.regexp_match(value),
-    "in": lambda column, values: column.in_(values),
-    "not in": lambda column, values: column.not_in(values),
-}
+JOB, HISTORY, PILOT = "JobID", "LoggingInfo", "PilotStamp"
 # Of DIRAC's statuses, what a person sees of a step.
 SHOWN = {"Done": "Done", "Failed": "Failed", "Killed": "Killed", "Deleted": "Killed"}
 SHOWN |= dict.fromkeys(("Running", "Completing", "Stalled", "Matched"), "Running")
 
 
-def get(db: Session, job_id: int, vo: str) -> dict[str, Any]:
-    """DIRAC's columns, and the payload's place, the outputs and all attempts."""
-    row = _of_vo(db, job_id, vo)
-    payload = db.get(Payload, job_id)
-    content = unpacked(payload.payload) if payload else {}
-    outputs = db.scalar(select(Result.outputs).where(Result.job_id == job_id))
-    attempts = db.scalars(select(Attempt).where(Attempt.job_id == job_id).order_by(Attempt.attempt))
-    return {
-        **row,
-        "WorkflowID": payload.owner_id if payload else None,
-        "Step": content.get("path"),
-        "Requirements": payload.requirements if payload else {},
-        "Outputs": unpacked(outputs) if outputs else None,
-        "Attempts": [_attempt(attempt) for attempt in attempts],
-    }
+def search(db: Session, query: core.Query, *, by: User) -> core.Page:
+    """One page of the jobs that somebody may see.
+
+    `LoggingInfo` among the parameters adds each job's history, `PilotStamp` as a condition stands for the
+    jobs that pilots had.
+    """
+    listing, rest = _listing(db, by, query.conditions)
+    wanted = list(query.parameters or ())
+    plain = [name for name in wanted if name != HISTORY]
+    asked = replace(query, conditions=rest, parameters=plain)
+    if HISTORY not in wanted:
+        return core.page_of(db, listing, asked)
+    named = [*plain, JOB] if plain else None
+    page = core.page_of(db, listing, replace(asked, parameters=named, beside=[JOB]))
+    ids = [row[0] for row in page.beside]
+    told = events.histories(db, ids)
+    joined = [
+        f'{row[:-1]},"{HISTORY}":{orjson.dumps(told[job_id]).decode()}}}'
+        for row, job_id in zip(page.rows, ids, strict=True)
+    ]
+    return replace(page, rows=joined)
 
 
-def history(db: Session, job_id: int, vo: str) -> list[dict[str, Any]]:
-    """Every change, oldest first; fields that a change left alone repeat the value before."""
-    _of_vo(db, job_id, vo)
-    found: list[dict[str, Any]] = []
-    before = {"MinorStatus": "Unknown", "ApplicationStatus": "Unknown"}
-    for event in db.scalars(select(JobEvent).where(JobEvent.job_id == job_id).order_by(JobEvent.number)):
-        stated = {"MinorStatus": event.minor_status, "ApplicationStatus": event.application_status}
-        before = {name: before[name] if value == "idem" else value for name, value in stated.items()}
-        found.append({"Status": event.status, **before, "StatusTime": utc(event.at), "Source": event.source})
-    return found
-
-
-def log(db: Session, job_id: int, vo: str) -> dict[str, Any]:
-    """The tail of the newest attempt's output."""
-    status = _of_vo(db, job_id, vo)["Status"]
-    newest = select(Attempt).where(Attempt.job_id == job_id).order_by(Attempt.attempt.desc()).limit(1)
-    attempt = db.scalar(newest)
-    return {
-        "job_id": job_id,
-        "attempt": attempt.attempt if attempt else None,
-        "text": (attempt.log or "") if attempt else "",
-        "updated_at": utc(attempt.log_at) if attempt else None,
-        "final": status in FINAL,
-    }
-
-
-def search(
-    db: Session,
-    vo: str,
-    *,
-    parameters: list[str] | None,
-    conditions: list[dict[str, Any]],
-    sort: list[dict[str, str]],
-    page: int,
-    per_page: int,
-) -> tuple[int, list[dict[str, Any]]]:
-    """How many of the VO's jobs fit all conditions, and one page of them, columns in the table's order."""
-    if unknown := set(parameters or ()) - COLUMNS.keys():
-        raise BadRequest(f"Unrecognised parameters requested {unknown}")
-    wanted = [column for name, column in COLUMNS.items() if not parameters or name in parameters]
-    where = [Job.vo == vo, *(_condition(one) for one in conditions)]
-    total = db.execute(select(func.count()).select_from(Job).where(*where)).scalar_one()
-    query: Select[Any] = select(*wanted).where(*where)
-    for order in sort:
-        column = _column(order["parameter"], "Cannot sort by {}: unknown column")
-        query = query.order_by(column.desc() if order["direction"] == "desc" else column.asc())
-    rows = db.execute(query.order_by(Job.job_id).limit(per_page).offset((page - 1) * per_page))
-    return total, [{name: _plain(value) for name, value in row.items()} for row in rows.mappings()]
+def summary(
+    db: Session, grouping: Sequence[str], conditions: Sequence[Mapping[str, Any]], *, by: User
+) -> list[str]:
+    """How many of the jobs that somebody may see there are of each combination, as JSON texts."""
+    listing, rest = _listing(db, by, conditions)
+    return core.summary(db, listing, grouping, rest)
 
 
 def counts(db: Session, vo: str, job_group: str) -> dict[tuple[str, str], int]:
@@ -124,57 +80,31 @@ def totals(db: Session) -> dict[str, int]:
     return dict(db.execute(select(Job.status, func.count()).group_by(Job.status)).all())
 
 
-def _of_vo(db: Session, job_id: int, vo: str) -> dict[str, Any]:
-    row = (
-        db.execute(select(*COLUMNS.values()).where(Job.job_id == job_id, Job.vo == vo))
-        .mappings()
-        .one_or_none()
-    )
-    if row is None:
-        raise NotFound(f"there is no job {job_id} in {vo}")
-    return {name: _plain(value) for name, value in row.items()}
+def _listing(
+    db: Session, by: User, conditions: Sequence[Mapping[str, Any]]
+) -> tuple[core.Listing, list[Mapping[str, Any]]]:
+    """The jobs to look among, and the conditions that are left."""
+    of_pilots = [one for one in conditions if one["parameter"] == PILOT]
+    rest = [one for one in conditions if one["parameter"] != PILOT]
+    if of_pilots and any(one["parameter"] == JOB for one in rest):
+        raise BadRequest(
+            "Cannot combine 'PilotStamp' pseudo-parameter with a real 'JobID' filter in the same request."
+        )
+    where = visible(by)
+    scope = f"jobs of {by.vo}" if len(where) == 1 else f"jobs of {by.name} in {by.vo}"
+    for one in of_pilots:
+        stamps = _stamps(one)
+        attempts = select(Attempt.job_id).where(Attempt.pilot.in_(stamps))
+        mapped = mapping.jobs_of(db, by.vo, stamps)
+        where.append(or_(Job.job_id.in_(attempts), Job.job_id.in_(mapped)))
+        scope += " with " + hashlib.sha256(orjson.dumps(sorted(stamps))).hexdigest()
+    return core.Listing(COLUMNS, JOB, where, scope), rest
 
 
-def _condition(one: dict[str, Any]) -> ColumnElement[bool]:
-    column = _column(one["parameter"], "Unknown column {}")
-    value = one.get("values") if one["operator"] in ("in", "not in") else one.get("value")
-    if value is None:
-        raise BadRequest(f"the condition on {one['parameter']} lacks its value")
-    if not str(value).isprintable() and any(0xD800 <= ord(letter) < 0xE000 for letter in str(value)):
-        raise BadRequest(f"the condition on {one['parameter']} is no Unicode text")
-    if isinstance(column.type, DateTime):
-        return periods.compare(column, one["operator"], value)  # type: ignore[no-any-return]
-    if one["operator"] == "regex":
-        _must_be_regex(value)
-    found: ColumnElement[bool] = OPERATORS[one["operator"]](column, value)
-    return found
-
-
-def _must_be_regex(value: Any) -> None:
-    try:
-        re.compile(str(value))
-    except re.error as error:
-        raise BadRequest(f"Invalid regex {value!r}: {error}") from error
-
-
-def _column(name: str, words: str) -> Any:
-    if name not in COLUMNS:
-        raise BadRequest(words.format(name))
-    return COLUMNS[name]
-
-
-def _plain(value: Any) -> Any:
-    return utc(value) if isinstance(value, datetime) else value
-
-
-def _attempt(attempt: Attempt) -> dict[str, Any]:
-    return {
-        "attempt": attempt.attempt,
-        "pilot": attempt.pilot,
-        "site": attempt.site,
-        "started_at": utc(attempt.started_at),
-        "ended_at": utc(attempt.ended_at),
-        "status": attempt.status,
-        "reason": attempt.reason,
-        "usage": attempt.usage,
-    }
+def _stamps(condition: Mapping[str, Any]) -> Collection[str]:
+    if condition["operator"] not in ("eq", "in"):
+        words = "'PilotStamp' pseudo-parameter supports the operators 'eq' and 'in' only, not"
+        raise BadRequest(f"{words} {condition['operator']!r}.")
+    is_list = condition["operator"] == "in"
+    given = condition.get("values") if is_list else [condition.get("value")]
+    return [str(one) for one in given or []]

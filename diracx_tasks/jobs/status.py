@@ -1,27 +1,25 @@
 """The one door to a job's status: a compare-and-swap, an event, and whoever waits for the end is told."""
 
-import json
-import zlib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from decimal import Decimal
+from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
-import orjson
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import Enum, Integer, bindparam, case, func, insert, literal_column, null, select, update
+from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.orm import Session
 
-from diracx_tasks.core.database import changed, now, utc_now
-from diracx_tasks.core.errors import BadRequest, NotFound
+from diracx_tasks.core.database import changed, now, plain, utc_now
+from diracx_tasks.core.errors import NotFound
 from diracx_tasks.engine.outbox import enqueue
+from diracx_tasks.jobs.ends import Ending, end
+from diracx_tasks.jobs.events import record
 from diracx_tasks.jobs.states import FINAL, HELD, Status, can_become
-from diracx_tasks.jobs.tables import Attempt, Ended, Job, JobEvent, Payload, Result
-
-# DIRAC counts StatusTimeOrder from this second on (JobLoggingDB).
-ORDER_EPOCH = 1270000000
+from diracx_tasks.jobs.tables import Attempt, Job, Payload
+from diracx_tasks.matching import queue
 
 
 class Outcome(StrEnum):
@@ -70,8 +68,9 @@ def move(
             raise NotFound(f"there is no job {job_id}")
         return Outcome.LATE if current > attempt else Outcome.REFUSED
     record(db, [job_id], *changes)
-    if changes[-1].to in FINAL and changes[-1].to is not Status.DELETED:
-        _end(db, job_id, attempt, changes[-1])
+    last = changes[-1]
+    if last.to in FINAL and last.to is not Status.DELETED:
+        end(db, [Ending(job_id, attempt, last.to, last.minor, last.application, last.outputs)])
     return Outcome.APPLIED
 
 
@@ -102,71 +101,10 @@ def claim(db: Session, job_id: int, *, pilot: str, site: str, deadline: float) -
     return attempt
 
 
-def close_attempt(db: Session, job_id: int, attempt: int, status: Status, reason: str) -> None:
-    """Note the end of an attempt; what its pilot says from now on changes nothing."""
-    changed(
-        db,
-        update(Attempt)
-        .where(Attempt.job_id == job_id, Attempt.attempt == attempt, Attempt.ended_at.is_(None))
-        .values(ended_at=utc_now(), status=status, reason=reason[:255]),
-    )
-
-
 def why_not(db: Session, job_id: int, wanted: Status) -> str:
     """A refusal in words: `job 42 is Done (attempt 2): it cannot become Killed`."""
     row = db.execute(select(Job.status, Job.attempt).where(Job.job_id == job_id)).one()
     return f"job {job_id} is {row.status} (attempt {row.attempt}): it cannot become {wanted}"
-
-
-def record(db: Session, job_ids: Collection[int], *changes: Change) -> None:
-    """Add events to each job; the caller holds the jobs' rows, which keeps the numbering without gaps."""
-    last = dict(
-        db.execute(
-            select(JobEvent.job_id, func.max(JobEvent.number))
-            .where(JobEvent.job_id.in_(job_ids))
-            .group_by(JobEvent.job_id)
-        ).all()
-    )
-    moment = now()
-    order = Decimal(f"{moment.replace(tzinfo=UTC).timestamp() - ORDER_EPOCH:.3f}")
-    rows = [
-        {
-            "job_id": job_id,
-            "number": last.get(job_id, 0) + place,
-            "status": change.to,
-            "minor_status": change.minor[:128] or "idem",
-            "application_status": change.application[:255] or "idem",
-            "at": moment.replace(microsecond=0),
-            "order": order,
-            "source": change.source[:32],
-        }
-        for job_id in job_ids
-        for place, change in enumerate(changes, 1)
-    ]
-    db.execute(insert(JobEvent), rows)
-
-
-def packed(value: Any) -> bytes:
-    """A value as it is stored: JSON, compressed; BadRequest for what JSON cannot hold."""
-    try:
-        text = orjson.dumps(value)
-    except TypeError as error:
-        text = _long_integers(value, error)
-    return zlib.compress(text, 1)
-
-
-def unpacked(data: bytes) -> Any:
-    """The inverse of `packed`."""
-    text = zlib.decompress(data)
-    return json.loads(text) if text.startswith(b" ") else orjson.loads(text)
-
-
-def _long_integers(value: Any, error: TypeError) -> bytes:
-    # orjson holds integers of 64 bits; the space before tells `unpacked` that there is a longer one.
-    try:
-        return b" " + json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
-    except (TypeError, ValueError):
-        raise BadRequest(f"a value cannot be stored: {error}") from error
 
 
 def _columns(change: Change) -> dict[str, Any]:
@@ -184,43 +122,116 @@ def _columns(change: Change) -> dict[str, Any]:
     return {**columns, **change.columns}
 
 
-def _end(db: Session, job_id: int, attempt: int, change: Change) -> None:
-    close_attempt(db, job_id, attempt, change.to, change.application or change.minor)
-    outputs = packed(change.outputs) if change.to is Status.DONE else None
-    if outputs is not None:
-        db.execute(insert(Result).values(job_id=job_id, attempt=attempt, outputs=outputs))
-    owner = db.execute(
-        select(Payload.owner_task, Payload.owner_id).where(
-            Payload.job_id == job_id, Payload.owner_task.is_not(None)
-        )
-    ).one_or_none()
-    if owner is None:
+class Held(NamedTuple):
+    """A job whose row this transaction holds."""
+
+    job_id: int
+    vo: str
+    owner: str
+    status: str
+    attempt: int
+    is_started: bool
+    is_ended: bool
+
+
+class New(NamedTuple):
+    """What becomes of a held job; texts that are empty and times that are None leave what is there."""
+
+    held: Held
+    status: Status
+    minor: str = ""
+    application: str = ""
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    heartbeat_at: datetime | None = None
+
+
+def hold(db: Session, job_ids: Collection[int]) -> dict[int, Held]:
+    """The jobs that exist, their rows held until the transaction ends."""
+    columns = (Job.job_id, Job.vo, Job.owner, Job.status, Job.attempt)
+    query = select(*columns, Job.started_at.is_not(None), Job.ended_at.is_not(None))
+    # In one order, or two transactions would wait for each other.
+    rows = db.execute(query.where(Job.job_id.in_(job_ids)).order_by(Job.job_id).with_for_update())
+    return {row[0]: Held(*row) for row in rows}
+
+
+def write(db: Session, news: Sequence[New]) -> None:
+    """Give held jobs their new states in one statement, with all that follows from them.
+
+    Whether a state may follow another is the caller's to decide, as is the record.
+    """
+    if not news:
         return
-    reason = ": ".join(part for part in (change.minor, change.application) if part)
-    db.execute(
-        insert(Ended).values(
-            job_id=job_id,
-            owner_task=owner.owner_task,
-            owner_id=owner.owner_id,
-            status=change.to,
-            reason=reason,
-            outputs=outputs,
+    moment = now().replace(microsecond=0)
+    rows = [
+        {
+            "JobID": new.held.job_id,
+            "VO": new.held.vo,
+            "Status": new.status.value,
+            "MinorStatus": new.minor[:128],
+            "ApplicationStatus": new.application[:255],
+            "LastUpdateTime": moment,
+            "StartExecTime": new.started_at,
+            "EndExecTime": new.ended_at,
+            "HeartBeatTime": new.heartbeat_at,
+        }
+        for new in news
+    ]
+    db.execute(_upsert(db.get_bind().dialect.name), rows)
+    moved = [new for new in news if new.status != new.held.status]
+    _follow(db, moved)
+
+
+def _follow(db: Session, moved: Sequence[New]) -> None:
+    """Bring the queue, the attempts and whoever is concerned in line with what has changed."""
+    left = [new.held.job_id for new in moved if new.held.status == Status.WAITING]
+    if left:
+        queue.remove(db, left)
+    if waiting := [new.held.job_id for new in moved if new.status is Status.WAITING]:
+        rows = db.execute(
+            select(Job.job_id, Job.vo, Job.priority, Payload.requirements)
+            .join(Payload, Payload.job_id == Job.job_id)
+            .where(Job.job_id.in_(waiting))
         )
-    )
-    tell(db, owner.owner_task, owner.owner_id)
+        queue.add(db, [queue.Entry(*row) for row in rows])
+    if any(new.status is Status.RECEIVED for new in moved):
+        enqueue(db, "jobs.optimize", "jobs.optimize")
+    endings = [
+        Ending(new.held.job_id, new.held.attempt, new.status, new.minor, new.application)
+        for new in moved
+        if new.status in FINAL and new.status is not Status.DELETED
+    ]
+    if endings:
+        end(db, endings)
 
 
-def tell(db: Session, owner_task: str, owner_id: int) -> None:
-    """Ask for the task of the owner of jobs that ended, e.g. `workflows.advance` of workflow 42."""
-    subject, _, verb = owner_task.partition(".")
-    enqueue(
-        db, owner_task, f"{subject.removesuffix('s')}-{owner_id}.{verb}", **{f"{subject[:-1]}_id": owner_id}
-    )
+@lru_cache(4)
+def _upsert(dialect: str) -> Any:
+    """An INSERT of rows that exist: it updates them, ten times as fast as one UPDATE each."""
+    table = plain(Job)
+    written = ("JobID", "VO", "Status", "MinorStatus", "ApplicationStatus", "LastUpdateTime")
+    times = ("StartExecTime", "EndExecTime", "HeartBeatTime")
+    # Columns without a default must be named, although no row is ever inserted.
+    needed = {c.name: _nothing(c) for c in table.columns if not c.nullable and c.name not in written}
+    made = sqlite.insert(table) if dialect == "sqlite" else mysql.insert(table)
+    new = made.excluded if isinstance(made, sqlite.Insert) else made.inserted
+    values: dict[str, Any] = {
+        "Status": new["Status"],
+        "LastUpdateTime": new["LastUpdateTime"],
+        "StartExecTime": func.coalesce(table.c.StartExecTime, new["StartExecTime"]),
+        "EndExecTime": func.coalesce(table.c.EndExecTime, new["EndExecTime"]),
+        "HeartBeatTime": func.coalesce(new["HeartBeatTime"], table.c.HeartBeatTime),
+        "NextCheckAt": case((new["Status"].in_(sorted(HELD)), table.c.NextCheckAt), else_=null()),
+    }
+    for name in ("MinorStatus", "ApplicationStatus"):
+        values[name] = case((new[name] == "", table.c[name]), else_=new[name])
+    stated = made.values({**{name: bindparam(name) for name in (*written, *times)}, **needed})
+    if isinstance(stated, sqlite.Insert):
+        return stated.on_conflict_do_update(index_elements=["JobID"], set_=values)
+    return stated.on_duplicate_key_update(values)
 
 
-def moment_of(stamp: str) -> datetime:
-    """A time of the API as it is stored; ValueError unless it is UTC."""
-    moment = datetime.fromisoformat(stamp)
-    if moment.tzinfo is None or moment.utcoffset():
-        raise ValueError(f"{stamp}: times are UTC and say so, as in 2026-11-23T10:00:00Z")
-    return moment.replace(tzinfo=None)
+def _nothing(column: Any) -> Any:
+    if isinstance(column.type, Integer):
+        return literal_column("0")
+    return literal_column("'False'" if isinstance(column.type, Enum) else "''")

@@ -1,25 +1,37 @@
 """Entry of jobs: rows in bulk, Received, and the optimizer asked for in the same transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import insert
+from sqlalchemy import func, literal_column, select, text, update
 from sqlalchemy.orm import Session
 
-from diracx_tasks.core.database import now
+from diracx_tasks.core.database import add_rows, changed, now
 from diracx_tasks.core.origin import origin
+from diracx_tasks.core.packed import packed
 from diracx_tasks.engine.outbox import enqueue
+from diracx_tasks.jobs.events import record
 from diracx_tasks.jobs.states import Status
-from diracx_tasks.jobs.status import Change, packed, record
-from diracx_tasks.jobs.tables import Job, JobJDL, Payload
+from diracx_tasks.jobs.status import Change
+from diracx_tasks.jobs.tables import InputFile, Job, JobJDL, Payload
+from diracx_tasks.sandboxes import metadata
 
 ACCEPTED = Change(Status.RECEIVED, minor="Job accepted", application="Unknown", source="JobManager")
+# Where the number goes in a description that is written before the job has one.
+NUMBER = "\x01JobID\x01"
+# The driver splits longer statements, and then the numbers of their rows are not one after the other.
+LETTERS = 120_000
+ROWS = 1000
 
 
 @dataclass(frozen=True)
 class NewJob:
-    """A job to be. `owner_task` and `owner_id` say whom its end concerns."""
+    """A job to be. `owner_task` and `owner_id` say whom its end concerns.
+
+    `jdl` is DIRAC's normalised description, with NUMBER for the job's number; `original` what was sent.
+    """
 
     name: str
     vo: str
@@ -30,21 +42,32 @@ class NewJob:
     job_group: str = "00000000"
     owner_task: str | None = None
     owner_id: int | None = None
+    job_type: str = "User"
+    site: str = "ANY"
+    jdl: str = ""
+    original: str = ""
+    input_data: Sequence[str] = ()
+    input_sandbox: Sequence[str] = ()
+    trace: str | None = None
 
 
-def create(db: Session, jobs: Sequence[NewJob]) -> list[int]:
+def create(db: Session, jobs: Sequence[NewJob], first: Change = ACCEPTED) -> list[int]:
     """Store jobs and answer their numbers in the same order."""
     if not jobs:
         return []
-    described = [JobJDL(jdl=_jdl(job), original=_jdl(job)) for job in jobs]
-    db.add_all(described)
-    db.flush()
-    ids = [row.job_id for row in described]
+    ids = _number(db, jobs)
     pairs = list(zip(ids, jobs, strict=True))
-    db.execute(insert(Job), [_row(job_id, job) for job_id, job in pairs])
-    db.execute(insert(Payload), [_payload(job_id, job) for job_id, job in pairs])
-    record(db, ids, ACCEPTED)
-    ask_for_optimizer(db)
+    add_rows(db, Job, [_row(job_id, job, first) for job_id, job in pairs])
+    add_rows(db, Payload, [_payload(job_id, job) for job_id, job in pairs])
+    files = [(job_id, lfn) for job_id, job in pairs for lfn in job.input_data]
+    if files:
+        add_rows(db, InputFile, [{"JobID": i, "LFN": lfn, "Status": "AprioriGood"} for i, lfn in files])
+    used = {f"Job:{job_id}": job.input_sandbox for job_id, job in pairs if job.input_sandbox}
+    if used:
+        metadata.assign_many(db, used, "Input")
+    record(db, ids, first)
+    if first.to is Status.RECEIVED:
+        ask_for_optimizer(db)
     return ids
 
 
@@ -53,31 +76,83 @@ def ask_for_optimizer(db: Session) -> None:
     enqueue(db, "jobs.optimize", "jobs.optimize")
 
 
-def _row(job_id: int, job: NewJob) -> dict[str, Any]:
+def _number(db: Session, jobs: Sequence[NewJob]) -> list[int]:
+    """Store the descriptions, which gives the jobs their numbers."""
+    ids: list[int] = []
+    is_sqlite = db.get_bind().dialect.name == "sqlite"
+    step = 1 if is_sqlite else _step(str(db.get_bind().engine.url))
+    for rows in _chunks(jobs):
+        done = add_rows(db, JobJDL, rows)
+        if is_sqlite:
+            last = db.execute(text("SELECT last_insert_rowid()")).scalar_one()
+            begin = last - len(rows) + 1
+        else:
+            begin = done.lastrowid
+        chunk = range(begin, begin + step * len(rows), step)
+        if NUMBER in rows[0]["JDL"]:
+            numbered = func.replace(JobJDL.jdl, NUMBER, JobJDL.job_id)
+            mine = JobJDL.job_id.between(chunk[0], chunk[-1]) if step == 1 else JobJDL.job_id.in_(chunk)
+            changed(db, update(JobJDL).where(mine).values(jdl=numbered))
+        ids += chunk
+    return ids
+
+
+@lru_cache(8)
+def _step(url: str) -> int:
+    """How far numbers lie apart: further on clusters of several writers."""
+    from diracx_tasks.core.database import engine
+
+    with engine().connect() as connection:
+        return int(connection.execute(select(literal_column("@@auto_increment_increment"))).scalar_one())
+
+
+def _chunks(jobs: Sequence[NewJob]) -> Iterator[list[dict[str, str]]]:
+    rows: list[dict[str, str]] = []
+    letters = 0
+    for job in jobs:
+        jdl = job.jdl or _jdl(job)
+        row = {"JDL": jdl, "JobRequirements": "", "OriginalJDL": job.original or jdl}
+        size = len(jdl) + len(row["OriginalJDL"])
+        if rows and (letters + size > LETTERS or len(rows) == ROWS):
+            yield rows
+            rows, letters = [], 0
+        rows.append(row)
+        letters += size
+    yield rows
+
+
+def _row(job_id: int, job: NewJob, first: Change) -> dict[str, Any]:
+    moment = now().replace(microsecond=0)
     return {
-        "job_id": job_id,
-        "name": job.name[:128],
-        "vo": job.vo,
-        "owner": job.owner,
-        "group": job.group,
-        "job_group": job.job_group,
-        "submitted_at": now(),
-        "updated_at": now(),
-        "status": Status.RECEIVED,
-        "minor_status": ACCEPTED.minor,
-        "priority": job.requirements.get("priority", 5),
-        "verified": "True",
-        "attempt": 1,
+        "JobID": job_id,
+        "JobType": job.job_type,
+        "JobGroup": job.job_group,
+        "Site": job.site,
+        "JobName": job.name[:128],
+        "VO": job.vo,
+        "Owner": job.owner,
+        "OwnerGroup": job.group,
+        "SubmissionTime": moment,
+        "LastUpdateTime": moment,
+        "Status": first.to.value,
+        "MinorStatus": first.minor,
+        "ApplicationStatus": "Unknown",
+        "UserPriority": job.requirements.get("priority", 5),
+        "RescheduleCounter": 0,
+        "VerifiedFlag": "True",
+        "AccountedFlag": "False",
+        "Attempt": 1,
     }
 
 
 def _payload(job_id: int, job: NewJob) -> dict[str, Any]:
+    trace = job.trace or origin().trace
     return {
-        "job_id": job_id,
-        "payload": packed({**job.payload, "trace": trace} if (trace := origin().trace) else job.payload),
-        "requirements": job.requirements,
-        "owner_task": job.owner_task,
-        "owner_id": job.owner_id,
+        "JobID": job_id,
+        "Payload": packed({**job.payload, "trace": trace} if trace else job.payload),
+        "Requirements": job.requirements,
+        "OwnerTask": job.owner_task,
+        "OwnerID": job.owner_id,
     }
 
 

@@ -14,6 +14,8 @@ LOGGING = "JobLoggingDB"
 LongText = Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
 # SQLite numbers rows by itself only in a column of the plain type INTEGER.
 Number = BigInteger().with_variant(Integer(), "sqlite")
+# OpenSearch tells `a` from `A`.
+ExactName = String(100).with_variant(mysql.VARCHAR(100, collation="utf8mb4_bin"), "mysql", "mariadb")
 # Upper and lower case are different keys.
 Key = String(128).with_variant(mysql.VARCHAR(128, collation="utf8mb4_bin"), "mysql", "mariadb")
 _FLAGS = Enum("True", "False", name="flag", native_enum=True)
@@ -191,3 +193,37 @@ class Result(Table):
     job_id: Mapped[int] = mapped_column("JobID", Integer, primary_key=True, autoincrement=False)
     attempt: Mapped[int] = mapped_column("Attempt", Integer)
     outputs: Mapped[bytes] = mapped_column("Outputs", Blob)
+
+
+class Parameter(Table):
+    """A parameter of a job, as text; DiracX's table, used without OpenSearch."""
+
+    __tablename__ = "JobParameters"
+    __table_args__ = {"schema": JOBS}  # noqa: RUF012
+
+    job_id: Mapped[int] = mapped_column(
+        "JobID", Integer, ForeignKey(f"{JOBS}.Jobs.JobID", ondelete="CASCADE"), primary_key=True
+    )
+    name: Mapped[str] = mapped_column("Name", String(100), primary_key=True)
+    value: Mapped[str] = mapped_column("Value", Text)
+
+
+class ParameterNews(Table):
+    """The newest value of a parameter that OpenSearch has not acknowledged; no name: the job is removed.
+
+    A null DueAt means that OpenSearch refuses the value for good. The order of the columns is that in which
+    MySQL assigns them in an upsert.
+    """
+
+    __tablename__ = "JobParameterJournal"
+    __table_args__ = (Index("JobParameterJournalDue", "DueAt"),)
+
+    job_id: Mapped[int] = mapped_column("JobID", Integer, primary_key=True, autoincrement=False)
+    name: Mapped[str] = mapped_column("Name", ExactName, primary_key=True)
+    vo: Mapped[str] = mapped_column("VO", String(32))
+    value: Mapped[str] = mapped_column("Value", LongText)
+    # A new one with each value: what was written while an older value was being sent stays.
+    token: Mapped[int] = mapped_column("Token", Number)
+    written_at: Mapped[datetime] = mapped_column("WrittenAt", Timestamp)
+    due_at: Mapped[datetime | None] = mapped_column("DueAt", Timestamp)
+    reason: Mapped[str | None] = mapped_column("Reason", Text)

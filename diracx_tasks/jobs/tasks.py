@@ -1,9 +1,18 @@
 """Tasks of the life of a job."""
 
+import time
+
+from diracx_tasks.core import opensearch
 from diracx_tasks.core.database import reading, session
+from diracx_tasks.engine.retries import Backoff
 from diracx_tasks.engine.task import task
+from diracx_tasks.jobs import expand as expanding
 from diracx_tasks.jobs import optimize as optimizing
-from diracx_tasks.jobs import recover
+from diracx_tasks.jobs import parameters, recover, submissions
+from diracx_tasks.jobs import send_parameters as sending
+
+# A task gives others their turn after so many seconds.
+TURN = 20.0
 
 
 @task(size="medium", priority="realtime", every=30)
@@ -18,6 +27,28 @@ def optimize() -> str:
             return f"{total} optimized"
 
 
+@task(size="medium", lock="job:{job_id}:expand")
+def expand(job_id: int) -> str:
+    """Make the jobs of a parametric one, chunk by chunk."""
+    while True:
+        with session() as db:
+            made, total = expanding.expand(db, job_id)
+        if made == total:
+            return f"{total} jobs"
+
+
+@task(priority="background", cron="17 3 * * *")
+def forget_submissions() -> str:
+    """Forget which requests made which jobs after a week: nobody repeats them any more."""
+    total = 0
+    while True:
+        with session() as db:
+            found = submissions.forget(db)
+        total += found
+        if not found:
+            return f"{total} forgotten"
+
+
 @task(every=5)
 def check_stalled() -> str:
     """Find jobs whose pilot has gone silent."""
@@ -27,3 +58,31 @@ def check_stalled() -> str:
         with session() as db:
             recover.check(db, job_id)
     return f"{len(found)} overdue"
+
+
+@task(size="medium", every=30, retry=Backoff(first=1, times=8, cap=30))
+def send_parameters() -> str:
+    """Bring news of job parameters into OpenSearch; the period is a safety net."""
+    total, until = 0, time.monotonic() + TURN
+    while opensearch.is_used() and time.monotonic() < until:
+        with reading() as db:
+            jobs = sending.due(db)
+        if not jobs:
+            break
+        documents = sending.look(jobs)
+        with reading() as db:
+            documents = sending.fill(db, documents)
+        sent = sending.send(documents)
+        with session() as db:
+            sending.settle(db, sent)
+        total += len(sent.done)
+        if sent.trouble:
+            raise sent.trouble
+    return f"{total} sent"
+
+
+@task(priority="background", cron="41 4 * * *")
+def send_refused_parameters() -> str:
+    """Have what OpenSearch refused be sent once more each day: its limits may be others now."""
+    with session() as db:
+        return f"{parameters.send_refused(db)} to be sent again"

@@ -1,22 +1,29 @@
-"""DIRAC's PilotAgentsDB: the pilots that were started."""
+"""DIRAC's PilotAgentsDB: the pilots that were started, which jobs they had, and what they wrote."""
 
 from datetime import datetime
 
-from sqlalchemy import DateTime, Double, Enum, Index, Integer, String
+from sqlalchemy import DateTime, Double, Enum, Index, Integer, String, Text
+from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import Mapped, mapped_column
 
 from diracx_tasks.core.database import Table
 
 SCHEMA = "PilotAgentsDB"
+Output = Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
 
 
 class Pilot(Table):
     """One pilot, known by its stamp."""
 
     __tablename__ = "PilotAgents"
+    # SQLite has one namespace of indexes for all tables: DIRAC's names (Status, ...) would not do.
     __table_args__ = (
         Index("PilotStamp", "PilotStamp"),
         Index("PilotStatus", "Status", "LastUpdateTime"),
+        Index("PilotReference", "PilotJobReference"),
+        Index("PilotPlace", "GridSite", "DestinationSite", "Status"),
+        Index("PilotQueue", "DestinationSite", "Queue", "Status"),
+        Index("PilotVO", "VO", "Status"),
         {"schema": SCHEMA},
     )
 
@@ -38,3 +45,33 @@ class Pilot(Table):
     accounted: Mapped[str] = mapped_column(
         "AccountingSent", Enum("True", "False", name="pilot_accounted"), default="False"
     )
+
+
+class PilotJob(Table):
+    """A job that a pilot got. DIRAC's own table has no key: a row may be there twice."""
+
+    __tablename__ = "JobToPilotMapping"
+    __table_args__ = (Index("PilotsOfJob", "JobID"), {"schema": SCHEMA})
+
+    pilot_id: Mapped[int] = mapped_column("PilotID", Integer, primary_key=True, autoincrement=False)
+    job_id: Mapped[int] = mapped_column("JobID", Integer, primary_key=True, autoincrement=False)
+    started_at: Mapped[datetime] = mapped_column("StartTime", DateTime)
+
+
+class PilotOutput(Table):
+    """What a pilot wrote, as its computing element gave it."""
+
+    __tablename__ = "PilotOutput"
+    __table_args__ = {"schema": SCHEMA}  # noqa: RUF012
+
+    pilot_id: Mapped[int] = mapped_column("PilotID", Integer, primary_key=True, autoincrement=False)
+    output: Mapped[str] = mapped_column("StdOutput", Output)
+    errors: Mapped[str] = mapped_column("StdError", Output)
+
+
+class StampLock(Table):
+    """Whoever adds a stamp holds the row of its kind: DIRAC's table has no key that keeps stamps unique."""
+
+    __tablename__ = "PilotStampLocks"
+
+    number: Mapped[int] = mapped_column("Number", Integer, primary_key=True, autoincrement=False)

@@ -1,7 +1,7 @@
 """Whose a stored file is, where it lies, and which job or workflow it belongs to."""
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,8 @@ from diracx_tasks.core.database import changed, now, utc_now
 from diracx_tasks.core.errors import BadRequest, Forbidden, TooLarge
 from diracx_tasks.core.settings import settings
 from diracx_tasks.sandboxes.store import Grant, store
-from diracx_tasks.sandboxes.tables import Mapping, Sandbox, SandboxOwner
+from diracx_tasks.sandboxes.tables import Mapping as Mapping_
+from diracx_tasks.sandboxes.tables import Sandbox, SandboxOwner
 
 SE = "SandboxSE"
 FORMATS = ("tar.bz2", "tar.zst", "file")
@@ -33,7 +34,12 @@ class Owner:
     @property
     def prefix(self) -> str:
         """Where all PFNs of the owner begin."""
-        return f"/S3/{store().bucket}/{self.vo}/{self.group}/{self.name}/"
+        return f"{self.vo_prefix}{self.group}/{self.name}/"
+
+    @property
+    def vo_prefix(self) -> str:
+        """Where all PFNs of the owner's VO begin."""
+        return f"/S3/{store().bucket}/{self.vo}/"
 
 
 def initiate(db: Session, owner: Owner, *, checksum: str, size: int, kind: str = "file") -> Grant:
@@ -47,13 +53,13 @@ def initiate(db: Session, owner: Owner, *, checksum: str, size: int, kind: str =
     return {"pfn": f"SB:{SE}|{pfn}", **store().grant(key_of(pfn), checksum=checksum.lower(), size=size)}
 
 
-def download_url(db: Session, pfn: str, owner: Owner) -> str:
-    """A signed address of one of the owner's files."""
-    plain = _owned(pfn, owner)
-    changed(
-        db, update(Sandbox).where(Sandbox.se_name == SE, Sandbox.pfn == plain).values(accessed_at=utc_now())
-    )
-    return store().url(key_of(plain))
+def download_url(db: Session, pfn: str, owner: Owner, *, is_admin: bool = False) -> str:
+    """A signed address of one of the owner's files; an administrator may have any of his VO."""
+    found = _owned(pfn, owner, owner.vo_prefix if is_admin else owner.prefix)
+    known = (Sandbox.se_name == SE, Sandbox.pfn == found)
+    if not changed(db, update(Sandbox).where(*known).values(accessed_at=utc_now())):
+        raise BadRequest(f"Sandbox with {found} not found")
+    return store().url(key_of(found))
 
 
 def contents(location: str, owner: Owner) -> str:
@@ -66,13 +72,25 @@ def contents(location: str, owner: Owner) -> str:
 
 def assign(db: Session, entity: str, locations: Iterable[str], kind: str) -> None:
     """Say that a job or workflow uses files, so that they are kept; repeating it is harmless."""
-    pfns = {_plain(location) for location in locations if is_stored(location)}
-    if not pfns:
+    assign_many(db, {entity: list(locations)}, kind)
+
+
+def assign_many(db: Session, used: Mapping[str, Iterable[str]], kind: str) -> None:
+    """The same for several jobs or workflows and their files."""
+    pfns = {entity: {plain(one) for one in names if is_stored(one)} for entity, names in used.items()}
+    wanted = set().union(*pfns.values())
+    if not wanted:
         return
-    ids = list(db.scalars(select(Sandbox.sandbox_id).where(Sandbox.se_name == SE, Sandbox.pfn.in_(pfns))))
-    if ids:
-        db.execute(_ignoring(db, Mapping), [{"sandbox_id": i, "entity": entity, "kind": kind} for i in ids])
-        changed(db, update(Sandbox).where(Sandbox.sandbox_id.in_(ids)).values(is_assigned=True))
+    query = select(Sandbox.pfn, Sandbox.sandbox_id).where(Sandbox.se_name == SE, Sandbox.pfn.in_(wanted))
+    ids = dict(db.execute(query).all())
+    rows = [
+        {"sandbox_id": ids[pfn], "entity": entity, "kind": kind}
+        for entity, names in pfns.items()
+        for pfn in sorted(names & ids.keys())
+    ]
+    if rows:
+        db.execute(_ignoring(db, Mapping_), rows)
+        changed(db, update(Sandbox).where(Sandbox.sandbox_id.in_(ids.values())).values(is_assigned=True))
 
 
 def refuse_foreign(locations: Collection[str], owner: Owner) -> None:
@@ -87,22 +105,28 @@ def is_stored(location: str) -> bool:
     return location.startswith(("sandbox:", "SB:"))
 
 
+def named(pfn: str) -> str:
+    """The PFN with its storage element."""
+    return f"SB:{SE}|{plain(pfn)}"
+
+
 def location_of(pfn: str) -> str:
     """The location of a file in CWL values."""
-    return f"sandbox:{_plain(pfn)}"
+    return f"sandbox:{plain(pfn)}"
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
+    """The PFN of a file, however it is named."""
     return name.removeprefix("sandbox:").removeprefix(f"SB:{SE}|")
 
 
-def _owned(name: str, owner: Owner) -> str:
-    plain = _plain(name)
-    if not PFN.match(plain) or ".." in plain:
+def _owned(name: str, owner: Owner, prefix: str | None = None) -> str:
+    found, wanted = plain(name), prefix or owner.prefix
+    if not PFN.match(found) or ".." in found:
         raise BadRequest(f"{name!r} is not the name of a sandbox")
-    if not plain.startswith(owner.prefix):
-        raise Forbidden(f"Invalid PFN. PFN must start with {owner.prefix}")
-    return plain
+    if not found.startswith(wanted):
+        raise Forbidden(f"Invalid PFN. PFN must start with {wanted}")
+    return found
 
 
 def key_of(pfn: str) -> str:

@@ -6,9 +6,9 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
 from diracx_tasks.core.database import changed, utc_now
-from diracx_tasks.jobs import control
+from diracx_tasks.core.packed import packed, unpacked
+from diracx_tasks.jobs import control, ends
 from diracx_tasks.jobs.states import Status as JobStatus
-from diracx_tasks.jobs.status import packed, unpacked
 from diracx_tasks.jobs.submit import NewJob, create
 from diracx_tasks.workflows.decide import End, Instance, Step
 from diracx_tasks.workflows.events import tell
@@ -41,10 +41,10 @@ def note_ended(db: Session, workflow: Workflow) -> bool:
     """Take note of up to PAGE jobs that ended; False when the workflow has changed since it was looked at."""
     if not _take(db, workflow):
         return False
-    ends = {end.job_id: end for end in control.take_ended(db, TASK, workflow.workflow_id, PAGE)}
-    nodes = db.scalars(select(Node).where(Node.job_id.in_(ends), Node.status == Status.RUNNING)).all()
+    ended = {end.job_id: end for end in ends.take_ended(db, TASK, workflow.workflow_id, PAGE)}
+    nodes = db.scalars(select(Node).where(Node.job_id.in_(ended), Node.status == Status.RUNNING)).all()
     for node in nodes:
-        end = ends[node.job_id or 0]
+        end = ended[node.job_id or 0]
         status = ENDS.get(end.status, Status.KILLED)
         reason = "" if status is Status.DONE else f"{end.reason or end.status} (job {end.job_id})"
         _end(db, workflow, node, End(status, end.outputs, reason))
@@ -95,14 +95,14 @@ def _make(db: Session, workflow: Workflow, step: Step) -> None:
 
 def _row(workflow: Workflow, parent: Node, one: Instance, numbers: Any) -> dict[str, Any]:
     kind = one.given["kind"]
-    ends = {"skipped": Status.SKIPPED, "expression": Status.DONE, "broken": Status.FAILED}
+    endings = {"skipped": Status.SKIPPED, "expression": Status.DONE, "broken": Status.FAILED}
     return {
         "workflow_id": workflow.workflow_id,
         "parent_id": parent.node_id,
         "path": one.path,
         "slot": one.slot,
         "kind": "tool" if kind in ("skipped", "broken") else kind,
-        "status": ends.get(kind, Status.RUNNING),
+        "status": endings.get(kind, Status.RUNNING),
         "is_dirty": kind in CONTAINERS,
         "job_id": next(numbers) if kind == "tool" else None,
         "total": one.given.get("total", 0),

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from diracx_tasks.core.errors import InvalidCwl
+from diracx_tasks.core.packed import unpacked
 from diracx_tasks.cwl.phrases import ELSE
-from diracx_tasks.jobs.status import unpacked
 from diracx_tasks.sandboxes import metadata
 from diracx_tasks.workflows import isolate
 from diracx_tasks.workflows.look import Child, Glance

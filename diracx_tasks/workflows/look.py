@@ -7,9 +7,9 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from diracx_tasks.core.errors import NotFound
+from diracx_tasks.core.packed import unpacked
 from diracx_tasks.cwl.bundle import Bundle
-from diracx_tasks.jobs import control
-from diracx_tasks.jobs.status import unpacked
+from diracx_tasks.jobs import ends
 from diracx_tasks.workflows.states import FINAL, GOOD, Status
 from diracx_tasks.workflows.tables import Node, NodeValues, StoredBundle, Workflow
 
@@ -57,7 +57,7 @@ def look(db: Session, workflow_id: int) -> Glance | None:
     if workflow is None:
         return None
     stored = bundle(db, workflow.bundle)
-    if control.has_ended(db, TASK, workflow_id):
+    if ends.has_ended(db, TASK, workflow_id):
         return Glance(workflow, stored)
     if workflow.status in FINAL:
         return None

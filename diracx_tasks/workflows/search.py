@@ -9,8 +9,8 @@ from sqlalchemy.orm import Session
 from diracx_tasks.auth.tokens import User
 from diracx_tasks.core.database import utc
 from diracx_tasks.core.errors import NotFound
+from diracx_tasks.core.packed import unpacked
 from diracx_tasks.jobs import search as jobs
-from diracx_tasks.jobs.status import unpacked
 from diracx_tasks.workflows.look import bundle
 from diracx_tasks.workflows.states import Status
 from diracx_tasks.workflows.tables import Node, Workflow

@@ -12,10 +12,10 @@ from sqlalchemy.orm import Session
 from diracx_tasks.auth.tokens import User
 from diracx_tasks.core.database import utc_now
 from diracx_tasks.core.errors import Conflict
+from diracx_tasks.core.packed import packed
 from diracx_tasks.cwl.bundle import Bundle
 from diracx_tasks.cwl.values import locations
 from diracx_tasks.engine.outbox import enqueue
-from diracx_tasks.jobs.status import packed
 from diracx_tasks.sandboxes import metadata
 from diracx_tasks.workflows import isolate
 from diracx_tasks.workflows.events import tell

@@ -112,4 +112,8 @@ def test_nobody_touches_the_tables_of_another_subject() -> None:
 def test_only_the_door_writes_a_jobs_status() -> None:
     for source in ALL:
         if "update(Job)" in source.text.replace("\n", "").replace(" ", ""):
-            assert source.module in ("diracx_tasks.jobs.status", "diracx_tasks.jobs.heartbeat")
+            assert source.module in (
+                "diracx_tasks.jobs.status",
+                "diracx_tasks.jobs.beats",
+                "diracx_tasks.jobs.facts",
+            )

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from diracx_tasks.core.errors import DiracXError, UnsupportedCwl
+from diracx_tasks.core.packed import packed
 from diracx_tasks.cwl.bundle import Bundle
-from diracx_tasks.jobs.status import packed
 from diracx_tasks.sandboxes import metadata
 from diracx_tasks.workflows import isolate
 from diracx_tasks.workflows.decide import End, Instance, Step, decide

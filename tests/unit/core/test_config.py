@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from diracx_tasks.core import config
+from diracx_tasks.core.config import parse
 from diracx_tasks.core.errors import SettingsError
 from diracx_tasks.engine.overrides import override_of
 from tests.builders import environment
@@ -23,13 +24,13 @@ pytestmark = pytest.mark.usefixtures("looking_at_every_call")
 BROKEN = {
     "Operations: {Defaults: {Tasks": "not YAML",
     "Operations: 5": "Operations: Input should be a valid dictionary",
-    "[1, 2]": "all of it: Input should be a valid dictionary",
+    "[1, 2]": "a mapping is wanted, with DIRAC, Operations, Registry",
     "": "it is empty",
-    "0": "all of it: Input should be",
-    "Operations: {lhcb: null}": r"Operations\.lhcb: Input should be a valid dictionary",
+    "0": "a mapping is wanted",
+    "Operations: {lhcb: 5}": r"Operations\.lhcb: Input should be a valid dictionary",
     "Operations: {Defaults: {Tasks: 5}}": r"Operations\.Defaults\.Tasks: Input should be a valid dictionary",
     "Operations: {lhcb: {Tasks: [x]}}": r"Operations\.lhcb\.Tasks: Input should be a valid dictionary",
-    "Operations: {Defaults: {Tasks: {a.b: {evry: 5}}}}": r"Operations\.Defaults\.Tasks\.a\.b\.evry: Extra",
+    "Operations: {Defaults: {Tasks: {a.b: {evry: 5}}}}": r"Tasks\.a\.b\.evry: unknown key; is every",
     "Operations: {lhcb: {Tasks: {a.b: {every: 0}}}}": r"Tasks\.a\.b: .*every 0\.0 s: it must be",
     "Operations: {lhcb: {Tasks: {a.b: {every: many}}}}": r"a\.b\.every: Input should be a valid number",
     "Operations: {lhcb: {Tasks: {a.b: {every: 5, cron: '* * * * *'}}}}": r"a\.b: .*exactly one of",
@@ -72,7 +73,7 @@ def test_a_path_without_a_scheme_is_a_file_too(tmp_path: Path) -> None:
 def test_what_is_broken_is_refused_with_file_and_path_and_the_last_good_one_stays(
     file: Path, caplog: pytest.LogCaptureFixture, text: str, words: str
 ) -> None:
-    good, caplog_words = config.version(), f"{file}: "
+    good = config.version()
     with caplog.at_level(logging.ERROR):
         file.write_text(text)
         for _ in range(3):
@@ -80,7 +81,7 @@ def test_what_is_broken_is_refused_with_file_and_path_and_the_last_good_one_stay
     assert config.version() == good
     with pytest.raises(SettingsError, match=words):
         raise SettingsError(config.problem())
-    assert config.problem().startswith(caplog_words)
+    assert config.problem().startswith(f"{file}:")
     (record,) = caplog.records
     assert "the last good one stays in force" in record.message and config.problem() in record.message
     file.write_text(QUICK)
@@ -143,13 +144,30 @@ def test_a_mistake_in_the_defaults_is_not_laid_at_a_vos_door(file: Path) -> None
     assert "Operations.Defaults.Tasks.a.b.evry" in config.problem()
 
 
-def test_sections_that_nobody_knows_are_kept(file: Path) -> None:
-    file.write_text(
-        "DIRAC: {Setup: x}\nOperations: {Defaults: {Pilots: {Version: 9}}, lhcb: {Pilots: {A: 1}}}"
-    )
+def test_what_dirac_leaves_free_is_kept_as_it_is_and_merged(file: Path) -> None:
+    file.write_text("Operations: {Defaults: {Pilot: {Version: 9, B: 2}}, lhcb: {Pilot: {A: 1, B: null}}}")
     assert config.problem() == ""
-    assert config.config().section("Pilots", "lhcb") == {"Version": 9, "A": 1}
+    assert config.config().section("Pilot", "lhcb") == {"Version": 9, "A": 1, "B": 2}
     assert config.config().section("Nothing") == {}
+
+
+def test_a_vo_with_nothing_behind_it_states_nothing(file: Path) -> None:
+    file.write_text(SLOW.rstrip()[:-1] + ", lhcb: , atlas: {}}")
+    assert config.problem() == "" and every("lhcb") == every("atlas") == 60
+
+
+def test_a_refused_text_is_not_read_again_and_again(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert every() == 60
+    read: list[str] = []
+
+    def reading(text: str, *names: str) -> config.Config:
+        read.append(text)
+        return parse(text, *names)
+
+    monkeypatch.setattr(config, "parse", reading)
+    file.write_text("Operations: 5")
+    said = [config.problem() for _ in range(3)]
+    assert said[0] and said == [said[0]] * 3 and read == ["Operations: 5"]
 
 
 def test_a_rule_that_has_ended_keeps_no_server_from_starting(file: Path) -> None:
@@ -192,7 +210,7 @@ def test_any_text_is_a_configuration_or_a_settings_error(text: str) -> None:
     try:
         assert isinstance(config.parse(text, "default.yml"), config.Config)
     except SettingsError as error:
-        assert str(error).startswith("default.yml: ")
+        assert str(error).startswith("default.yml:")
 
 
 VALUES = st.recursive(
@@ -210,7 +228,7 @@ def test_any_content_of_operations_is_good_or_a_settings_error(operations: dict[
     try:
         found = config.parse(json.dumps({"Operations": operations}), "default.yml")
     except SettingsError as error:
-        assert str(error).startswith("default.yml: ")
+        assert str(error).startswith("default.yml:")
     else:
         assert isinstance(found.section("Tasks", "lhcb"), dict)
 

@@ -26,7 +26,9 @@ def test_a_commit_is_taken_over_and_a_broken_one_is_named(repository: Repository
         assert every() == 2 and config.version() == good
         bad = repository.commit("Operations: {Defaults: {Tasks: {a.b: {evry: 1}}}}")
         assert every() == 2 and config.version() == good
-        assert config.problem().startswith(f"default.yml at {bad[:10]}: Operations.Defaults.Tasks.a.b.evry: ")
+        assert config.problem().startswith(
+            f"default.yml:1 at {bad[:10]}: Operations.Defaults.Tasks.a.b.evry: "
+        )
 
 
 def test_going_back_to_the_last_good_one_ends_the_problem(repository: Repository, tmp_path: Path) -> None:

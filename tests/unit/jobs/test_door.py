@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from diracx_tasks.core import database
 from diracx_tasks.core.errors import Conflict, DiracXError
-from diracx_tasks.jobs import control, heartbeat, optimize, recover, status
+from diracx_tasks.jobs import beats, control, heartbeat, optimize, recover, status
 from diracx_tasks.jobs.states import FINAL, HELD, TRANSITIONS, Status
 from diracx_tasks.jobs.status import Change, Outcome
 from diracx_tasks.jobs.tables import Attempt, Ended, Job, JobEvent, Result
@@ -81,9 +81,8 @@ class Door(RuleBasedStateMachine):
     def beat(self, attempt: int) -> None:
         before = self.job
         try:
-            lives = heartbeat.beat(
-                self.db, self.job_id, heartbeat.Beat(attempt), by=a_pilot(self.pilot_of(attempt))
-            )
+            pilot = a_pilot(self.pilot_of(attempt))
+            lives = not beats.beat_many(self.db, {self.job_id: heartbeat.Beat(attempt)}, by=pilot)
         except DiracXError:
             assert attempt not in self.pilots
             return

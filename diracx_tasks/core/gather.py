@@ -1,0 +1,87 @@
+"""One transaction for what several threads want at the same time: who comes first carries it out for all."""
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy.orm import Session
+
+from diracx_tasks.core.database import session
+
+Asked = TypeVar("Asked")
+Answer = TypeVar("Answer")
+
+
+@dataclass
+class _Caller:
+    asked: Any
+    woken: threading.Event = field(default_factory=threading.Event)
+    answer: Any = None
+    error: BaseException | None = None
+    is_next: bool = False
+
+
+class Gathered(Generic[Asked, Answer]):
+    """A verb on many that callers use one by one; each returns when its own is in the database.
+
+    `carry_out` answers in the order of what is asked. When it fails for several, each is tried alone, so that
+    nobody fails for another's mistake.
+    """
+
+    def __init__(
+        self, carry_out: Callable[[Session, list[Asked]], Sequence[Answer]], most: int = 100
+    ) -> None:
+        self._carry_out = carry_out
+        self._most = most
+        self._lock = threading.Lock()
+        self._waiting: list[_Caller] = []
+        self._is_busy = False
+
+    def __call__(self, asked: Asked) -> Answer:
+        """What `carry_out` answers for this one, after the commit."""
+        me = _Caller(asked)
+        with self._lock:
+            self._waiting.append(me)
+            me.is_next, self._is_busy = not self._is_busy, True
+        if not me.is_next:
+            me.woken.wait()
+        if me.is_next:
+            self._lead()
+        if me.error is not None:
+            raise me.error
+        answer: Answer = me.answer
+        return answer
+
+    def _lead(self) -> None:
+        with self._lock:
+            together, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
+        try:
+            self._carry(together)
+        finally:
+            with self._lock:
+                following = self._waiting[0] if self._waiting else None
+                self._is_busy = following is not None
+            if following:
+                following.is_next = True
+                following.woken.set()
+            for one in together:
+                one.woken.set()
+
+    def _carry(self, together: list[_Caller]) -> None:
+        try:
+            with session() as db:
+                answers = self._carry_out(db, [one.asked for one in together])
+        except Exception as error:
+            if len(together) == 1:
+                together[0].error = error
+                return
+            for one in together:
+                self._carry([one])
+        except BaseException as error:
+            for one in together:
+                one.error = error
+            raise
+        else:
+            for one, answer in zip(together, answers, strict=True):
+                one.answer = answer

@@ -1,0 +1,118 @@
+"""The end of attempts and jobs: what is stored of it, and the journal for whom it concerns."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.orm import Session
+
+from diracx_tasks.core.database import changed, utc_now
+from diracx_tasks.core.packed import packed, unpacked
+from diracx_tasks.engine.outbox import enqueue
+from diracx_tasks.jobs.states import Status
+from diracx_tasks.jobs.tables import Attempt, Ended, Payload, Result
+
+
+class Ending(NamedTuple):
+    """A job that has just ended; `outputs` of one that is Done."""
+
+    job_id: int
+    attempt: int
+    status: Status
+    minor: str
+    application: str
+    outputs: Any = None
+
+
+def close_attempt(db: Session, job_id: int, attempt: int, status: Status, reason: str) -> None:
+    """Note the end of an attempt; what its pilot says from now on changes nothing."""
+    changed(
+        db,
+        update(Attempt)
+        .where(Attempt.job_id == job_id, Attempt.attempt == attempt, Attempt.ended_at.is_(None))
+        .values(ended_at=utc_now(), status=status, reason=reason[:255]),
+    )
+
+
+def end(db: Session, endings: Sequence[Ending]) -> None:
+    """Close the attempts of jobs that ended, keep their outputs, and tell whom their ends concern."""
+    _close(db, endings)
+    outputs = {one.job_id: packed(one.outputs) for one in endings if one.status is Status.DONE}
+    attempts = {one.job_id: one.attempt for one in endings}
+    results = [{"job_id": i, "attempt": attempts[i], "outputs": found} for i, found in outputs.items()]
+    if results:
+        db.execute(insert(Result), results)
+    query = select(Payload.job_id, Payload.owner_task, Payload.owner_id)
+    concerned = {
+        job_id: (str(task), int(owner or 0))
+        for job_id, task, owner in db.execute(
+            query.where(Payload.job_id.in_(attempts), Payload.owner_task.is_not(None))
+        )
+    }
+    journal = [
+        {
+            "job_id": one.job_id,
+            "owner_task": concerned[one.job_id][0],
+            "owner_id": concerned[one.job_id][1],
+            "status": one.status,
+            "reason": ": ".join(part for part in (one.minor, one.application) if part),
+            "outputs": outputs.get(one.job_id),
+        }
+        for one in endings
+        if one.job_id in concerned
+    ]
+    if journal:
+        db.execute(insert(Ended), journal)
+    for owner_task, owner_id in sorted(set(concerned.values())):
+        tell(db, owner_task, owner_id)
+
+
+def _close(db: Session, endings: Sequence[Ending]) -> None:
+    """Note the ends of the attempts that are open: those of a job that has ended all are."""
+    alike: dict[tuple[str, str], list[int]] = {}
+    for one in endings:
+        reason = (one.application or one.minor)[:255]
+        alike.setdefault((one.status, reason), []).append(one.job_id)
+    for (status, reason), job_ids in alike.items():
+        open_ones = update(Attempt).where(Attempt.job_id.in_(job_ids), Attempt.ended_at.is_(None))
+        changed(db, open_ones.values(ended_at=utc_now(), status=status, reason=reason))
+
+
+def tell(db: Session, owner_task: str, owner_id: int) -> None:
+    """Ask for the task of the owner of jobs that ended, e.g. `workflows.advance` of workflow 42."""
+    subject, _, verb = owner_task.partition(".")
+    enqueue(
+        db, owner_task, f"{subject.removesuffix('s')}-{owner_id}.{verb}", **{f"{subject[:-1]}_id": owner_id}
+    )
+
+
+@dataclass(frozen=True)
+class End:
+    """How a job ended; `outputs` only when it is Done."""
+
+    job_id: int
+    status: Status
+    reason: str
+    outputs: Any
+
+
+def take_ended(db: Session, owner_task: str, owner_id: int, limit: int) -> list[End]:
+    """The owner's jobs that ended since it looked last; they are struck off with the caller's commit."""
+    rows = db.scalars(
+        select(Ended)
+        .where(Ended.owner_task == owner_task, Ended.owner_id == owner_id)
+        .order_by(Ended.job_id)
+        .limit(limit)
+    ).all()
+    changed(db, delete(Ended).where(Ended.job_id.in_([row.job_id for row in rows])))
+    return [
+        End(row.job_id, Status(row.status), row.reason, unpacked(row.outputs) if row.outputs else None)
+        for row in rows
+    ]
+
+
+def has_ended(db: Session, owner_task: str, owner_id: int) -> bool:
+    """Whether there is something to take."""
+    query = select(Ended.job_id).where(Ended.owner_task == owner_task, Ended.owner_id == owner_id)
+    return db.execute(query.limit(1)).first() is not None

@@ -1,0 +1,143 @@
+"""DiracX's status updates: what happened when, for many jobs at once (DiracX, logic/jobs/status.py).
+
+Updates are applied in the order of their times; one that is older than what is known changes nothing and is
+recorded. What DIRAC's state machine refuses leaves the job as it is and is recorded with `(SM)`.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy.orm import Session
+
+from diracx_tasks.auth.tokens import User
+from diracx_tasks.core.database import now, utc
+from diracx_tasks.jobs import events
+from diracx_tasks.jobs.access import hold_mine
+from diracx_tasks.jobs.events import NOTHING, Event, Tail, order_of
+from diracx_tasks.jobs.states import TRANSITIONS, Status
+from diracx_tasks.jobs.status import Held, New, write
+
+# What a person wants is no report of something that has happened: it holds whatever his clock says.
+WISHES = (Status.KILLED, Status.DELETED)
+ENDS = (Status.DONE, Status.COMPLETED, Status.FAILED, Status.KILLED)
+REFUSED = "(SM)"
+
+
+class Update(NamedTuple):
+    """One update; empty texts and a status of None leave things as they are."""
+
+    at: datetime
+    status: Status | None
+    minor: str = ""
+    application: str = ""
+    source: str = "Unknown"
+
+
+class Applied(NamedTuple):
+    """What updates did: jobs by number with what has changed of them, and those that are not there."""
+
+    success: dict[int, dict[str, Any]]
+    missing: list[int]
+
+
+def apply(db: Session, asked: Mapping[int, Sequence[Update]], *, by: User, force: bool = False) -> Applied:
+    """Apply updates to jobs that the caller may touch; `force` skips the state machine.
+
+    The same update twice is recorded once. Raises Forbidden when one of the jobs is another's.
+    """
+    jobs = hold_mine(db, asked, by=by)
+    tails = events.tails(db, jobs)
+    known = _known(db, asked, tails)
+    news: list[New] = []
+    found: list[Event] = []
+    success = {}
+    for job_id, job in jobs.items():
+        new, told = _decide(job, asked[job_id], tails.get(job_id, NOTHING), force)
+        found += [event for event in told if event not in known]
+        success[job_id] = _shown(new)
+        if new:
+            news.append(new)
+    events.append(db, found, tails)
+    write(db, news)
+    return Applied(success, [job_id for job_id in asked if job_id not in jobs])
+
+
+def _known(db: Session, asked: Mapping[int, Sequence[Update]], tails: Mapping[int, Tail]) -> set[Event]:
+    """The events of jobs whose updates may have come before: those that are not newer than all events."""
+    again = [
+        job_id
+        for job_id, tail in tails.items()
+        if any(order_of(update.at) <= tail.order for update in asked[job_id])
+    ]
+    return events.seen(db, again) if again else set()
+
+
+def _decide(job: Held, updates: Sequence[Update], tail: Tail, force: bool) -> tuple[New | None, list[Event]]:
+    """The job's new state, None when all updates are late, and what is recorded."""
+    # Any news of a job that was taken to be lost shows that it is not.
+    current = Status.RUNNING if job.status == Status.STALLED else Status(job.status)
+    new: New | None = None
+    told: list[Event] = []
+    for update in sorted(updates, key=lambda one: one.at):
+        order = order_of(update.at)
+        wanted = update.status or current
+        if order < tail.order:
+            if wanted not in WISHES:
+                told.append(_event(job, wanted, update, order, update.source))
+                continue
+            order = tail.order
+        source = update.source
+        if force or wanted == current or wanted in TRANSITIONS[current]:
+            current = wanted
+            new = _advanced(new or New(job, current), current, update)
+        else:
+            new, source = new or New(job, current), source + REFUSED
+        told.append(_event(job, current, update, order, source))
+    return new, told
+
+
+def _advanced(new: New, status: Status, update: Update) -> New:
+    is_start = status is Status.RUNNING and not new.held.is_started and not new.started_at
+    is_end = status in ENDS and not new.held.is_ended and not new.ended_at
+    is_beat = update.source.startswith("Job") or update.source == "Heartbeat"
+    moment = update.at.replace(microsecond=0)
+    return New(
+        new.held,
+        status,
+        update.minor or new.minor,
+        update.application or new.application,
+        moment if is_start else new.started_at,
+        moment if is_end else new.ended_at,
+        moment if is_beat else new.heartbeat_at,
+    )
+
+
+def _event(job: Held, status: Status, update: Update, order: float, source: str) -> Event:
+    return Event(job.job_id, status.value, update.minor[:128], update.application[:255], order, source[:32])
+
+
+def _shown(new: New | None) -> dict[str, Any]:
+    """What has changed, in DiracX's names; None of what has not."""
+    if new is None:
+        return dict.fromkeys(FIELDS)
+    return {
+        "Status": new.status.value,
+        "MinorStatus": new.minor[:128] or None,
+        "ApplicationStatus": new.application[:255] or None,
+        "HeartBeatTime": utc(new.heartbeat_at),
+        "StartExecTime": utc(new.started_at),
+        "EndExecTime": utc(new.ended_at),
+        "LastUpdateTime": utc(now()),
+    }
+
+
+FIELDS = (
+    "Status",
+    "MinorStatus",
+    "ApplicationStatus",
+    "HeartBeatTime",
+    "StartExecTime",
+    "EndExecTime",
+    "LastUpdateTime",
+)

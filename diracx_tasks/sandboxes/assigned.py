@@ -1,0 +1,55 @@
+"""Which sandboxes belong to a job, and whether one still belongs to any."""
+
+from collections.abc import Collection
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.orm import Session
+
+from diracx_tasks.core.database import changed
+from diracx_tasks.core.errors import BadRequest
+from diracx_tasks.sandboxes import metadata
+from diracx_tasks.sandboxes.metadata import SE, Owner
+from diracx_tasks.sandboxes.tables import Mapping, Sandbox
+
+KINDS = ("Input", "Output")
+
+
+def of_job(db: Session, job_id: int) -> dict[str, list[str]]:
+    """PFNs of a job's sandboxes, without the storage element, by kind."""
+    query = (
+        select(Mapping.kind, Sandbox.pfn)
+        .join(Sandbox, Sandbox.sandbox_id == Mapping.sandbox_id)
+        .where(Mapping.entity == f"Job:{job_id}")
+        .order_by(Sandbox.sandbox_id)
+    )
+    found: dict[str, list[str]] = {kind: [] for kind in KINDS}
+    for kind, pfn in db.execute(query):
+        found.setdefault(kind, []).append(pfn)
+    return found
+
+
+def assign_output(db: Session, job_id: int, pfn: str, owner: Owner) -> None:
+    """Make a stored sandbox of the job's owner an output of the job."""
+    metadata.refuse_foreign([metadata.named(pfn)], owner)
+    plain = metadata.plain(pfn)
+    query = select(Sandbox.sandbox_id).where(Sandbox.se_name == SE, Sandbox.pfn == plain)
+    sandbox_id = db.scalar(query)
+    if sandbox_id is None:
+        raise BadRequest("Sandbox not found")
+    taken = select(Mapping.entity).where(
+        Mapping.sandbox_id == sandbox_id, Mapping.entity == f"Job:{job_id}", Mapping.kind == "Output"
+    )
+    if db.execute(taken).first():
+        raise BadRequest("Sandbox already assigned")
+    metadata.assign(db, f"Job:{job_id}", [metadata.named(pfn)], "Output")
+
+
+def unassign(db: Session, job_ids: Collection[int]) -> None:
+    """Take all sandboxes from jobs; those of no other job or workflow are cleaned when they are old."""
+    entities = [f"Job:{job_id}" for job_id in job_ids]
+    ids = set(db.scalars(select(Mapping.sandbox_id).where(Mapping.entity.in_(entities))))
+    if not ids:
+        return
+    changed(db, delete(Mapping).where(Mapping.entity.in_(entities)))
+    kept = set(db.scalars(select(Mapping.sandbox_id).where(Mapping.sandbox_id.in_(ids))))
+    changed(db, update(Sandbox).where(Sandbox.sandbox_id.in_(ids - kept)).values(is_assigned=False))
