@@ -86,7 +86,7 @@ def new_session(*, reading: bool = False) -> Session:
 
     One for reading does not wait for writers on SQLite.
     """
-    found = engine().execution_options(diracx_reading=True) if reading else engine()
+    found = _reading_engine(engine()) if reading else engine()
     return Session(found, expire_on_commit=False, info={"is_reading": reading})
 
 
@@ -151,13 +151,20 @@ def engine() -> Engine:
 def make_engine(url: str) -> Engine:
     """An engine for a URL, set up as all of ours are."""
     if url.startswith("sqlite"):
-        made = create_engine(url, connect_args={"timeout": 30, "check_same_thread": False}, pool_size=POOL)
+        made = create_engine(
+            url,
+            connect_args={"timeout": 30, "check_same_thread": False},
+            pool_size=POOL,
+            hide_parameters=True,
+        )
         event.listen(made, "connect", _prepare_sqlite)
         event.listen(made, "begin", _begin_sqlite)
         event.listen(made, "checkin", _end_sqlite)
         return made.execution_options(schema_translate_map=dict.fromkeys(DIRAC_SCHEMAS))
     made = create_engine(
         url,
+        # What users send is not for the log.
+        hide_parameters=True,
         pool_recycle=1800,
         pool_size=POOL,
         max_overflow=30,
@@ -166,7 +173,13 @@ def make_engine(url: str) -> Engine:
         pool_reset_on_return=None,
         # Gap locks would turn bulk inserts of neighbours into deadlocks; our writes are compare-and-swap.
         isolation_level="READ COMMITTED",
-        connect_args={"connect_timeout": 5, "read_timeout": 120, "write_timeout": 120},
+        connect_args={
+            "connect_timeout": 5,
+            "read_timeout": 120,
+            "write_timeout": 120,
+            # The driver doubles quotes in C, but looks for backslashes letter by letter.
+            "init_command": "SET SESSION sql_mode = CONCAT(@@sql_mode, ',NO_BACKSLASH_ESCAPES')",
+        },
     )
     event.listen(made, "checkin", _note_use)
     event.listen(made, "checkout", _ping_if_idle)
@@ -186,6 +199,11 @@ def now() -> datetime:
 def database_time(db: Session) -> datetime:
     """The database's own time, for measuring the clock's skew."""
     return db.execute(select(utc_now())).scalar_one()
+
+
+@lru_cache(4)
+def _reading_engine(found: Engine) -> Engine:
+    return found.execution_options(diracx_reading=True)
 
 
 @lru_cache(4)

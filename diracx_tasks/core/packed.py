@@ -8,19 +8,26 @@ import orjson
 
 from diracx_tasks.core.errors import BadRequest
 
+# No compressed value begins like this.
+JSON_BEGINS = frozenset(bytes([letter]) for letter in b' {["0123456789-tfn')
+
 
 def packed(value: Any) -> bytes:
     """A value as it is stored: JSON, compressed; BadRequest for what JSON cannot hold."""
+    return zlib.compress(plain(value), 1)
+
+
+def plain(value: Any) -> bytes:
+    """A small value as JSON that is not compressed; BadRequest as `packed`."""
     try:
-        text = orjson.dumps(value)
+        return orjson.dumps(value)
     except TypeError as error:
-        text = _long_integers(value, error)
-    return zlib.compress(text, 1)
+        return _long_integers(value, error)
 
 
 def unpacked(data: bytes) -> Any:
-    """The inverse of `packed`."""
-    text = zlib.decompress(data)
+    """The inverse of `packed` and of `plain`."""
+    text = data if data[:1] in JSON_BEGINS else zlib.decompress(data)
     return json.loads(text) if text.startswith(b" ") else orjson.loads(text)
 
 

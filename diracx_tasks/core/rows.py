@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, Enum, Float, Integer, String, case, func, literal_column
+from sqlalchemy import ColumnElement, Dialect, Enum, Float, Integer, String, case, func, literal_column
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -46,6 +46,14 @@ def _sqlite_date(element: moment_text, compiler: SQLCompiler, **options: Any) ->
     column = compiler.process(element.clauses, **options)
     # A time without a fraction is padded to six digits.
     return f"'\"' || replace(substr({column} || '.000000', 1, 26), ' ', 'T') || 'Z\"'"
+
+
+def as_text(made: ColumnElement[str], dialect: Dialect) -> ColumnElement[str]:
+    """The expression as SQL that is not analysed again with each statement that it stands in."""
+    compiled = str(made.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
+    # Where the driver's placeholders have percent signs, other signs are doubled: once more when it is used.
+    doubled = dialect.paramstyle in ("format", "pyformat")
+    return literal_column(compiled.replace("%%", "%") if doubled else compiled, String())
 
 
 def json_object(columns: Mapping[str, ColumnElement[Any]]) -> ColumnElement[str]:

@@ -2,18 +2,20 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, Dialect, column, func, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
+from sqlalchemy.types import TypeEngine
 
 from diracx_tasks.core.conditions import Columns, conditions
 from diracx_tasks.core.errors import BadRequest
 from diracx_tasks.core.order import Order, beyond, cursor_of, order_of, values_of
 from diracx_tasks.core.remembered import remembered
-from diracx_tasks.core.rows import json_array, json_object
+from diracx_tasks.core.rows import as_text, json_array, json_object
 
 # Counting up to here costs a few milliseconds: it is done each time.
 CHEAP = 10_000
@@ -77,17 +79,21 @@ def page_of(db: Session, listing: Listing, query: Query) -> Page:
     if query.distinct:
         order = _distinct(order, wanted)
     fitting = [*listing.where, *conditions(listing.columns, query.conditions)]
-    statement = select(
-        json_object(wanted).label("row"),
-        json_array([column for column, _ in order]).label("place"),
-        *(listing.columns[name] for name in query.beside),
-    ).where(*fitting)
+    statement = (
+        select(
+            _shown(db, listing.columns, tuple(wanted)).label("row"),
+            json_array([one for one, _ in order]).label("place"),
+            *(listing.columns[name] for name in query.beside),
+        )
+        .select_from(listing.columns[listing.key].table)
+        .where(*fitting)
+    )
     if query.distinct:
         statement = statement.distinct()
     if query.cursor is not None:
         statement = statement.where(beyond(order, values_of(query.cursor, order)))
     first = 0 if query.cursor is not None else (query.page - 1) * query.per_page
-    sorting = (column.desc() if is_descending else column.asc() for column, is_descending in order)
+    sorting = (one.desc() if is_descending else one.asc() for one, is_descending in order)
     found = _rows(db, statement.order_by(*sorting).offset(first).limit(query.per_page + 1))
     rows, is_last = found[: query.per_page], len(found) <= query.per_page
     total = first + len(rows) if is_last and (rows or not first) else None
@@ -116,12 +122,26 @@ def summary(
     return [row[0] for row in found]
 
 
+def _shown(db: Session, columns: Columns, names: tuple[str, ...]) -> ColumnElement[str]:
+    """A row as JSON: made once for each choice of columns, which most searches share."""
+    kinds = tuple(columns[name].type for name in names)
+    return _row_text(db.get_bind().dialect, names, kinds)
+
+
+@lru_cache(1000)
+def _row_text(
+    dialect: Dialect, names: tuple[str, ...], kinds: tuple[TypeEngine[Any], ...]
+) -> ColumnElement[str]:
+    plain = {name: column(name, kind) for name, kind in zip(names, kinds, strict=True)}
+    return as_text(json_object(plain), dialect)
+
+
 def _distinct(order: Order, wanted: Columns) -> Order:
     """The order by what is shown only: rows that look the same are one."""
     shown = list(wanted.values())
     # The key is there to tell rows apart, which is not wanted here unless it is shown.
-    by = [(column, down) for column, down in order if any(column is one for one in shown)]
-    rest = [(column, False) for column in shown if all(column is not one for one, _ in by)]
+    by = [(found, down) for found, down in order if any(found is one for one in shown)]
+    rest = [(found, False) for found in shown if all(found is not one for one, _ in by)]
     return [*by, *rest]
 
 

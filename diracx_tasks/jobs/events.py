@@ -8,7 +8,8 @@ from typing import Any, NamedTuple, Protocol
 from sqlalchemy import Double, cast, func, insert, literal, select
 from sqlalchemy.orm import Session
 
-from diracx_tasks.core.database import add_rows, now, utc
+from diracx_tasks.core.database import now, plain, utc
+from diracx_tasks.core.many import insert_many
 from diracx_tasks.jobs.tables import Job, JobEvent
 
 # DIRAC counts StatusTimeOrder from this second on, in seconds with milliseconds (JobLoggingDB).
@@ -16,6 +17,16 @@ EPOCH = 1270000000
 EPOCH_TIME = datetime.fromtimestamp(EPOCH, UTC).replace(tzinfo=None)
 # What an event leaves as it was.
 IDEM = "idem"
+COLUMNS = (
+    "JobID",
+    "SeqNum",
+    "Status",
+    "MinorStatus",
+    "ApplicationStatus",
+    "StatusTime",
+    "StatusTimeOrder",
+    "StatusSource",
+)
 
 
 class Told(Protocol):
@@ -95,20 +106,11 @@ def append(db: Session, events: Sequence[Event], after: Mapping[int, Tail]) -> N
     rows = []
     for one in events:
         numbers[one.job_id] = number = numbers.get(one.job_id, 0) + 1
-        rows.append(
-            {
-                "JobID": one.job_id,
-                "SeqNum": number,
-                "Status": one.status,
-                "MinorStatus": one.minor[:128] or IDEM,
-                "ApplicationStatus": one.application[:255] or IDEM,
-                "StatusTime": _time_of(one.order).replace(microsecond=0),
-                "StatusTimeOrder": _decimal(one.order),
-                "StatusSource": one.source[:32],
-            }
-        )
-    if rows:
-        add_rows(db, JobEvent, rows)
+        minor, application = one.minor[:128] or IDEM, one.application[:255] or IDEM
+        moment = _time_of(one.order).replace(microsecond=0)
+        order = _decimal(one.order)
+        rows.append((one.job_id, number, one.status, minor, application, moment, order, one.source[:32]))
+    insert_many(db, plain(JobEvent), COLUMNS, rows)
 
 
 def seen(db: Session, job_ids: Collection[int]) -> set[Event]:

@@ -2,15 +2,17 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import func, literal_column, select, text, update
 from sqlalchemy.orm import Session
 
-from diracx_tasks.core.database import add_rows, changed, now
+from diracx_tasks.core.database import add_rows, changed, now, plain
+from diracx_tasks.core.many import insert_many
 from diracx_tasks.core.origin import origin
-from diracx_tasks.core.packed import packed
+from diracx_tasks.core.packed import plain as as_json
 from diracx_tasks.engine.outbox import enqueue
 from diracx_tasks.jobs.events import record
 from diracx_tasks.jobs.states import Status
@@ -24,6 +26,27 @@ NUMBER = "\x01JobID\x01"
 # The driver splits longer statements, and then the numbers of their rows are not one after the other.
 LETTERS = 120_000
 ROWS = 1000
+PAYLOAD = ("JobID", "Payload", "Requirements", "OwnerTask", "OwnerID")
+JOB = (
+    "JobID",
+    "VO",
+    "Owner",
+    "OwnerGroup",
+    "JobType",
+    "JobGroup",
+    "Site",
+    "JobName",
+    "SubmissionTime",
+    "LastUpdateTime",
+    "Status",
+    "MinorStatus",
+    "ApplicationStatus",
+    "UserPriority",
+    "RescheduleCounter",
+    "VerifiedFlag",
+    "AccountedFlag",
+    "Attempt",
+)
 
 
 @dataclass(frozen=True)
@@ -57,11 +80,11 @@ def create(db: Session, jobs: Sequence[NewJob], first: Change = ACCEPTED) -> lis
         return []
     ids = _number(db, jobs)
     pairs = list(zip(ids, jobs, strict=True))
-    add_rows(db, Job, [_row(job_id, job, first) for job_id, job in pairs])
-    add_rows(db, Payload, [_payload(job_id, job) for job_id, job in pairs])
-    files = [(job_id, lfn) for job_id, job in pairs for lfn in job.input_data]
-    if files:
-        add_rows(db, InputFile, [{"JobID": i, "LFN": lfn, "Status": "AprioriGood"} for i, lfn in files])
+    moment = now().replace(microsecond=0)
+    insert_many(db, plain(Job), JOB, [_row(job_id, job, first, moment) for job_id, job in pairs])
+    insert_many(db, plain(Payload), PAYLOAD, [_payload(job_id, job) for job_id, job in pairs])
+    files = [(job_id, lfn, "AprioriGood") for job_id, job in pairs for lfn in job.input_data]
+    insert_many(db, plain(InputFile), ("JobID", "LFN", "Status"), files)
     used = {f"Job:{job_id}": job.input_sandbox for job_id, job in pairs if job.input_sandbox}
     if used:
         metadata.assign_many(db, used, "Input")
@@ -121,39 +144,20 @@ def _chunks(jobs: Sequence[NewJob]) -> Iterator[list[dict[str, str]]]:
     yield rows
 
 
-def _row(job_id: int, job: NewJob, first: Change) -> dict[str, Any]:
-    moment = now().replace(microsecond=0)
-    return {
-        "JobID": job_id,
-        "JobType": job.job_type,
-        "JobGroup": job.job_group,
-        "Site": job.site,
-        "JobName": job.name[:128],
-        "VO": job.vo,
-        "Owner": job.owner,
-        "OwnerGroup": job.group,
-        "SubmissionTime": moment,
-        "LastUpdateTime": moment,
-        "Status": first.to.value,
-        "MinorStatus": first.minor,
-        "ApplicationStatus": "Unknown",
-        "UserPriority": job.requirements.get("priority", 5),
-        "RescheduleCounter": 0,
-        "VerifiedFlag": "True",
-        "AccountedFlag": "False",
-        "Attempt": 1,
-    }
+def _row(job_id: int, job: NewJob, first: Change, moment: datetime) -> tuple[Any, ...]:
+    """A row of Jobs in the order of JOB."""
+    priority = job.requirements.get("priority", 5)
+    whose = (job.vo, job.owner, job.group)
+    what = (job.job_type, job.job_group, job.site, job.name[:128])
+    state = (first.to.value, first.minor, "Unknown", priority, 0, "True", "False", 1)
+    return job_id, *whose, *what, moment, moment, *state
 
 
-def _payload(job_id: int, job: NewJob) -> dict[str, Any]:
+def _payload(job_id: int, job: NewJob) -> tuple[Any, ...]:
+    """A row of JobPayloads in the order of PAYLOAD."""
     trace = job.trace or origin().trace
-    return {
-        "JobID": job_id,
-        "Payload": packed({**job.payload, "trace": trace} if trace else job.payload),
-        "Requirements": job.requirements,
-        "OwnerTask": job.owner_task,
-        "OwnerID": job.owner_id,
-    }
+    payload = {**job.payload, "trace": trace} if trace else job.payload
+    return job_id, as_json(payload), job.requirements, job.owner_task, job.owner_id
 
 
 def _jdl(job: NewJob) -> str:

@@ -1,0 +1,143 @@
+"""Many rows in one statement: to MariaDB and MySQL they go as one JSON text, which the server takes apart.
+
+The driver escapes and the object mapper handles each value of each row in Python; this is ten times as fast.
+SQLite, which runs in our own process, gets row by row.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any
+
+import orjson
+from sqlalchemy import (
+    JSON,
+    ColumnElement,
+    DateTime,
+    Executable,
+    Float,
+    Integer,
+    Numeric,
+    String,
+    Table,
+    bindparam,
+    column,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import Session
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import TypeEngine
+
+Columns = Mapping[str, ColumnElement[Any]]
+Row = Sequence[Any]
+ROWS = "rows"
+
+
+class _JsonTable(FunctionElement[Any]):
+    """Rows of a JSON array of arrays; `parts` are names and SQL types."""
+
+    inherit_cache = True
+
+    def __init__(self, parts: tuple[tuple[str, str], ...]) -> None:
+        super().__init__(bindparam(ROWS, type_=String()))
+        self.parts = parts
+
+
+@compiles(_JsonTable)
+def _json_table(element: _JsonTable, compiler: SQLCompiler, **options: Any) -> str:
+    document = compiler.process(element.clauses, **options)
+    parts = ", ".join(
+        f"`{name}` {kind} PATH '$[{place}]' ERROR ON ERROR"
+        for place, (name, kind) in enumerate(element.parts)
+    )
+    return f"JSON_TABLE({document}, '$[*]' COLUMNS ({parts}))"
+
+
+def insert_many(db: Session, table: Table, names: Sequence[str], rows: Sequence[Row]) -> None:
+    """Insert rows with these columns."""
+    if not rows:
+        return
+    if db.get_bind().dialect.name == "sqlite":
+        db.execute(insert(table), [dict(zip(names, row, strict=True)) for row in rows])
+    else:
+        db.execute(_insert(table, tuple(names)), {ROWS: _document(rows)})
+
+
+def update_many(
+    db: Session,
+    table: Table,
+    names: Sequence[str],
+    values: Callable[[Columns], Mapping[str, Any]],
+    rows: Sequence[Row],
+) -> None:
+    """Update rows by their key, the first of the names; `values` makes the SET of what is in a row."""
+    if not rows:
+        return
+    if db.get_bind().dialect.name == "sqlite":
+        given = [{f"new_{name}": value for name, value in zip(names, row, strict=True)} for row in rows]
+        db.connection().execute(_update_each(table, tuple(names), values), given)
+    else:
+        db.execute(_update(table, tuple(names), values), {ROWS: _document(rows)})
+
+
+@lru_cache(64)
+def _insert(table: Table, names: tuple[str, ...]) -> Executable:
+    new = _new(table, names)
+    return insert(table).from_select(list(names), select(*new.values()))
+
+
+@lru_cache(64)
+def _update(
+    table: Table, names: tuple[str, ...], values: Callable[[Columns], Mapping[str, Any]]
+) -> Executable:
+    new = _new(table, names)
+    return update(table).where(table.c[names[0]] == new[names[0]]).values(dict(values(new)))
+
+
+@lru_cache(64)
+def _update_each(
+    table: Table, names: tuple[str, ...], values: Callable[[Columns], Mapping[str, Any]]
+) -> Executable:
+    new = {name: bindparam(f"new_{name}", type_=table.c[name].type) for name in names}
+    return update(table).where(table.c[names[0]] == new[names[0]]).values(dict(values(new)))
+
+
+def _new(table: Table, names: tuple[str, ...]) -> Columns:
+    parts = tuple((name, _kind(table.c[name].type)) for name in names)
+    found = _JsonTable(parts).table_valued(*(column(name, table.c[name].type) for name in names), name="new")
+    return {name: found.c[name] for name in names}
+
+
+def _kind(kind: TypeEngine[Any]) -> str:
+    if isinstance(kind, JSON):
+        return "JSON"
+    if isinstance(kind, Integer):
+        return "BIGINT"
+    if isinstance(kind, DateTime):
+        return "DATETIME(6)"
+    if isinstance(kind, Float):
+        return "DOUBLE"
+    if isinstance(kind, Numeric):
+        return f"DECIMAL({kind.precision},{kind.scale})"
+    length = kind.length if isinstance(kind, String) else None
+    return f"VARCHAR({length}) CHARACTER SET utf8mb4" if length else "LONGTEXT CHARACTER SET utf8mb4"
+
+
+def _document(rows: Sequence[Row]) -> str:
+    return orjson.dumps(rows, default=_plain, option=orjson.OPT_PASSTHROUGH_DATETIME).decode()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat(" ")
+    if isinstance(value, Decimal):
+        return str(value)
+    if isinstance(value, bytes):
+        # What is stored as bytes may be text; the server does not mind.
+        return value.decode()
+    raise TypeError(f"{type(value).__name__} is not stored this way")
