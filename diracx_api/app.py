@@ -11,6 +11,7 @@ from fastapi_offline import FastAPIOffline
 
 from diracx_api import failures
 from diracx_api.client_version import ClientVersion
+from diracx_api.crowd import Crowd
 from diracx_api.metrics import Measured
 from diracx_api.routes import (
     auth,
@@ -77,6 +78,7 @@ def create_app() -> FastAPI:
         allow_headers=["*"],
         expose_headers=["Content-Range", "Next-Cursor"],
     )
+    made.add_middleware(Crowd)
     made.add_middleware(Measured)
     failures.handle(made)
     for router in ROUTERS:

@@ -15,6 +15,7 @@ from diracx_tasks.core.errors import Unavailable
 from diracx_tasks.core.origin import Origin, originating
 from diracx_tasks.core.telemetry import rename, span
 from diracx_tasks.engine import broker, dead_letters, history, overview
+from diracx_tasks.jobs import parameters
 from diracx_tasks.jobs import search as jobs
 from diracx_tasks.pilots import register as pilots
 from diracx_tasks.workflows import search as workflows
@@ -29,6 +30,9 @@ PILOTS = Gauge("diracx_pilots", "Pilots by status.", ["status"])
 OUTBOX = Gauge("diracx_outbox", "Tasks that must happen and have not ended.")
 OLDEST = Gauge("diracx_outbox_oldest_seconds", "Since when the oldest of them waits or runs, in seconds.")
 DEAD = Gauge("diracx_dead_letters", "Tasks whose tries are used up.", ["task"])
+NEWS = Gauge("diracx_job_parameters_waiting", "Values of job parameters that wait for OpenSearch.")
+NEWS_AGE = Gauge("diracx_job_parameters_oldest_seconds", "Since when the oldest of them waits, in seconds.")
+NEWS_REFUSED = Gauge("diracx_job_parameters_refused", "Values that OpenSearch will not have.")
 LAG = Gauge("diracx_schedule_lag_seconds", "How late the schedule is, in seconds.")
 LEADER = Gauge("diracx_beat_leader", "1 for the beat that leads.", ["holder"])
 WAITING = Gauge("diracx_queue_messages", "Messages that wait in the broker.", ["queue"])
@@ -85,10 +89,14 @@ def refresh() -> None:
             (DEAD, dead_letters.total(db)),
         )
         totals = overview.backlog(db)
+        waiting, oldest = parameters.backlog(db)
+        NEWS_REFUSED.set(parameters.refused_count(db))
     for gauge, found in counted:
         gauge.clear()
         for label, count in found.items():
             gauge.labels(label).set(count)
+    NEWS.set(waiting)
+    NEWS_AGE.set(oldest)
     OUTBOX.set(totals["pending"])
     OLDEST.set(totals["oldest_seconds"])
     CONFIGURATION.set(not config.problem())

@@ -11,6 +11,7 @@ from diracx_api import metrics
 from diracx_api.deps import Router
 from diracx_tasks.auth import rights
 from diracx_tasks.auth.keys import signing_key
+from diracx_tasks.core import config
 from diracx_tasks.core.database import reading
 from diracx_tasks.core.errors import Unavailable
 
@@ -18,14 +19,15 @@ router = Router("health", "")
 
 
 @router.get("/api/health/live", right=rights.anyone)
-def live() -> dict[str, str]:
+async def live() -> dict[str, str]:
     """The process answers."""
     return {"status": "live"}
 
 
 @router.get("/api/health/ready", right=rights.anyone)
 def ready() -> dict[str, str]:
-    """The database answers as well."""
+    """There is a configuration, and the database answers."""
+    config.config()
     try:
         with reading() as db:
             db.execute(select(1))

@@ -113,7 +113,7 @@ def _broker() -> str:
     with Connection(settings().broker, connect_timeout=3) as connection:
         try:
             connection.ensure_connection(max_retries=1, timeout=3)
-        except connection.connection_errors as error:
+        except (*connection.connection_errors, OperationalError) as error:
             raise SettingsError(f"the broker does not answer: {error}; see DIRACX_BROKER_URL") from error
         return f"{connection.transport_cls} answers"
 
@@ -122,12 +122,15 @@ def _configuration() -> str:
     version = config.version()
     if config.problem():
         raise SettingsError(f"the newest is not in force: {config.problem()}")
-    unknown = sorted(set(config.config().section(SECTION)) - REGISTRY.keys())
-    if unknown:
-        raise SettingsError(
-            f"Operations.Defaults.{SECTION} names tasks that do not exist: {', '.join(unknown)}"
-        )
-    return f"version {version[:12]}" if version else "none; set DIRACX_CONFIG_BACKEND_URL in production"
+    found = config.config()
+    # What the defaults name is every VO's: it is said once.
+    for vo in sorted(found.Operations, key=lambda one: (one != config.DEFAULTS, one)):
+        if unknown := sorted(set(found.section(SECTION, vo)) - REGISTRY.keys()):
+            words = f"Operations.{vo}.{SECTION} names tasks that do not exist: {', '.join(unknown)}"
+            raise SettingsError(words)
+    if not version:
+        return "none; set DIRACX_CONFIG_BACKEND_URL in production"
+    return f"version {version[:12]}; VOs: {', '.join(sorted(found.Registry)) or 'none'}"
 
 
 def _store() -> str:

@@ -158,18 +158,21 @@ class System:
         self.supervisor.start(Child("pilots", command, patience=40))
 
     def _keep_running(self) -> None:
+        from diracx_tasks.auth.keys import signing_key
+
         url, flower = os.environ["DIRACX_URL"], os.environ.get("DIRACX_FLOWER_URL")
         self.supervisor.say("up", f"API documentation: {url}/api/docs")
         if flower:
             self.supervisor.say("up", f"Flower: {flower}")
         self._say_how_to_log_in(url)
         self.supervisor.say("up", "ready; submit with `diracx workflows submit`, stop with Ctrl-C")
-        renewed = time.monotonic()
+        renewed, key = time.monotonic(), signing_key().kid
         while not self.stopping.wait(0.5):
             self.supervisor.watch()
-            if time.monotonic() > renewed + TOKEN_PERIOD:
+            # The local user's token must not end with the keys before a rotation.
+            if time.monotonic() > renewed + TOKEN_PERIOD or signing_key().kid != key:
                 self.home.write_client(url)
-                renewed = time.monotonic()
+                renewed, key = time.monotonic(), signing_key().kid
 
     def _say_how_to_log_in(self, url: str) -> None:
         from diracx_tasks.core.config import vos

@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from diracx_tasks.core import repository
 from diracx_tasks.core.document import ALTERNATIVES, DEFAULTS, SECTIONS, Config, merged, parse
-from diracx_tasks.core.errors import SettingsError
+from diracx_tasks.core.errors import NeverConfigured, SettingsError
 from diracx_tasks.core.settings import settings
 
 __all__ = [
@@ -37,12 +37,6 @@ FILE = "default.yml"
 # A change is in force after so many seconds at most; a remote repository is asked less often.
 CHECK_SECONDS = 2.0
 FETCH_SECONDS = 10.0
-
-
-class NeverConfigured(SettingsError):
-    """There is a source of the configuration, and it has never said anything good."""
-
-    http_status = 503
 
 
 @dataclass(frozen=True)

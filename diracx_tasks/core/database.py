@@ -148,8 +148,9 @@ def engine() -> Engine:
     return _engine(settings().database, os.getpid())
 
 
-def make_engine(url: str) -> Engine:
-    """An engine for a URL, set up as all of ours are."""
+def make_engine(url: str, seconds: float | None = None) -> Engine:
+    """An engine for a URL, set up as all of ours are; a statement may take so many seconds."""
+    seconds = seconds or settings().database_seconds
     if url.startswith("sqlite"):
         made = create_engine(
             url,
@@ -175,8 +176,8 @@ def make_engine(url: str) -> Engine:
         isolation_level="READ COMMITTED",
         connect_args={
             "connect_timeout": 5,
-            "read_timeout": 120,
-            "write_timeout": 120,
+            "read_timeout": seconds,
+            "write_timeout": seconds,
             # The driver doubles quotes in C, but looks for backslashes letter by letter.
             "init_command": "SET SESSION sql_mode = CONCAT(@@sql_mode, ',NO_BACKSLASH_ESCAPES')",
         },

@@ -65,6 +65,12 @@ class SettingsError(DiracXError):
     exit_code = 2
 
 
+class NeverConfigured(SettingsError):
+    """There is a source of the configuration, and it has never said anything good."""
+
+    http_status = 503
+
+
 class InvalidCwl(DiracXError):
     """A CWL document or its inputs are wrong; `diagnostics` says where and what to do.
 

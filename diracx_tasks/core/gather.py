@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 
 from sqlalchemy.orm import Session
 
-from diracx_tasks.core.database import session
+from diracx_tasks.core.database import commit, new_session
 
 Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
@@ -70,18 +70,24 @@ class Gathered(Generic[Asked, Answer]):
 
     def _carry(self, together: list[_Caller]) -> None:
         try:
-            with session() as db:
-                answers = self._carry_out(db, [one.asked for one in together])
-        except Exception as error:
-            if len(together) == 1:
-                together[0].error = error
-                return
-            for one in together:
-                self._carry([one])
+            with new_session() as db:
+                try:
+                    answers = self._carry_out(db, [one.asked for one in together])
+                except Exception:
+                    if len(together) == 1:
+                        raise
+                    # Nothing of it is in the database: one may have spoilt it for the others.
+                    db.rollback()
+                    for one in together:
+                        self._carry([one])
+                    return
+                # Not tried again: a commit that fails may have happened all the same.
+                commit(db)
         except BaseException as error:
             for one in together:
                 one.error = error
-            raise
+            if not isinstance(error, Exception):
+                raise
         else:
             for one, answer in zip(together, answers, strict=True):
                 one.answer = answer

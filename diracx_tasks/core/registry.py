@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, ModelWrapValidatorHandler, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from diracx_tasks.core.faults import unknown
 from diracx_tasks.core.sections import SORTED, Names, Section, names_in
 
 # DIRAC's properties; an extension's `tasks` or `tables` module adds its own.
@@ -39,8 +40,8 @@ PROPERTIES = {
 
 def _known(name: str) -> str:
     if name not in PROPERTIES:
-        known = ", ".join(sorted(PROPERTIES))
-        raise PydanticCustomError("unknown_property", "no property; there are {known}", {"known": known})
+        words = f"{name!r} is no property{unknown(name, sorted(PROPERTIES))}"
+        raise PydanticCustomError("unknown_property", "{words}", {"words": words})
     return name
 
 

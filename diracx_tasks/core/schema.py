@@ -10,21 +10,27 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
-from diracx_tasks.core.database import DIRAC_SCHEMAS, engine
+from diracx_tasks.core.database import DIRAC_SCHEMAS, engine, make_engine
 from diracx_tasks.core.settings import settings
 
 LOCK = "diracx_migrate"
 LOCK_SECONDS = 600
+HOURS = 6 * 3600
 
 
 def migrate() -> str:
     """Apply all migrations that are missing; answers the version. Two at once: the second waits."""
-    with engine().connect() as connection, _alone(connection):
-        _create_databases(connection)
-        config = _config()
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-        connection.commit()
+    # A table of ten million jobs is changed in minutes, not in the seconds of a request.
+    patient = make_engine(settings().database, LOCK_SECONDS + HOURS)
+    try:
+        with patient.connect() as connection, _alone(connection):
+            _create_databases(connection)
+            config = _config()
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+            connection.commit()
+    finally:
+        patient.dispose()
     return head()
 
 

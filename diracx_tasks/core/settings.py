@@ -31,6 +31,10 @@ class Settings(BaseSettings):
     database_schemas: dict[str, str] = Field(
         {}, description='Other names of DIRAC\'s databases, as JSON: {"JobDB": "prod_JobDB"}.'
     )
+    database_seconds: Seconds = Field(30, description="A statement that takes longer is given up: 503.")
+    requests_at_once: int = Field(
+        1000, ge=10, description="The API refuses more requests at a time: 503 with Retry-After."
+    )
     redis_url: str = Field("redis://127.0.0.1:6379/0", description="Matcher, locks and limits.")
     broker_url: str = Field("", description="Celery's broker, Redis or RabbitMQ; default: the same Redis.")
     s3_endpoint: str = Field("", description="URL of the S3 server; empty: sandboxes are a folder.")

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, select, update
+from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.orm import Session
 
-from diracx_tasks.core.database import changed, utc_now
+from diracx_tasks.core.database import Table, changed, plain, utc_now
 from diracx_tasks.core.packed import packed, unpacked
 from diracx_tasks.engine.outbox import enqueue
 from diracx_tasks.jobs.states import Status
@@ -40,9 +41,7 @@ def end(db: Session, endings: Sequence[Ending]) -> None:
     _close(db, endings)
     outputs = {one.job_id: packed(one.outputs) for one in endings if one.status is Status.DONE}
     attempts = {one.job_id: one.attempt for one in endings}
-    results = [{"job_id": i, "attempt": attempts[i], "outputs": found} for i, found in outputs.items()]
-    if results:
-        db.execute(insert(Result), results)
+    _put(db, Result, [{"JobID": i, "Attempt": attempts[i], "Outputs": found} for i, found in outputs.items()])
     query = select(Payload.job_id, Payload.owner_task, Payload.owner_id)
     concerned = {
         job_id: (str(task), int(owner or 0))
@@ -52,20 +51,33 @@ def end(db: Session, endings: Sequence[Ending]) -> None:
     }
     journal = [
         {
-            "job_id": one.job_id,
-            "owner_task": concerned[one.job_id][0],
-            "owner_id": concerned[one.job_id][1],
-            "status": one.status,
-            "reason": ": ".join(part for part in (one.minor, one.application) if part),
-            "outputs": outputs.get(one.job_id),
+            "JobID": one.job_id,
+            "OwnerTask": concerned[one.job_id][0],
+            "OwnerID": concerned[one.job_id][1],
+            "Status": one.status.value,
+            "Reason": ": ".join(part for part in (one.minor, one.application) if part),
+            "Outputs": outputs.get(one.job_id),
         }
         for one in endings
         if one.job_id in concerned
     ]
-    if journal:
-        db.execute(insert(Ended), journal)
+    _put(db, Ended, journal)
     for owner_task, owner_id in sorted(set(concerned.values())):
         tell(db, owner_task, owner_id)
+
+
+def _put(db: Session, table: type[Table], rows: list[dict[str, Any]]) -> None:
+    """Insert rows; what is there from an earlier end of a job that ran again is replaced."""
+    if not rows:
+        return
+    others = [name for name in rows[0] if name != "JobID"]
+    if db.get_bind().dialect.name == "sqlite":
+        made = sqlite.insert(plain(table))
+        new = {name: made.excluded[name] for name in others}
+        db.execute(made.on_conflict_do_update(index_elements=["JobID"], set_=new), rows)
+    else:
+        stated = mysql.insert(plain(table))
+        db.execute(stated.on_duplicate_key_update({name: stated.inserted[name] for name in others}), rows)
 
 
 def _close(db: Session, endings: Sequence[Ending]) -> None:

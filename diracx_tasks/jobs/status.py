@@ -7,7 +7,7 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from sqlalchemy import case, func, insert, null, select, update
+from sqlalchemy import case, func, insert, null, or_, select, update
 from sqlalchemy.orm import Session
 
 from diracx_tasks.core.database import changed, now, plain, utc_now
@@ -177,8 +177,8 @@ def write(db: Session, news: Sequence[New]) -> None:
         (
             new.held.job_id,
             new.status.value,
-            new.minor[:128],
-            new.application[:255],
+            new.minor[:128] or None,
+            new.application[:255] or None,
             moment,
             new.started_at,
             new.ended_at,
@@ -215,12 +215,11 @@ def _follow(db: Session, moved: Sequence[New]) -> None:
 
 
 def _values(new: Columns) -> dict[str, Any]:
-    """What is set of a job: empty texts and times that are not stated leave what is there."""
+    """What is set of a job: texts and times that are not stated leave what is there."""
     job = plain(Job).c
-    texts = {
-        name: case((new[name] == "", job[name]), else_=new[name])
-        for name in ("MinorStatus", "ApplicationStatus")
-    }
+    texts = {name: func.coalesce(new[name], job[name]) for name in ("MinorStatus", "ApplicationStatus")}
+    # IN with a list cannot be carried out for many rows at once.
+    is_held = or_(*(new["Status"] == status.value for status in sorted(HELD)))
     return {
         "Status": new["Status"],
         **texts,
@@ -228,5 +227,5 @@ def _values(new: Columns) -> dict[str, Any]:
         "StartExecTime": func.coalesce(job.StartExecTime, new["StartExecTime"]),
         "EndExecTime": func.coalesce(job.EndExecTime, new["EndExecTime"]),
         "HeartBeatTime": func.coalesce(new["HeartBeatTime"], job.HeartBeatTime),
-        "NextCheckAt": case((new["Status"].in_([*HELD]), job.NextCheckAt), else_=null()),
+        "NextCheckAt": case((is_held, job.NextCheckAt), else_=null()),
     }

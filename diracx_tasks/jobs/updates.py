@@ -14,7 +14,7 @@ from diracx_tasks.auth.tokens import User
 from diracx_tasks.core.database import now, utc
 from diracx_tasks.jobs import events
 from diracx_tasks.jobs.access import hold_mine
-from diracx_tasks.jobs.events import NOTHING, Event, Tail, order_of
+from diracx_tasks.jobs.events import IDEM, NOTHING, Event, Tail, order_of
 from diracx_tasks.jobs.states import TRANSITIONS, Status
 from diracx_tasks.jobs.status import Held, New, write
 
@@ -22,6 +22,11 @@ from diracx_tasks.jobs.status import Held, New, write
 WISHES = (Status.KILLED, Status.DELETED)
 ENDS = (Status.DONE, Status.COMPLETED, Status.FAILED, Status.KILLED)
 REFUSED = "(SM)"
+LONGEST_SOURCE = 32 - len(REFUSED)
+# What an update stated, and how it is recorded.
+Told = tuple[Status | None, Event]
+# The statuses of recorded events that differ in nothing else, and REFUSED.
+Known = dict[Event, set[str]]
 
 
 class Update(NamedTuple):
@@ -54,7 +59,7 @@ def apply(db: Session, asked: Mapping[int, Sequence[Update]], *, by: User, force
     success = {}
     for job_id, job in jobs.items():
         new, told = _decide(job, asked[job_id], tails.get(job_id, NOTHING), force)
-        found += [event for event in told if event not in known]
+        found += [event for stated, event in told if _is_new(event, stated, known)]
         success[job_id] = _shown(new)
         if new:
             news.append(new)
@@ -63,28 +68,48 @@ def apply(db: Session, asked: Mapping[int, Sequence[Update]], *, by: User, force
     return Applied(success, [job_id for job_id in asked if job_id not in jobs])
 
 
-def _known(db: Session, asked: Mapping[int, Sequence[Update]], tails: Mapping[int, Tail]) -> set[Event]:
+def _known(db: Session, asked: Mapping[int, Sequence[Update]], tails: Mapping[int, Tail]) -> Known:
     """The events of jobs whose updates may have come before: those that are not newer than all events."""
     again = [
         job_id
         for job_id, tail in tails.items()
         if any(order_of(update.at) <= tail.order for update in asked[job_id])
     ]
-    return events.seen(db, again) if again else set()
+    known: Known = {}
+    for event in events.seen(db, again) if again else ():
+        marks = {REFUSED} if event.source.endswith(REFUSED) else set()
+        known.setdefault(_mark(event), set()).update(marks, {event.status})
+    return known
 
 
-def _decide(job: Held, updates: Sequence[Update], tail: Tail, force: bool) -> tuple[New | None, list[Event]]:
+def _mark(event: Event) -> Event:
+    """The event without what depends on the state in which an update met the job."""
+    return event._replace(status="", source=event.source.removesuffix(REFUSED)[:LONGEST_SOURCE])
+
+
+def _is_new(event: Event, stated: Status | None, known: Known) -> bool:
+    """Whether an update that states this status, or none, was not recorded before."""
+    before = known.get(_mark(event))
+    return before is None or not (stated is None or stated in before or REFUSED in before)
+
+
+def _decide(job: Held, updates: Sequence[Update], tail: Tail, force: bool) -> tuple[New | None, list[Told]]:
     """The job's new state, None when all updates are late, and what is recorded."""
     # Any news of a job that was taken to be lost shows that it is not.
     current = Status.RUNNING if job.status == Status.STALLED else Status(job.status)
     new: New | None = None
-    told: list[Event] = []
+    told: list[Told] = []
     for update in sorted(updates, key=lambda one: one.at):
         order = order_of(update.at)
         wanted = update.status or current
         if order < tail.order:
             if wanted not in WISHES:
-                told.append(_event(job, wanted, update, order, update.source))
+                told.append(
+                    (update.status, _event(job, update.status or IDEM, update, order, update.source))
+                )
+                continue
+            if wanted == current:
+                new = new or New(job, current)
                 continue
             order = tail.order
         source = update.source
@@ -92,8 +117,8 @@ def _decide(job: Held, updates: Sequence[Update], tail: Tail, force: bool) -> tu
             current = wanted
             new = _advanced(new or New(job, current), current, update)
         else:
-            new, source = new or New(job, current), source + REFUSED
-        told.append(_event(job, current, update, order, source))
+            new, source = new or New(job, current), source[:LONGEST_SOURCE] + REFUSED
+        told.append((update.status, _event(job, current, update, order, source)))
     return new, told
 
 
@@ -113,8 +138,8 @@ def _advanced(new: New, status: Status, update: Update) -> New:
     )
 
 
-def _event(job: Held, status: Status, update: Update, order: float, source: str) -> Event:
-    return Event(job.job_id, status.value, update.minor[:128], update.application[:255], order, source[:32])
+def _event(job: Held, status: str, update: Update, order: float, source: str) -> Event:
+    return Event(job.job_id, str(status), update.minor[:128], update.application[:255], order, source[:32])
 
 
 def _shown(new: New | None) -> dict[str, Any]:

@@ -109,6 +109,17 @@ def test_a_provider_that_is_away_is_502_and_not_followed_elsewhere(logins: Login
     assert logins.confirm(codes).status_code == 307
 
 
+def test_what_a_provider_said_before_holds_while_it_is_away(
+    logins: Logins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codes = logins.begin()
+    assert logins.get(codes["verification_uri_complete"]).status_code == 307
+    monkeypatch.setattr(providers, "KNOWN_SECONDS", 0)
+    logins.provider.away = 503
+    assert logins.get(codes["verification_uri_complete"]).status_code == 307
+    assert logins.provider.asked.count("/.well-known/openid-configuration") == 2
+
+
 @pytest.mark.parametrize("status, ours", [(302, 502), (400, 401), (401, 401), (429, 502), (500, 502)])
 def test_a_provider_that_does_not_take_its_code_back(logins: Logins, status: int, ours: int) -> None:
     codes = logins.begin()

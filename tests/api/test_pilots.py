@@ -1,5 +1,6 @@
 """Pilots are found and counted, and which jobs they had; a VO sees its own only."""
 
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -165,3 +166,67 @@ def test_a_pilot_of_another_vo_with_the_same_stamp_changes_nothing(api: Api) -> 
     slot = {"stamp": "s1", "site": "LCG.CERN.ch", "cores": 8, "ram_mb": 16000}
     assert api.post("/api/pilots/match", slot, by=a_pilot("s1", vo="belle")).status_code == 200
     assert [one["Status"] for one in found(api)] == ["Unknown"]
+
+
+ODD = [
+    '"',
+    "\\",
+    "a\nb\tc",
+    "\x01\x1f\x7f",
+    "é😀\u2028",
+    "%s %(x)s :x",
+    "</script>",
+    "' OR 1=1 --",
+    "null",
+    " ",
+]
+
+
+def test_what_is_stored_comes_back_as_it_was(everywhere: Api) -> None:
+    names = [f"n{number}" for number in range(len(ODD))]
+    put("local", *names)
+    updates = {name: {"StatusReason": odd} for name, odd in zip(names, ODD, strict=True)}
+    assert everywhere.patch(PATCH, updates, by=CAROL).status_code == 204
+    rows = found(everywhere, parameters=["PilotStamp", "StatusReason", "SubmissionTime"])
+    assert [row["StatusReason"] for row in rows] == ODD
+    assert {row["SubmissionTime"] for row in rows} == {None}
+    for name, odd in zip(names, ODD, strict=True):
+        if odd.strip():
+            assert stamps(everywhere, about("StatusReason", "eq", odd)) == [name]
+
+
+@pytest.mark.parametrize(
+    "column", ["BenchMark", "SubmissionTime", "StatusReason", "AccountingSent", "Status"]
+)
+@pytest.mark.parametrize("direction", ["asc", "desc"])
+def test_cursors_pass_every_pilot_once_in_order(everywhere: Api, column: str, direction: str) -> None:
+    numbers = (0.1, 1 / 3, 1e-7, 1e300, -2.5, 0.0, 12.0, 1 / 3)
+    with session() as db:
+        for number, value in enumerate(numbers):
+            when = datetime(2026, 1, 1 + number) if number % 3 else None
+            odd = {"reason": ODD[number], "accounted": str(number % 2 == 0), "submitted_at": when}
+            db.add(Pilot(stamp=f"n{number}", vo="local", benchmark=value, **odd))
+    sort = [{"parameter": column, "direction": direction}]
+    whole = found(everywhere, sort=sort)
+    seen, cursor = list[Any](), None
+    for _ in range(len(numbers)):
+        options = {"per_page": 3, **({"cursor": cursor} if cursor else {})}
+        answer = everywhere.post(SEARCH, {"sort": sort}, by=DAVE, params=options)
+        assert answer.status_code in (200, 206), answer.text
+        seen += answer.json()
+        cursor = answer.headers.get("Next-Cursor")
+        if not cursor:
+            break
+    assert seen == whole and len(seen) == len(numbers)
+    assert sorted(row["BenchMark"] for row in seen) == sorted(numbers)
+
+
+def test_distinct_values_are_paged_by_cursor_as_well(everywhere: Api) -> None:
+    put("local", "n1", "n2", "n3")
+    everywhere.patch(PATCH, {"n2": {"AccountingSent": True}}, by=CAROL)
+    body = {"parameters": ["AccountingSent"], "distinct": True}
+    first = everywhere.post(SEARCH, body, by=DAVE, params={"per_page": 1})
+    after = {"per_page": 1, "cursor": first.headers["Next-Cursor"]}
+    second = everywhere.post(SEARCH, body, by=DAVE, params=after)
+    assert first.json() + second.json() == [{"AccountingSent": False}, {"AccountingSent": True}]
+    assert "Next-Cursor" not in second.headers and first.headers["Content-Range"] == "pilots 0-0/2"

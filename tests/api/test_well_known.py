@@ -1,18 +1,28 @@
 """The four documents under /.well-known: for everybody, and without a database."""
 
 import json
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import urllib3
+import uvicorn
+from azure.core.exceptions import ResourceNotModifiedError
+from diracx.client.sync import SyncDiracClient
 from joserfc import jwt
 from joserfc.jwk import KeySet
 
+from diracx_tasks.core import config
 from tests.api.caller import Api
 from tests.api.configured import a_repository, configured
+from tests.api.conftest import application
 from tests.builders import Installation, a_user, bearer
+from tests.servers import free_port
+from tests.system import wait_for
 from tests.unit.core.documents import SMALL
 
 WELL_KNOWN = "/.well-known"
@@ -139,3 +149,45 @@ def test_with_nobody_to_tell_there_is_no_security_contact(
     with configured(installation, str(tmp_path / "small.yml")):
         answer = api.get(f"{WELL_KNOWN}/security.txt", by=None)
     assert answer.status_code == 404 and "DIRACX_SECURITY_CONTACT" in answer.json()["detail"]
+
+
+@contextmanager
+def served() -> Iterator[str]:
+    """The API at an address, as uvicorn serves it behind a proxy."""
+    port = free_port()
+    options = uvicorn.Config(application(), port=port, log_config=None, proxy_headers=True)
+    server = uvicorn.Server(options)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        wait_for(lambda: server.started, 30, lambda: "uvicorn does not start")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join(30)
+
+
+@pytest.mark.integration
+def test_the_official_client_reads_all_of_it(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with served() as url:
+        monkeypatch.setenv("DIRACX_URL", url)
+        with SyncDiracClient() as client:
+            assert client.well_known.get_security_txt().startswith("Contact: mailto:grid@example.org\n")
+            vos = client.well_known.get_installation_metadata().virtual_organizations
+            assert vos["lhcb"].groups["lhcb_user"].properties == ["NormalUser", "PrivateLimitedDelegation"]
+            assert client.well_known.get_jwks()["keys"][0]["kty"] == "OKP"
+            found = client.well_known.get_openid_configuration()
+            assert found.token_endpoint == f"{url}/api/auth/token"
+            token = bearer(a_user())
+            assert list(client.config.serve_config(headers=token)["Registry"]) == ["lhcb"]
+            etag = config.version()
+            with pytest.raises(ResourceNotModifiedError):
+                client.config.serve_config(headers={**token, "If-None-Match": etag})
+
+
+@pytest.mark.integration
+def test_behind_a_proxy_the_addresses_are_those_of_the_proxy(source: str) -> None:
+    with served() as url:
+        headers = {"Host": "grid.example.org", "X-Forwarded-Proto": "https"}
+        found = urllib3.request("GET", f"{url}{WELL_KNOWN}/openid-configuration", headers=headers).json()
+    assert found["token_endpoint"] == "https://grid.example.org/api/auth/token"

@@ -138,7 +138,7 @@ def test_a_changed_configuration_is_taken_over_without_a_restart_and_a_broken_on
     watch(beats, 1)
     pids, file = set(beats.processes), beats.folder / "configuration.yml"
     file.write_text(f"Operations: {{Defaults: {{Tasks: {{{TASK}: {{evry: 5}}}}}}}}")
-    place = f"{file}: Operations.Defaults.Tasks.{TASK}.evry"
+    place = f"{file}:1: Operations.Defaults.Tasks.{TASK}.evry"
     wait_for(lambda: place in beats.log, 60, lambda: beats.log[-5000:])
     watch(beats, 1)
     file.write_text(EACH_HOUR)

@@ -250,3 +250,39 @@ def test_a_process_that_starts_under_a_broken_configuration_goes_on_with_the_las
     with environment(**stated):
         assert config.vos() == ["lhcb"]
         assert "not YAML" in config.problem()
+
+
+def test_of_many_threads_that_start_one_reads_and_all_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "c.yml").write_text(QUICK)
+    read: list[str] = []
+
+    def slowly(text: str, *names: str) -> config.Config:
+        read.append(text)
+        time.sleep(0.2)
+        return parse(text, *names)
+
+    monkeypatch.setattr(config, "parse", slowly)
+    with using(tmp_path, str(tmp_path / "c.yml")), ThreadPoolExecutor(8) as threads:
+        versions = set(threads.map(lambda _: config.version(), range(8)))
+    assert len(versions) == 1 and read == [QUICK]
+
+
+def test_nobody_waits_for_a_look_but_who_looks(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert every() == 60
+    is_reading, may_go_on = threading.Event(), threading.Event()
+
+    def slowly(text: str, *names: str) -> config.Config:
+        is_reading.set()
+        assert may_go_on.wait(30)
+        return parse(text, *names)
+
+    monkeypatch.setattr(config, "parse", slowly)
+    file.write_text(QUICK)
+    with ThreadPoolExecutor(1) as threads:
+        looking = threads.submit(every)
+        assert is_reading.wait(30)
+        assert every() == 60
+        may_go_on.set()
+        assert looking.result() == 2

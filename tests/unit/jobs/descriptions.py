@@ -26,22 +26,20 @@ LIMITS = {
 }
 
 
+OPERATIONS = Operations.model_validate({"JobDescription": LIMITS})
+USER = {"owner": "alice", "group": "lhcb_user", "vo": "lhcb"}
+
+
 def described(text: str, platforms: Mapping[str, Collection[str]] | None = None, **options: Any) -> Manifest:
     """The manifest of a description by alice of lhcb; it gets an Executable if it has none."""
     if "Executable" not in text:
         text = f'Executable = "run.sh"; {text}'
-    options = {"JobDescription": LIMITS, **options}
-    return describe(
-        parse(text),
-        owner="alice",
-        group="lhcb_user",
-        vo="lhcb",
-        operations=Operations.model_validate(options),
-        platforms=platforms or {},
-    )
+    operations = OPERATIONS.model_validate({"JobDescription": LIMITS, **options})
+    return describe(parse(text), **USER, operations=operations, platforms=platforms or {})
 
 
 def refusal(text: str, platforms: Mapping[str, Collection[str]] | None = None) -> str:
+    """The words in which a description is refused."""
     with pytest.raises(InvalidJdl) as caught:
         described(text, platforms)
     return str(caught.value)

@@ -1,11 +1,15 @@
 """What is stored of a job description: columns, payload and text, and what is refused."""
 
+from itertools import islice
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from diracx_tasks.jobs.jdl import InvalidJdl, parse
-from tests.unit.jobs.descriptions import described, refusal
+from diracx_tasks.jobs.manifest import describe
+from diracx_tasks.jobs.parametric import expand
+from tests.unit.jobs.descriptions import OPERATIONS, TABLE, USER, described, refusal
 
 
 def test_a_description_of_nothing_but_an_executable_has_every_default() -> None:
@@ -190,3 +194,39 @@ def test_no_description_does_anything_but_be_stored_or_refused(value: str, name:
         return
     again = parse(found.jdl(1))
     assert again["Owner"] == "alice" and again["OwnerGroup"] == "lhcb_user"
+
+
+NAMES = [
+    "Parameters",
+    "ParameterStart",
+    "ParameterFactor",
+    "Parameters.x",
+    "Executable",
+    "CPUTime",
+    "Platform",
+]
+VALUES = [
+    "%s",
+    "{%s, 1}",
+    '"%(x)s %n"',
+    "3",
+    "-1",
+    "0.5",
+    "1e99",
+    "{1, {2}, x}",
+    '{"a;b", "c\\""}',
+    "[ A = %s; ]",
+]
+
+
+@given(st.lists(st.tuples(st.sampled_from(NAMES), st.sampled_from(VALUES)), max_size=8), st.text(max_size=3))
+def test_no_parametric_description_does_anything_but_be_stored_or_refused(
+    attributes: list[tuple[str, str]], noise: str
+) -> None:
+    text = "".join(f"{name} = {value};" for name, value in attributes) + noise
+    try:
+        for ad in islice(expand(parse(text)), 3):
+            found = describe(ad, **USER, operations=OPERATIONS, platforms=TABLE)
+            assert parse(found.jdl(1))["Owner"] == "alice"
+    except InvalidJdl:
+        return

@@ -1,0 +1,94 @@
+"""`diracx login`, `whoami`, `logout`: a login on this device, in the official clients' file."""
+
+import time
+from typing import Any
+from urllib.parse import urlencode
+
+import click
+
+from diracx_tasks.cli.output import connect, output_option, show_one
+from diracx_tasks.core import credentials
+from diracx_tasks.core.client import Client, known_server
+from diracx_tasks.core.credentials import CLIENT_ID, Refused
+from diracx_tasks.core.errors import BadRequest, LoginNeeded, Unreachable
+
+DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
+
+
+@click.command()
+@click.argument("vo", required=False)
+@click.option("--group", help="One of your groups.  [default: the VO's default group]")
+@click.option(
+    "--property", "properties", multiple=True, help="A property beside the group's; may be repeated."
+)
+def login(vo: str | None, group: str | None, properties: tuple[str, ...]) -> None:
+    """Log in to a VO: open the address that is shown, in any browser on any machine."""
+    url = known_server()[0]
+    scope = [f"vo:{_chosen(url, vo)}", *([f"group:{group}"] if group else [])]
+    scope += [f"property:{one}" for one in properties]
+    query = urlencode({"client_id": CLIENT_ID, "scope": " ".join(scope)})
+    codes = credentials.ask(f"{url}/api/auth/device?{query}", {})
+    click.echo(
+        f"Open  {codes['verification_uri_complete']}\nand compare the code: {codes['user_code']}", err=True
+    )
+    file = credentials.write(url, _wait(url, codes))
+    # Whatever the file says: this is what was just logged in.
+    me = Client(url, credentials.Login(url)).get("/api/auth/userinfo")
+    click.echo(
+        f"{me['preferred_username']} is logged in to {me['vo']} as {me['dirac_group']}; kept in {file}"
+    )
+
+
+@click.command()
+@output_option
+def whoami(form: str) -> None:
+    """Say who you are to the server: VO, group and properties of your token."""
+    show_one(connect().get("/api/auth/userinfo"), form, key="sub")
+
+
+@click.command()
+def logout() -> None:
+    """End the login, here and at the server."""
+    kept = credentials.read()
+    if not kept:
+        click.echo("nobody is logged in")
+        return
+    try:
+        url = known_server()[0] if not kept.get("url") else kept["url"].rstrip("/")
+        form = {
+            "token": kept.get("refresh_token") or "",
+            "client_id": CLIENT_ID,
+            "token_type_hint": "refresh_token",
+        }
+        credentials.ask(f"{url}/api/auth/revoke", form)
+    except (Refused, Unreachable) as error:
+        click.echo(f"diracx: the server could not be told: {error}", err=True)
+    credentials.remove()
+    click.echo(f"logged out; {credentials.path()} is removed")
+
+
+def _chosen(url: str, vo: str | None) -> str:
+    """The VO that is meant: the one of the server if it has only one."""
+    known = Client(url, "").get("/.well-known/dirac-metadata")["virtual_organizations"]
+    if vo is None and len(known) == 1:
+        return str(next(iter(known)))
+    if vo is None or vo not in known:
+        what = f"there is no VO {vo!r}:" if vo else "state a VO:"
+        raise BadRequest(f"{what} {url} has {', '.join(sorted(known)) or 'none'}")
+    return vo
+
+
+def _wait(url: str, codes: dict[str, Any]) -> dict[str, Any]:
+    """The tokens, once somebody has confirmed the code; LoginNeeded says why there are none."""
+    form = {"grant_type": DEVICE, "client_id": CLIENT_ID, "device_code": codes["device_code"]}
+    until = time.monotonic() + codes["expires_in"]
+    while time.monotonic() < until:
+        try:
+            found: dict[str, Any] = credentials.ask(f"{url}/api/auth/token", form)
+        except Refused as error:
+            if error.error != "authorization_pending":
+                raise LoginNeeded(f"not logged in: {error}") from error
+        else:
+            return found
+        time.sleep(codes.get("interval", 2))
+    raise LoginNeeded("not logged in: nobody has confirmed the code in time")

@@ -1,0 +1,86 @@
+"""Somebody at a terminal with a browser, who logs in with the official command line or ours."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import urllib3
+
+from tests.processes import ROOT
+from tests.provider import Provider
+
+OFFICIAL = ("diracx.cli",)
+OURS = ("diracx_tasks.cli",)
+LINE = {"diracx.cli": "Now go to: ", "diracx_tasks.cli": "Open  "}
+
+
+def browse(address: str) -> None:
+    """What a browser does: it follows redirects, to the provider and back."""
+    urllib3.request("GET", address, retries=urllib3.Retry(5))
+
+
+@dataclass
+class Desk:
+    """Somebody's terminal and browser; the credentials are in a folder of his own."""
+
+    url: str
+    folder: Path
+    provider: Provider = field(default_factory=Provider)
+    environment: dict[str, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("DIRACX_")}
+        own = {
+            "HOME": str(self.folder),
+            "DIRACX_URL": self.url,
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONPATH": str(ROOT),
+        }
+        self.environment = {**kept, **own, "DIRACX_DATA": str(self.folder / "data"), "COLUMNS": "200"}
+
+    @property
+    def file(self) -> Path:
+        """The official place of credentials."""
+        return self.folder / ".cache" / "diracx" / "credentials.json"
+
+    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """A command that ends by itself."""
+        return subprocess.run(
+            [sys.executable, "-m", *command],
+            env=self.environment,
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=90,
+        )
+
+    def log_in(self, *command: str, browse: Callable[[str], object] = browse) -> tuple[int, str]:
+        """Type a login, and open the address that it shows in a browser; its exit code and all it said."""
+        options: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        said = ""
+        with subprocess.Popen([sys.executable, "-m", *command], env=self.environment, **options) as typed:
+            assert typed.stdout
+            for line in typed.stdout:
+                said += line
+                if (start := LINE[command[0]]) in line:
+                    browse(line.partition(start)[2].strip())
+        return typed.returncode, said
+
+    def send(self, what: str, form: dict[str, str]) -> int:
+        """The status that a form below /api/auth gets."""
+        kind = {"Content-Type": "application/x-www-form-urlencoded"}
+        answer = urllib3.request("POST", f"{self.url}/api/auth/{what}", body=urlencode(form), headers=kind)
+        return answer.status
+
+    def expire(self) -> str:
+        """Make the access token look as good as expired; answers the refresh token."""
+        kept = json.loads(self.file.read_text())
+        self.file.write_text(json.dumps({**kept, "expires_on": int(time.time()) + 10}))
+        return str(kept["refresh_token"])
