@@ -7,7 +7,7 @@ from fastapi import FastAPI, Request
 from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from diracx_tasks.core.errors import DiracXError
@@ -41,6 +41,9 @@ async def _malformed(request: Request, error: Exception) -> Response:
 async def _database(request: Request, error: Exception) -> JSONResponse:
     """Deadlocks, lost connections, a full pool or disk: nothing was committed, trying again helps."""
     log.warning("%s %s: %s", request.method, request.url.path, error)
+    if isinstance(error, DataError):
+        # Too long for its column, or a character that an older table does not know: it never will fit.
+        return JSONResponse({"detail": f"the database cannot store this: {error.orig}"}, 400)
     if isinstance(error, IntegrityError):
         return JSONResponse({"detail": "somebody else changed this at the same time: try again"}, 503, RETRY)
     return JSONResponse({"detail": "the database is busy or away: try again"}, 503, RETRY)

@@ -6,11 +6,10 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, DateTime, Float, Integer, and_, false, or_
+from sqlalchemy import ColumnElement, DateTime, Enum, Float, Integer, String, and_, cast, false, or_
 
 from diracx_tasks.core.conditions import Columns, column_of
 from diracx_tasks.core.errors import BadRequest
-from diracx_tasks.core.rows import is_flag
 
 Order = list[tuple[ColumnElement[Any], bool]]
 
@@ -26,6 +25,11 @@ def order_of(columns: Columns, sort: Sequence[Mapping[str, str]], key: str) -> O
     ]
     named = [one["parameter"] for one in sort]
     return found[: named.index(key) + 1] if key in named else [*found, (columns[key], False)]
+
+
+def sortable(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """What is sorted and compared alike: MySQL sorts an enumeration by place and compares it as text."""
+    return cast(column, String(64)) if isinstance(column.type, Enum) else column
 
 
 def cursor_of(place: str) -> str:
@@ -49,8 +53,6 @@ def _stored(value: Any, column: ColumnElement[Any]) -> Any:
         return None
     if isinstance(column.type, DateTime):
         return datetime.fromisoformat(value).replace(tzinfo=None)
-    if is_flag(column.type):
-        return str(value).capitalize()
     if isinstance(column.type, Integer | Float):
         return float(value) if isinstance(column.type, Float) else int(value)
     return str(value)

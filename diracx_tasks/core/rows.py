@@ -24,6 +24,13 @@ class moment_text(FunctionElement[str]):
     inherit_cache = True
 
 
+class number_text(FunctionElement[str]):
+    """A number with all its digits."""
+
+    type = String()
+    inherit_cache = True
+
+
 @compiles(joined)
 def _concat(element: joined, compiler: SQLCompiler, **options: Any) -> str:
     return f"CONCAT({compiler.process(element.clauses, **options)})"
@@ -32,6 +39,17 @@ def _concat(element: joined, compiler: SQLCompiler, **options: Any) -> str:
 @compiles(joined, "sqlite")
 def _sqlite_concat(element: joined, compiler: SQLCompiler, **options: Any) -> str:
     return " || ".join(f"({compiler.process(part, **options)})" for part in element.clauses)
+
+
+@compiles(number_text)
+def _number(element: number_text, compiler: SQLCompiler, **options: Any) -> str:
+    return compiler.process(element.clauses, **options)
+
+
+@compiles(number_text, "sqlite")
+def _sqlite_number(element: number_text, compiler: SQLCompiler, **options: Any) -> str:
+    # SQLite itself writes 15 digits: another number, which a cursor would not find again.
+    return f"printf('%!.17g', {compiler.process(element.clauses, **options)})"
 
 
 @compiles(moment_text)
@@ -83,7 +101,10 @@ def is_flag(kind: TypeEngine[Any]) -> bool:
 
 
 def _not_null(column: ColumnElement[Any], kind: TypeEngine[Any]) -> ColumnElement[Any]:
-    if isinstance(kind, Integer | Float):
+    if isinstance(kind, Float):
+        # Null stays null: printf would make it a zero.
+        return case((column.is_not(None), number_text(column)))
+    if isinstance(kind, Integer):
         return column
     if isinstance(kind, DateTime):
         return moment_text(column)

@@ -13,7 +13,7 @@ from sqlalchemy.types import TypeEngine
 
 from diracx_tasks.core.conditions import Columns, conditions
 from diracx_tasks.core.errors import BadRequest
-from diracx_tasks.core.order import Order, beyond, cursor_of, order_of, values_of
+from diracx_tasks.core.order import Order, beyond, cursor_of, order_of, sortable, values_of
 from diracx_tasks.core.remembered import remembered
 from diracx_tasks.core.rows import as_text, json_array, json_object
 
@@ -78,6 +78,7 @@ def page_of(db: Session, listing: Listing, query: Query) -> Page:
     order = order_of(listing.columns, query.sort, listing.key)
     if query.distinct:
         order = _distinct(order, wanted)
+    order = [(sortable(column), is_descending) for column, is_descending in order]
     fitting = [*listing.where, *conditions(listing.columns, query.conditions)]
     statement = (
         select(

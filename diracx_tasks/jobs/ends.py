@@ -1,6 +1,6 @@
 """The end of attempts and jobs: what is stored of it, and the journal for whom it concerns."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -64,6 +64,13 @@ def end(db: Session, endings: Sequence[Ending]) -> None:
     _put(db, Ended, journal)
     for owner_task, owner_id in sorted(set(concerned.values())):
         tell(db, owner_task, owner_id)
+
+
+def forget_outcome(db: Session, job_ids: Collection[int], status: Status, reason: str) -> None:
+    """Close all attempts of jobs that are to run again, and forget the outputs of those that were Done."""
+    open_ones = update(Attempt).where(Attempt.job_id.in_(job_ids), Attempt.ended_at.is_(None))
+    changed(db, open_ones.values(ended_at=utc_now(), status=status, reason=reason[:255]))
+    changed(db, delete(Result).where(Result.job_id.in_(job_ids)))
 
 
 def _put(db: Session, table: type[Table], rows: list[dict[str, Any]]) -> None:

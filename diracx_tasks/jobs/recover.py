@@ -42,12 +42,12 @@ def check(db: Session, job_id: int) -> Outcome | None:
     return move(db, job_id, change, attempt=row.attempt)
 
 
-def pilots_ended(db: Session, stamps: Collection[str]) -> int:
-    """Reschedule what pilots held that are known to be gone; answers how many jobs."""
+def pilots_ended(db: Session, vo: str, stamps: Collection[str]) -> int:
+    """Reschedule what pilots of a VO held that are known to be gone; answers how many jobs."""
     rows = db.execute(
         select(Job.job_id, Job.attempt)
         .join(Attempt, (Attempt.job_id == Job.job_id) & (Attempt.attempt == Job.attempt))
-        .where(Attempt.pilot.in_(stamps), Job.status.in_(HELD), Attempt.ended_at.is_(None))
+        .where(Job.vo == vo, Attempt.pilot.in_(stamps), Job.status.in_(HELD), Attempt.ended_at.is_(None))
     ).all()
     words = "the pilot has ended"
     return sum(

@@ -14,9 +14,9 @@ from diracx_tasks.core.database import changed, now, plain, utc_now
 from diracx_tasks.core.errors import NotFound
 from diracx_tasks.core.many import Columns, update_many
 from diracx_tasks.engine.outbox import enqueue
-from diracx_tasks.jobs.ends import Ending, end
+from diracx_tasks.jobs.ends import Ending, end, forget_outcome
 from diracx_tasks.jobs.events import record
-from diracx_tasks.jobs.states import FINAL, HELD, Status, can_become
+from diracx_tasks.jobs.states import BEFORE, FINAL, HELD, Status, can_become
 from diracx_tasks.jobs.tables import Attempt, Job, Payload
 from diracx_tasks.matching import queue
 
@@ -196,6 +196,8 @@ def _follow(db: Session, moved: Sequence[New]) -> None:
     left = [new.held.job_id for new in moved if new.held.status == Status.WAITING]
     if left:
         queue.remove(db, left)
+    if back := [new.held.job_id for new in moved if new.status in BEFORE and new.held.status not in BEFORE]:
+        _begin_anew(db, back)
     if waiting := [new.held.job_id for new in moved if new.status is Status.WAITING]:
         rows = db.execute(
             select(Job.job_id, Job.vo, Job.priority, Payload.requirements)
@@ -205,13 +207,27 @@ def _follow(db: Session, moved: Sequence[New]) -> None:
         queue.add(db, [queue.Entry(*row) for row in rows])
     if any(new.status is Status.RECEIVED for new in moved):
         enqueue(db, "jobs.optimize", "jobs.optimize")
+    # To whom its end concerns, a job that is deleted before its end was killed.
     endings = [
-        Ending(new.held.job_id, new.held.attempt, new.status, new.minor, new.application)
+        Ending(
+            new.held.job_id,
+            new.held.attempt,
+            Status.KILLED if new.status is Status.DELETED else new.status,
+            new.minor,
+            new.application,
+        )
         for new in moved
-        if new.status in FINAL and new.status is not Status.DELETED
+        if new.status in FINAL and (new.status is not Status.DELETED or new.held.status not in FINAL)
     ]
     if endings:
         end(db, endings)
+
+
+def _begin_anew(db: Session, job_ids: Collection[int]) -> None:
+    """Give held jobs that had a pilot a new attempt: what is said of the old one changes nothing any more."""
+    fresh = {"attempt": Job.attempt + 1, "started_at": None, "ended_at": None}
+    changed(db, update(Job).where(Job.job_id.in_(job_ids)).values(fresh))
+    forget_outcome(db, job_ids, Status.RESCHEDULED, "sent back")
 
 
 def _values(new: Columns) -> dict[str, Any]:

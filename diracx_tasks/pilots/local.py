@@ -48,7 +48,7 @@ class Factory:
             shutil.rmtree(left, ignore_errors=True)
         with session() as db:
             stamps = register.unfinished(db, settings().vo, GRID_TYPE)
-            register.ended(db, stamps, status="Aborted", reason="the factory was restarted")
+            register.ended(db, settings().vo, stamps, status="Aborted", reason="the factory was restarted")
 
     def _start(self) -> None:
         with session() as db:
@@ -70,7 +70,8 @@ class Factory:
             del self._running[stamp]
             status = "Done" if process.returncode == 0 else "Failed"
             with session() as db:
-                register.ended(db, [stamp], status=status, reason=f"exit code {process.returncode}")
+                reason = f"exit code {process.returncode}"
+                register.ended(db, settings().vo, [stamp], status=status, reason=reason)
 
 
 def main() -> None:

@@ -10,7 +10,8 @@ from diracx_tasks.auth.rights import SERVICE
 from diracx_tasks.auth.tokens import User
 from diracx_tasks.core.database import changed, utc_now
 from diracx_tasks.core.errors import Forbidden, NotFound
-from diracx_tasks.pilots.register import must_be
+from diracx_tasks.jobs import recover
+from diracx_tasks.pilots.register import ENDED, must_be
 from diracx_tasks.pilots.tables import Pilot
 
 COLUMNS = {
@@ -41,6 +42,10 @@ def correct(db: Session, updates: Mapping[str, Mapping[str, Any]], *, by: User) 
     changes = {number: updates[stamp] for number, stamp in held.items() if updates[stamp]}
     for page in _pages(sorted(changes)):
         _write(db, {number: changes[number] for number in page})
+    gone = [stamp for stamp, change in updates.items() if change.get("Status") in ENDED]
+    if gone:
+        # What they held goes to other pilots at once, not when its heartbeats have been missed.
+        recover.pilots_ended(db, by.vo, gone)
 
 
 def _held(db: Session, updates: Mapping[str, Any], by: User) -> dict[int, str]:

@@ -80,15 +80,15 @@ def seen(db: Session, vo: str, stamp: str, job_ids: Collection[int]) -> None:
     mapping.note(db, vo, stamp, job_ids)
 
 
-def ended(db: Session, stamps: Collection[str], *, status: str, reason: str) -> int:
-    """Note that pilots are gone and give what they held back to the queue; answers how many jobs."""
+def ended(db: Session, vo: str, stamps: Collection[str], *, status: str, reason: str) -> int:
+    """Note that pilots of a VO are gone and give what they held back to the queue; answers how many jobs."""
     changed(
         db,
         update(Pilot)
-        .where(Pilot.stamp.in_(stamps), Pilot.status.not_in(ENDED))
+        .where(Pilot.vo == vo, Pilot.stamp.in_(stamps), Pilot.status.not_in(ENDED))
         .values({"status": status, "reason": reason[:255], "updated_at": utc_now()}),
     )
-    return recover.pilots_ended(db, stamps)
+    return recover.pilots_ended(db, vo, stamps)
 
 
 def unfinished(db: Session, vo: str, grid_type: str) -> list[str]:

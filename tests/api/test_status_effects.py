@@ -6,6 +6,7 @@ from sqlalchemy.orm import Session
 
 from diracx_tasks.core.database import commit, session
 from diracx_tasks.jobs import optimize
+from diracx_tasks.jobs.ends import take_ended
 from diracx_tasks.jobs.states import Status
 from diracx_tasks.matching.tables import Queued
 from tests.api.caller import Api
@@ -113,6 +114,15 @@ def test_a_job_that_is_forced_to_wait_after_its_end_runs_and_ends_once_more(api:
     answer = api.patch(STATUS, {str(job_id): updates}, by=a_pilot("stamp-2"))
     assert answer.status_code == 200, answer.text
     assert the(api, job_id)["Outputs"] == {"answer": 43}
+
+
+@pytest.mark.parametrize("wish", ["Killed", "Deleted"])
+def test_a_workflow_hears_that_its_job_is_not_wanted_any_more(api: Api, db: Session, wish: str) -> None:
+    job_id = a_stored_job(db, Status.WAITING, owner_task="workflows.advance", owner_id=42)
+    told(api, job_id, {at(1): {"Status": wish}})
+    with session() as other:
+        taken = take_ended(other, "workflows.advance", 42, 10)
+    assert [(end.job_id, end.status) for end in taken] == [(job_id, Status.KILLED)]
 
 
 def test_many_jobs_at_once_have_the_same_rules_as_one(api: Api, db: Session) -> None:

@@ -24,7 +24,7 @@ from diracx_tasks.jobs.states import FINAL, HELD, TRANSITIONS, Status
 from diracx_tasks.jobs.status import Change, Outcome
 from diracx_tasks.jobs.tables import Attempt, Ended, Job, JobEvent, Result
 from diracx_tasks.matching.tables import Queued
-from tests.builders import Installation, a_job, a_pilot, a_user
+from tests.builders import VO, Installation, a_job, a_pilot, a_user
 
 ATTEMPTS = st.integers(1, 5)
 REPORTED = st.sampled_from([Status.RUNNING, Status.COMPLETING, Status.DONE, Status.FAILED])
@@ -111,7 +111,7 @@ class Door(RuleBasedStateMachine):
 
     @rule()
     def lose_the_pilot(self) -> None:
-        recover.pilots_ended(self.db, [self.pilot_of(self.job[1])])
+        recover.pilots_ended(self.db, VO, [self.pilot_of(self.job[1])])
 
     @precondition(lambda self: self.job[2] > 0 or self.job[0] in (*FINAL, Status.STALLED))
     @rule()

@@ -16,6 +16,7 @@ KEY = sa.String(128).with_variant(mysql.VARCHAR(128, collation="utf8mb4_bin"), "
 
 
 def upgrade() -> None:
+    _widen_descriptions()
     op.create_index("JobsOfVO", "Jobs", ["VO"], schema=_name())
     op.create_index("StatusOfVO", "Jobs", ["VO", "Status"], schema=_name())
     if not _is_there("InputData"):
@@ -57,6 +58,17 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     raise NotImplementedError("what is stored would be lost")
+
+
+def _widen_descriptions() -> None:
+    """DiracX has 64 KiB for a description, DIRAC 9 and we have 16 MiB."""
+    if op.get_bind().dialect.name == "sqlite":
+        return
+    for column in sa.inspect(op.get_bind()).get_columns("JobJDLs", schema=_name()):
+        if type(column["type"]) is mysql.TEXT:
+            op.alter_column(
+                "JobJDLs", column["name"], type_=mysql.MEDIUMTEXT(), existing_nullable=False, schema=_name()
+            )
 
 
 def _is_there(table: str) -> bool:
