@@ -91,7 +91,7 @@ def assign_sandbox_to_job(db: Db, me: Me, job_id: JobId, pfn: SentPfn) -> None:
     """Make a stored sandbox an output of a job."""
     held = access.hold_one(db, job_id, by=me)
     owner = access.owner_of(db, held) if PILOT in me.properties else _owner(me)
-    assigned.assign_output(db, job_id, pfn, owner)
+    assigned.assign_output(db, job_id, pfn, owner, is_admin=rights.ADMIN in me.properties)
 
 
 @router.delete("/{job_id}/sandbox", right=rights.report)

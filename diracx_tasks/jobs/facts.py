@@ -14,6 +14,7 @@ from diracx_tasks.jobs.access import hold_mine
 from diracx_tasks.jobs.tables import Job
 
 # DiracX's attributes; of these only the site is not set elsewhere.
+LONGEST = Job.__table__.c.Site.type.length
 ATTRIBUTES = {column.name for column in Job.__table__.columns} - {"JobID", "Site"}
 
 
@@ -27,10 +28,17 @@ def note(db: Session, facts: Mapping[int, Mapping[str, Any]], *, by: User) -> No
         raise NotFound(f"Job {missing[0]} not found")
     sites: dict[str, list[int]] = {}
     for job_id, found in facts.items():
-        if found.get("Site"):
-            sites.setdefault(found["Site"], []).append(job_id)
+        if site := found.get("Site"):
+            sites.setdefault(_site(site), []).append(job_id)
     for site, job_ids in sites.items():
         values = {Job.site: site, Job.updated_at: utc_now()}
         changed(db, update(Job).where(Job.job_id.in_(job_ids)).values(values))
     others = {i: {k: v for k, v in found.items() if k != "Site"} for i, found in facts.items()}
     parameters.record(db, others, {job_id: job.vo for job_id, job in jobs.items()})
+
+
+def _site(value: Any) -> str:
+    is_text = isinstance(value, str) and not any(0xD800 <= ord(letter) < 0xE000 for letter in value)
+    if not is_text or len(value) > LONGEST:
+        raise BadRequest(f"Site is a text of {LONGEST} characters at most, not {value!a:.80}")
+    return str(value)

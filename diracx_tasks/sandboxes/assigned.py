@@ -28,9 +28,9 @@ def of_job(db: Session, job_id: int) -> dict[str, list[str]]:
     return found
 
 
-def assign_output(db: Session, job_id: int, pfn: str, owner: Owner) -> None:
-    """Make a stored sandbox of the job's owner an output of the job."""
-    metadata.refuse_foreign([metadata.named(pfn)], owner)
+def assign_output(db: Session, job_id: int, pfn: str, owner: Owner, *, is_admin: bool = False) -> None:
+    """Make a stored sandbox of this owner an output of a job; an administrator may take any of his VO."""
+    metadata.refuse_foreign([metadata.named(pfn)], owner, is_admin=is_admin)
     plain = metadata.plain(pfn)
     query = select(Sandbox.sandbox_id).where(Sandbox.se_name == SE, Sandbox.pfn == plain)
     sandbox_id = db.scalar(query)

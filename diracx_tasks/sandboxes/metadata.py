@@ -93,11 +93,11 @@ def assign_many(db: Session, used: Mapping[str, Iterable[str]], kind: str) -> No
         changed(db, update(Sandbox).where(Sandbox.sandbox_id.in_(ids.values())).values(is_assigned=True))
 
 
-def refuse_foreign(locations: Collection[str], owner: Owner) -> None:
-    """Raise Forbidden for a stored file that is not the owner's."""
+def refuse_foreign(locations: Collection[str], owner: Owner, *, is_admin: bool = False) -> None:
+    """Raise Forbidden for a stored file that is not the owner's, or for an administrator not his VO's."""
     for location in locations:
         if is_stored(location):
-            _owned(location, owner)
+            _owned(location, owner, owner.vo_prefix if is_admin else owner.prefix)
 
 
 def is_stored(location: str) -> bool:

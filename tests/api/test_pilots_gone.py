@@ -29,6 +29,7 @@ def test_jobs_of_a_pilot_that_has_ended_wait_for_another(api: Api, db: Session, 
     job = db.get_one(Job, job_id)
     assert (job.status, job.attempt) == (Status.RECEIVED, 2)
     assert db.query(Pilot).one().status == status
+    db.rollback()
     told = api.patch("/api/jobs/heartbeat", {str(job_id): {"Attempt": 1}}, by=a_pilot(stamp))
     assert told.json() == [{"job_id": job_id, "command": "Kill", "arguments": ""}]
 

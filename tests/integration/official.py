@@ -136,13 +136,14 @@ class Official:
     def refused(
         self, name: str, status: int, *given: Any, as_: type[Exception] = HttpResponseError, **named: Any
     ) -> Any:
-        """The `detail` of an operation that raises exactly this error, with this status."""
+        """What the answer says, where an operation raises exactly this error with this status."""
         with pytest.raises(as_) as caught:
             self._call(name, *given, **named)
         error: Any = caught.value
         assert type(error) is as_ and error.status_code == status, (name, error)
         text = error.response.text()
-        return json.loads(text)["detail"] if text else None
+        said = json.loads(text) if text else {}
+        return said.get("detail") if isinstance(said, dict) else said
 
     def _call(self, name: str, *given: Any, **named: Any) -> Any:
         group, _, operation = name.partition(".")
