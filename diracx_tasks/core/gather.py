@@ -1,6 +1,7 @@
 """One transaction for what several threads want at the same time: who comes first carries it out for all."""
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -11,6 +12,8 @@ from diracx_tasks.core.database import commit, new_session
 
 Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
+
+PAUSE = 0.001
 
 
 @dataclass
@@ -37,6 +40,7 @@ class Gathered(Generic[Asked, Answer]):
         self._lock = threading.Lock()
         self._waiting: list[_Caller] = []
         self._is_busy = False
+        self._were_several = False
 
     def __call__(self, asked: Asked) -> Answer:
         """What `carry_out` answers for this one, after the commit."""
@@ -54,8 +58,12 @@ class Gathered(Generic[Asked, Answer]):
         return answer
 
     def _lead(self) -> None:
+        if self._were_several:
+            # The others of the last time are on their way again: better all at once than this one first.
+            time.sleep(PAUSE)
         with self._lock:
             together, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
+            self._were_several = len(together) > 1
         try:
             self._carry(together)
         finally:

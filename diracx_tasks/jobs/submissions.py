@@ -1,19 +1,21 @@
 """Submission of job descriptions: many at once, parametric ones, each request once however often it comes."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import delete, insert, select, tuple_
 from sqlalchemy.orm import Session
 
 from diracx_tasks.auth.tokens import User
-from diracx_tasks.core.database import changed, now, utc, utc_now
+from diracx_tasks.core.database import changed, now, plain, utc, utc_now
 from diracx_tasks.core.errors import BadRequest, Conflict
+from diracx_tasks.core.many import insert_many
 from diracx_tasks.core.operations import operations, resources
 from diracx_tasks.core.origin import origin
-from diracx_tasks.core.packed import packed, unpacked
+from diracx_tasks.core.packed import plain as as_json
+from diracx_tasks.core.packed import unpacked
 from diracx_tasks.core.settings import settings
 from diracx_tasks.engine.outbox import enqueue
 from diracx_tasks.jobs import jdl, parametric
@@ -31,7 +33,17 @@ KEPT_DAYS = 7
 EXPANDING = Change(Status.SUBMITTING, "Parametric job is expanded", "Unknown", "JobManager")
 
 
-@dataclass(frozen=True)
+REMEMBERED = ("VO", "Owner", "IdempotencyKey", "Digest", "Answer", "SubmittedAt")
+
+
+class Answer(NamedTuple):
+    """What was answered: the jobs' numbers, and the words that are the same for all."""
+
+    jobs: list[int]
+    words: dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
 class Request:
     """A submission that has been understood; `total` is what a parametric job, `text`, comes to."""
 
@@ -100,23 +112,19 @@ def submit_many(db: Session, requests: Sequence[Request]) -> list[list[dict[str,
     A request whose key was used before is answered as then and stores nothing; Conflict when it asks for
     something else than then.
     """
-    before = [_answered(db, request) for request in requests]
-    fresh = [request for request, known in zip(requests, before, strict=True) if known is None]
+    before = _answered(db, requests)
+    fresh = [request for request in requests if request not in before]
     simple = [request for request in fresh if request.total == len(request.jobs)]
     ids = iter(create(db, [job for request in simple for job in request.jobs]))
-    moment = utc(now())
-    answers = []
-    for request, known in zip(requests, before, strict=True):
-        if known is not None:
-            answers.append(known)
-            continue
+    words = {"TimeStamp": utc(now())}
+    answers = {}
+    for request in fresh:
         is_simple = request.total == len(request.jobs)
         numbers = [next(ids) for _ in request.jobs] if is_simple else [_begin(db, request)]
         first = ACCEPTED if is_simple else EXPANDING
-        words = {"Status": first.to.value, "MinorStatus": first.minor, "TimeStamp": moment}
-        _remember(db, request, numbers, words)
-        answers.append([{"JobID": number, **words} for number in numbers])
-    return answers
+        answers[request] = Answer(numbers, {"Status": first.to.value, "MinorStatus": first.minor, **words})
+    _remember(db, answers)
+    return [_shown(before[one] if one in before else answers[one]) for one in requests]
 
 
 def forget(db: Session) -> int:
@@ -148,33 +156,32 @@ def _begin(db: Session, request: Request) -> int:
     return job_id
 
 
-def _answered(db: Session, request: Request) -> list[dict[str, Any]] | None:
-    if request.key is None:
-        return None
-    key = (request.by.vo, request.by.name, request.key)
-    found = db.execute(
-        select(Submission.digest, Submission.answer).where(
-            Submission.vo == key[0], Submission.owner == key[1], Submission.key == key[2]
-        )
-    ).one_or_none()
-    if found is None:
-        return None
-    if found.digest != request.digest:
-        raise Conflict(f"the idempotency key {request.key!r} was used for another submission")
-    stored = unpacked(found.answer)
-    return [{"JobID": number, **stored["words"]} for number in stored["jobs"]]
+def _answered(db: Session, requests: Sequence[Request]) -> dict[Request, Answer]:
+    """The requests that came before, with their answers; Conflict when one asks for something else now."""
+    keyed = {(one.by.vo, one.by.name, one.key): one for one in requests if one.key is not None}
+    if not keyed:
+        return {}
+    columns = (Submission.vo, Submission.owner, Submission.key, Submission.digest, Submission.answer)
+    found = {}
+    these = tuple_(Submission.vo, Submission.owner, Submission.key).in_(keyed)
+    for vo, owner, key, digest, answer in db.execute(select(*columns).where(these)):
+        request = keyed.get((vo, owner, key))
+        if request is None:
+            continue
+        if digest != request.digest:
+            raise Conflict(f"the idempotency key {key!r} was used for another submission")
+        found[request] = Answer(**unpacked(answer))
+    return found
 
 
-def _remember(db: Session, request: Request, numbers: list[int], words: dict[str, Any]) -> None:
-    if request.key is None:
-        return
-    db.execute(
-        insert(Submission).values(
-            vo=request.by.vo,
-            owner=request.by.name,
-            key=request.key,
-            digest=request.digest,
-            answer=packed({"jobs": numbers, "words": words}),
-            at=now(),
-        )
-    )
+def _remember(db: Session, answers: Mapping[Request, Answer]) -> None:
+    rows = [
+        (one.by.vo, one.by.name, one.key, one.digest, as_json(answer._asdict()), now())
+        for one, answer in answers.items()
+        if one.key is not None
+    ]
+    insert_many(db, plain(Submission), REMEMBERED, rows)
+
+
+def _shown(answer: Answer) -> list[dict[str, Any]]:
+    return [{"JobID": number, **answer.words} for number in answer.jobs]
