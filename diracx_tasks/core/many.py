@@ -63,9 +63,9 @@ def insert_many(db: Session, table: Table, names: Sequence[str], rows: Sequence[
     if not rows:
         return
     if db.get_bind().dialect.name == "sqlite":
-        db.execute(insert(table), [dict(zip(names, row, strict=True)) for row in rows])
+        db.connection().execute(insert(table), [dict(zip(names, row, strict=True)) for row in rows])
     else:
-        db.execute(_insert(table, tuple(names)), {ROWS: _document(rows)})
+        db.connection().execute(_insert(table, tuple(names)), {ROWS: _document(rows)})
 
 
 def update_many(
@@ -82,7 +82,7 @@ def update_many(
         given = [{f"new_{name}": value for name, value in zip(names, row, strict=True)} for row in rows]
         db.connection().execute(_update_each(table, tuple(names), values), given)
     else:
-        db.execute(_update(table, tuple(names), values), {ROWS: _document(rows)})
+        db.connection().execute(_update(table, tuple(names), values), {ROWS: _document(rows)})
 
 
 @lru_cache(64)

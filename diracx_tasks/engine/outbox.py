@@ -5,26 +5,23 @@ has ended well. So the broker may lose everything at any time.
 """
 
 import logging
-import secrets
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, delete, event, func, insert, select, update
-from sqlalchemy.dialects import mysql, sqlite
+from sqlalchemy import ColumnElement, delete, event, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from diracx_tasks.core.database import after_commit, changed, utc_now
 from diracx_tasks.core.errors import NotFound
 from diracx_tasks.core.origin import Origin, origin
 from diracx_tasks.engine import broker
+from diracx_tasks.engine.asking import PATIENCE, is_new, row_of
 from diracx_tasks.engine.declared import REGISTRY
 from diracx_tasks.engine.tables import Outbox
 
 log = logging.getLogger(__name__)
 
-# A published task has so long to end before it is published again, then twice as long, and so on.
-PATIENCE = 10
 LONGEST = 900
 PAGE = 1000
 # Less than PATIENCE: a lost message is found out one round later at most.
@@ -94,10 +91,10 @@ def _write(db: Session) -> None:
 def _ask(db: Session, key: str, request: _Request) -> None:
     if request.before:
         _ask(db, key, request.before)
-    row = _row(request.task, key, request.delay, request.arguments, request.origin)
-    is_new = _is_new(db, row, request.delay)
+    row = row_of(request.task, key, request.delay, request.arguments, request.origin)
+    is_first = is_new(db, row, request.delay)
     # A row that was there has its message, unless it waits here; after a failure it goes on waiting.
-    if not request.delay and (is_new or _wake(db, key)):
+    if not request.delay and (is_first or _wake(db, key)):
         after_commit(db, lambda: publish(request.task, key, request.arguments))
 
 
@@ -106,7 +103,7 @@ def enqueue_many(db: Session, task: str, calls: list[tuple[str, dict[str, Any]]]
 
     The first page is published after the commit, the sweep takes the rest page by page.
     """
-    rows = [_row(task, key, 0, arguments, origin()) for key, arguments in calls]
+    rows = [row_of(task, key, 0, arguments, origin()) for key, arguments in calls]
     for row in rows[PAGE:]:
         row |= {"published": 0, "published_at": None, "due_at": utc_now()}
     for first in range(0, len(rows), PAGE):
@@ -217,56 +214,6 @@ def _same(seen: Ticket) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
     return Outbox.key == seen.key, Outbox.token == seen.token
 
 
-def _row(task: str, key: str, delay: float, arguments: dict[str, Any], source: Origin) -> dict[str, Any]:
-    return {
-        "key": key,
-        "token": secrets.randbits(62),
-        "task": task,
-        "arguments": arguments,
-        "asked": 1,
-        "published": 0 if delay else 1,
-        "published_at": None if delay else utc_now(),
-        "created_at": utc_now(),
-        "due_at": utc_now(delay or PATIENCE),
-        "enqueued_by": source.by[:128],
-        "parent": source.parent,
-        "trace": source.trace,
-    }
-
-
-def _is_new(db: Session, row: dict[str, Any], delay: float) -> bool:
-    """Whether the task was not asked for yet; if it was, it is asked for once more."""
-    again = _later(delay) if delay else _once_more()
-    if _is_sqlite(db):
-        upsert = (
-            sqlite.insert(Outbox).values(row).on_conflict_do_update(index_elements=["TaskKey"], set_=again)
-        )
-        return bool(db.execute(upsert.returning(Outbox.token)).scalar_one() == row["token"])
-    # MySQL counts an inserted row as one and an updated one as two.
-    return changed(db, mysql.insert(Outbox).values(row).on_duplicate_key_update(**again)) == 1
-
-
-def _once_more() -> dict[str, Any]:
-    # Never later than it was: those who keep asking would keep a lost message from being published again.
-    sooner = utc_now(PATIENCE)
-    is_late = (Outbox.due_at > sooner) & (Outbox.tries == 0)
-    return {"Asked": Outbox.asked + 1, "DueAt": case((is_late, sooner), else_=Outbox.due_at)}
-
-
-def _later(delay: float) -> dict[str, Any]:
-    then = utc_now(delay)
-    is_asleep = (Outbox.published == 0) & (Outbox.tries == 0)
-    sooner = case((Outbox.next_at < then, Outbox.next_at), else_=then)
-    return {
-        "NextAt": case((is_asleep, Outbox.next_at), else_=sooner),
-        "DueAt": case((is_asleep & (Outbox.due_at > then), then), else_=Outbox.due_at),
-    }
-
-
 def _wake(db: Session, key: str) -> bool:
     asleep = update(Outbox).where(Outbox.key == key, Outbox.published == 0, Outbox.tries == 0)
     return bool(changed(db, asleep.values(published=1, published_at=utc_now())))
-
-
-def _is_sqlite(db: Session) -> bool:
-    return db.get_bind().dialect.name == "sqlite"

@@ -8,8 +8,9 @@ from sqlalchemy.orm import Session
 
 from diracx_tasks.core.database import after_commit, changed, utc_now
 from diracx_tasks.engine import broker
+from diracx_tasks.engine.asking import PATIENCE
 from diracx_tasks.engine.declared import REGISTRY, served
-from diracx_tasks.engine.outbox import PAGE, PATIENCE, publish
+from diracx_tasks.engine.outbox import PAGE, publish
 from diracx_tasks.engine.overrides import effective
 from diracx_tasks.engine.queues import DEFAULT
 from diracx_tasks.engine.tables import Outbox

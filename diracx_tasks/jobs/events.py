@@ -3,9 +3,10 @@
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
-from sqlalchemy import Double, cast, func, insert, literal, select
+from sqlalchemy import BindParameter, Double, Insert, Select, bindparam, cast, func, insert, select
 from sqlalchemy.orm import Session
 
 from diracx_tasks.core.database import now, plain, utc
@@ -17,6 +18,7 @@ EPOCH = 1270000000
 EPOCH_TIME = datetime.fromtimestamp(EPOCH, UTC).replace(tzinfo=None)
 # What an event leaves as it was.
 IDEM = "idem"
+IDS: BindParameter[Any] = bindparam("ids", expanding=True)
 COLUMNS = (
     "JobID",
     "SeqNum",
@@ -75,28 +77,25 @@ def order_of(moment: datetime) -> float:
     return round((moment - EPOCH_TIME).total_seconds(), 3)
 
 
+def begin(db: Session, job_ids: Collection[int], first: Told) -> None:
+    """Add the first event of new jobs."""
+    moment = now()
+    rest = _row_of(Event(0, first.to, first.minor, first.application, order_of(moment), first.source))
+    insert_many(db, plain(JobEvent), COLUMNS, [(job_id, 1, *rest) for job_id in job_ids])
+
+
 def record(db: Session, job_ids: Collection[int], *changes: Told) -> None:
     """Add the same events to each job, now; the caller holds the jobs' rows, so that numbers are unique."""
-    moment = now()
+    order = order_of(now())
     for change in changes:
-        last = select(func.coalesce(func.max(JobEvent.number), 0) + 1).where(JobEvent.job_id == Job.job_id)
-        values = {
-            JobEvent.status: literal(change.to),
-            JobEvent.minor_status: literal(change.minor[:128] or IDEM),
-            JobEvent.application_status: literal(change.application[:255] or IDEM),
-            JobEvent.at: literal(moment.replace(microsecond=0)),
-            JobEvent.order: literal(_decimal(order_of(moment))),
-            JobEvent.source: literal(change.source[:32]),
-        }
-        chosen = select(Job.job_id, last.scalar_subquery(), *values.values()).where(Job.job_id.in_(job_ids))
-        db.execute(insert(JobEvent).from_select(["JobID", "SeqNum", *(c.name for c in values)], chosen))
+        row = _row_of(Event(0, change.to, change.minor, change.application, order, change.source))
+        stated = {f"new_{name}": value for name, value in zip(COLUMNS[2:], row, strict=True)}
+        db.connection().execute(_recording(), {"ids": list(job_ids), **stated})
 
 
 def tails(db: Session, job_ids: Collection[int]) -> dict[int, Tail]:
     """The ends of jobs' histories; jobs without one are left out."""
-    newest = cast(func.max(JobEvent.order), Double)
-    query = select(JobEvent.job_id, func.max(JobEvent.number), newest).where(JobEvent.job_id.in_(job_ids))
-    rows = db.execute(query.group_by(JobEvent.job_id))
+    rows = db.connection().execute(_ends(), {"ids": list(job_ids)})
     return {job_id: Tail(number, order) for job_id, number, order in rows}
 
 
@@ -106,10 +105,7 @@ def append(db: Session, events: Sequence[Event], after: Mapping[int, Tail]) -> N
     rows = []
     for one in events:
         numbers[one.job_id] = number = numbers.get(one.job_id, 0) + 1
-        minor, application = one.minor[:128] or IDEM, one.application[:255] or IDEM
-        moment = _time_of(one.order).replace(microsecond=0)
-        order = _decimal(one.order)
-        rows.append((one.job_id, number, one.status, minor, application, moment, order, one.source[:32]))
+        rows.append((one.job_id, number, *_row_of(one)))
     insert_many(db, plain(JobEvent), COLUMNS, rows)
 
 
@@ -140,6 +136,29 @@ def histories(db: Session, job_ids: Collection[int]) -> dict[int, list[dict[str,
             }
         )
     return found
+
+
+def _row_of(one: Event) -> tuple[Any, ...]:
+    """What is stored of an event besides its job and number, in the order of COLUMNS."""
+    texts = (one.status, one.minor[:128] or IDEM, one.application[:255] or IDEM)
+    return *texts, _time_of(one.order).replace(microsecond=0), _decimal(one.order), one.source[:32]
+
+
+# Made once: making a statement costs more than carrying it out.
+@lru_cache(1)
+def _recording() -> Insert:
+    table = plain(JobEvent)
+    number = select(func.coalesce(func.max(JobEvent.number), 0) + 1).where(JobEvent.job_id == Job.job_id)
+    stated = [bindparam(f"new_{name}", type_=table.c[name].type) for name in COLUMNS[2:]]
+    chosen = select(Job.job_id, number.scalar_subquery(), *stated).where(Job.job_id.in_(IDS))
+    return insert(table).from_select(COLUMNS, chosen)
+
+
+@lru_cache(1)
+def _ends() -> Select[Any]:
+    newest = cast(func.max(JobEvent.order), Double)
+    query = select(JobEvent.job_id, func.max(JobEvent.number), newest)
+    return query.where(JobEvent.job_id.in_(IDS)).group_by(JobEvent.job_id)
 
 
 def _rows(db: Session, job_ids: Collection[int]) -> list[Any]:

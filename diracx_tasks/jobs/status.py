@@ -4,10 +4,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from sqlalchemy import case, func, insert, null, or_, select, update
+from sqlalchemy import Executable, case, func, insert, null, or_, select, update
 from sqlalchemy.orm import Session
 
 from diracx_tasks.core.database import changed, now, plain, utc_now
@@ -15,7 +16,7 @@ from diracx_tasks.core.errors import NotFound
 from diracx_tasks.core.many import Columns, update_many
 from diracx_tasks.engine.outbox import enqueue
 from diracx_tasks.jobs.ends import Ending, end, forget_outcome
-from diracx_tasks.jobs.events import record
+from diracx_tasks.jobs.events import IDS, record
 from diracx_tasks.jobs.states import BEFORE, FINAL, HELD, Status, can_become
 from diracx_tasks.jobs.tables import Attempt, Job, Payload
 from diracx_tasks.matching import queue
@@ -158,11 +159,16 @@ class New(NamedTuple):
 
 def hold(db: Session, job_ids: Collection[int]) -> dict[int, Held]:
     """The jobs that exist, their rows held until the transaction ends."""
+    rows = db.connection().execute(_holding(), {"ids": list(job_ids)})
+    return {row[0]: Held(*row) for row in rows}
+
+
+@lru_cache(1)
+def _holding() -> Executable:
     columns = (Job.job_id, Job.vo, Job.owner, Job.status, Job.attempt)
     query = select(*columns, Job.started_at.is_not(None), Job.ended_at.is_not(None))
     # In one order, or two transactions would wait for each other.
-    rows = db.execute(query.where(Job.job_id.in_(job_ids)).order_by(Job.job_id).with_for_update())
-    return {row[0]: Held(*row) for row in rows}
+    return query.where(Job.job_id.in_(IDS)).order_by(Job.job_id).with_for_update()
 
 
 def write(db: Session, news: Sequence[New]) -> None:

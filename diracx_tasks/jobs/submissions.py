@@ -3,9 +3,10 @@
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import delete, insert, select, tuple_
+from sqlalchemy import Executable, bindparam, delete, insert, select, tuple_
 from sqlalchemy.orm import Session
 
 from diracx_tasks.auth.tokens import User
@@ -62,8 +63,7 @@ def understand(texts: Sequence[str], *, by: User, key: str | None) -> Request:
     most = settings().jobs_at_once
     if len(texts) > most:
         raise BadRequest(f"Normal user cannot submit more than {most} jobs at once")
-    ads = [_parsed(text, place if len(texts) > 1 else 0) for place, text in enumerate(texts, 1)]
-    counts = [parametric.count(ad) for ad in ads]
+    ads, counts = _parsed(texts)
     wide = [count for count in counts if count is not None]
     if wide and len(texts) > 1:
         raise BadRequest("You cannot submit parametric jobs in a bulk fashion")
@@ -83,7 +83,12 @@ def new_jobs(ads: Iterable[Ad], by: User, originals: Sequence[str] | None = None
     owner = metadata.Owner(by.name, by.group, by.vo)
     found = []
     for place, ad in enumerate(ads):
-        about = describe(ad, owner=by.name, group=by.group, vo=by.vo, operations=rules, platforms=platforms)
+        try:
+            about = describe(
+                ad, owner=by.name, group=by.group, vo=by.vo, operations=rules, platforms=platforms
+            )
+        except InvalidJdl as error:
+            raise _named(error, place, originals or ()) from None
         metadata.refuse_foreign(about.input_sandbox, owner)
         found.append(
             NewJob(
@@ -138,13 +143,24 @@ def forget(db: Session) -> int:
     return changed(db, delete(Submission).where(these))
 
 
-def _parsed(text: str, place: int) -> Ad:
+def _parsed(texts: Sequence[str]) -> tuple[list[Ad], list[int | None]]:
+    """The descriptions, and how many jobs each is that is parametric."""
+    ads: list[Ad] = []
+    counts = []
     try:
-        return jdl.parse(text)
+        for text in texts:
+            ads.append(ad := jdl.parse(text))
+            counts.append(parametric.count(ad))
     except InvalidJdl as error:
-        if not place:
-            raise
-        raise InvalidJdl(f"description {place}: {error}", error.line, error.column) from error
+        raise _named(error, len(counts), texts) from None
+    return ads, counts
+
+
+def _named(error: InvalidJdl, place: int, texts: Sequence[str]) -> InvalidJdl:
+    """The error, which says which one of several descriptions is meant."""
+    if len(texts) < 2:
+        return error
+    return InvalidJdl(f"description {place + 1}: {error}", error.line, error.column)
 
 
 def _begin(db: Session, request: Request) -> int:
@@ -161,10 +177,8 @@ def _answered(db: Session, requests: Sequence[Request]) -> dict[Request, Answer]
     keyed = {(one.by.vo, one.by.name, one.key): one for one in requests if one.key is not None}
     if not keyed:
         return {}
-    columns = (Submission.vo, Submission.owner, Submission.key, Submission.digest, Submission.answer)
     found = {}
-    these = tuple_(Submission.vo, Submission.owner, Submission.key).in_(keyed)
-    for vo, owner, key, digest, answer in db.execute(select(*columns).where(these)):
+    for vo, owner, key, digest, answer in db.connection().execute(_known(), {"keys": list(keyed)}):
         request = keyed.get((vo, owner, key))
         if request is None:
             continue
@@ -172,6 +186,12 @@ def _answered(db: Session, requests: Sequence[Request]) -> dict[Request, Answer]
             raise Conflict(f"the idempotency key {key!r} was used for another submission")
         found[request] = Answer(**unpacked(answer))
     return found
+
+
+@lru_cache(1)
+def _known() -> Executable:
+    columns = (Submission.vo, Submission.owner, Submission.key, Submission.digest, Submission.answer)
+    return select(*columns).where(tuple_(*columns[:3]).in_(bindparam("keys", expanding=True)))
 
 
 def _remember(db: Session, answers: Mapping[Request, Answer]) -> None:

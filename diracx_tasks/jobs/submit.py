@@ -6,15 +6,15 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import func, literal_column, select, text, update
+from sqlalchemy import Update, bindparam, func, literal_column, select, text, update
 from sqlalchemy.orm import Session
 
-from diracx_tasks.core.database import add_rows, changed, now, plain
+from diracx_tasks.core.database import add_rows, now, plain
 from diracx_tasks.core.many import insert_many
 from diracx_tasks.core.origin import origin
 from diracx_tasks.core.packed import plain as as_json
 from diracx_tasks.engine.outbox import enqueue
-from diracx_tasks.jobs.events import record
+from diracx_tasks.jobs.events import begin
 from diracx_tasks.jobs.states import Status
 from diracx_tasks.jobs.status import Change
 from diracx_tasks.jobs.tables import InputFile, Job, JobJDL, Payload
@@ -88,7 +88,7 @@ def create(db: Session, jobs: Sequence[NewJob], first: Change = ACCEPTED) -> lis
     used = {f"Job:{job_id}": job.input_sandbox for job_id, job in pairs if job.input_sandbox}
     if used:
         metadata.assign_many(db, used, "Input")
-    record(db, ids, first)
+    begin(db, ids, first)
     if first.to is Status.RECEIVED:
         ask_for_optimizer(db)
     return ids
@@ -113,11 +113,17 @@ def _number(db: Session, jobs: Sequence[NewJob]) -> list[int]:
             begin = done.lastrowid
         chunk = range(begin, begin + step * len(rows), step)
         if NUMBER in rows[0]["JDL"]:
-            numbered = func.replace(JobJDL.jdl, NUMBER, JobJDL.job_id)
-            mine = JobJDL.job_id.between(chunk[0], chunk[-1]) if step == 1 else JobJDL.job_id.in_(chunk)
-            changed(db, update(JobJDL).where(mine).values(jdl=numbered))
+            db.connection().execute(_numbering(), {"first": chunk[0], "last": chunk[-1]})
         ids += chunk
     return ids
+
+
+@lru_cache(1)
+def _numbering() -> Update:
+    jdls = plain(JobJDL)
+    # Numbers in between that are another's have no place for a number: nothing is changed there.
+    mine = jdls.c.JobID.between(bindparam("first"), bindparam("last"))
+    return update(jdls).where(mine).values(JDL=func.replace(jdls.c.JDL, NUMBER, jdls.c.JobID))
 
 
 @lru_cache(8)
