@@ -30,6 +30,7 @@ from diracx_api.routes import (
     well_known,
     workflows,
 )
+from diracx_api.too_large import TooLargeInWords
 from diracx_tasks.app import app as celery
 from diracx_tasks.core import telemetry
 from diracx_tasks.core.settings import settings
@@ -86,6 +87,8 @@ def create_app() -> FastAPI:
     for router in ROUTERS:
         made.include_router(router.api)
     made.openapi = lambda: _openapi(made)  # type: ignore[method-assign]
+    stack = made.build_middleware_stack
+    made.build_middleware_stack = lambda: TooLargeInWords(stack())  # type: ignore[method-assign]
     return made
 
 

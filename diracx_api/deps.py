@@ -1,7 +1,7 @@
 """What routes are made of: who asks, a session, and a router on which every route states its right."""
 
 from collections.abc import Awaitable, Callable
-from functools import wraps
+from functools import partial, wraps
 from inspect import iscoroutinefunction
 from typing import Annotated, Any
 
@@ -12,6 +12,7 @@ from diracx_tasks.auth import tokens
 from diracx_tasks.auth.rights import Right
 from diracx_tasks.auth.tokens import User
 from diracx_tasks.core.database import commit, new_session
+from diracx_tasks.core.deadlocks import patiently
 from diracx_tasks.core.errors import BadRequest, Forbidden, Unauthenticated
 from diracx_tasks.core.origin import origin
 
@@ -103,12 +104,17 @@ def _in_one_thread(function: Callable[..., Any]) -> Callable[..., Any]:
         if db is None:
             return function(**given)
         with db:
-            answer = function(**given)
-            if not db.info.get("is_reading"):
-                commit(db)
-        return answer
+            if db.info.get("is_reading"):
+                return function(**given)
+            return patiently(db, partial(_stored, db, function, given))
 
     return call
+
+
+def _stored(db: Session, function: Callable[..., Any], given: dict[str, Any]) -> Any:
+    answer = function(**given)
+    commit(db)
+    return answer
 
 
 def _guard(right: Right) -> Callable[[User], Awaitable[None]]:

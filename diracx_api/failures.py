@@ -2,6 +2,8 @@
 
 import json
 import logging
+from itertools import islice
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.encoders import jsonable_encoder
@@ -14,6 +16,11 @@ from diracx_tasks.core.errors import DiracXError
 
 log = logging.getLogger(__name__)
 RETRY = {"Retry-After": "1"}
+# How much of what was wrong is told: errors, items of each list, letters of each text, levels.
+MOST_ERRORS = 20
+MOST_ITEMS = 10
+LONGEST = 200
+DEEPEST = 2
 
 
 def handle(app: FastAPI) -> None:
@@ -32,9 +39,10 @@ async def _known(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _malformed(request: Request, error: Exception) -> Response:
-    """FastAPI's 422, also when what was sent is no Unicode or no number (NaN)."""
+    """FastAPI's 422, also when what was sent is no Unicode or no number (NaN), or is very much."""
     assert isinstance(error, RequestValidationError)
-    plain = json.loads(json.dumps(jsonable_encoder(error.errors())), parse_constant=str)
+    told = [_brief(one) for one in error.errors()[:MOST_ERRORS]]
+    plain = json.loads(json.dumps(jsonable_encoder(told)), parse_constant=str)
     return Response(json.dumps({"detail": plain}), 422, media_type="application/json")
 
 
@@ -52,3 +60,18 @@ async def _database(request: Request, error: Exception) -> JSONResponse:
 async def _unknown(request: Request, error: Exception) -> JSONResponse:
     log.error("%s %s", request.method, request.url.path, exc_info=error)
     return JSONResponse({"detail": "Internal Server Error"}, 500)
+
+
+def _brief(value: Any, depth: int = 0) -> Any:
+    """The same without what is long or deep: an answer must not be as large as what was sent."""
+    if isinstance(value, str):
+        return value if len(value) <= LONGEST else f"{value[:LONGEST]}…"
+    if isinstance(value, bytes):
+        return value[:LONGEST]
+    if isinstance(value, dict | list | tuple) and depth > DEEPEST:
+        return "…"
+    if isinstance(value, dict):
+        return {_brief(name): _brief(one, depth + 1) for name, one in islice(value.items(), MOST_ITEMS)}
+    if isinstance(value, list | tuple):
+        return [_brief(one, depth + 1) for one in value[:MOST_ITEMS]]
+    return value

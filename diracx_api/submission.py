@@ -7,6 +7,7 @@ from fastapi import Depends, Request
 from pydantic import ValidationError
 from starlette.datastructures import UploadFile
 
+from diracx_api.models.fields import unlike
 from diracx_api.models.workflows import Submission
 from diracx_tasks.core.errors import BadRequest
 from diracx_tasks.cwl.bundle import MAX_BYTES, MAX_FILES, Bundle
@@ -75,3 +76,5 @@ OPENAPI = {
         },
     }
 }
+# A document or its inputs that are wrong, or a header: the second is FastAPI's own.
+WRONG = unlike({"type": "object"}, "What is wrong, where it stands, and what to do.")

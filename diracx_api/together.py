@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from diracx_tasks.auth.tokens import User
 from diracx_tasks.core.database import session
+from diracx_tasks.core.deadlocks import patiently
 from diracx_tasks.core.gather import Gathered
 from diracx_tasks.jobs import beats, submissions, updates
 from diracx_tasks.jobs.heartbeat import Beat
@@ -35,14 +36,12 @@ def submit(request: Request) -> list[dict[str, Any]]:
     if len(request.jobs) <= FEW:
         return _submit(request)
     try:
-        with session() as db:
-            return submissions.submit_many(db, [request])[0]
+        return _submit_alone(request)
     except IntegrityError:
         if request.key is None:
             raise
         # Another request with this key was quicker: it is answered as that one.
-        with session() as db:
-            return submissions.submit_many(db, [request])[0]
+        return _submit_alone(request)
 
 
 def update(jobs: Mapping[int, Sequence[Update]], by: User, *, force: bool) -> Applied:
@@ -57,9 +56,14 @@ def beat(jobs: Mapping[int, Beat], by: User) -> list[int]:
     return _beat(asked) if len(jobs) <= FEW else _alone(_beat_many, asked)
 
 
+def _submit_alone(request: Request) -> list[dict[str, Any]]:
+    with session() as db:
+        return patiently(db, lambda: submissions.submit_many(db, [request]))[0]
+
+
 def _alone(carry_out: Callable[[Session, list[_Asked]], list[Answer]], asked: _Asked) -> Answer:
     with session() as db:
-        return carry_out(db, [asked])[0]
+        return patiently(db, lambda: carry_out(db, [asked]))[0]
 
 
 def _update_many(db: Session, asked: list[_Asked]) -> list[Applied]:

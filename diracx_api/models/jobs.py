@@ -15,6 +15,8 @@ MOST = 2**31 - 1
 # How many jobs one call may name.
 JOBS = 10_000
 LONGEST = 65_536
+# How many parameters one call may set of a job.
+PARAMETERS = 1000
 # DIRAC's clock of events begins in 2010; clocks may go wrong by a day.
 EARLIEST = 2011
 AHEAD = 86400
@@ -98,7 +100,7 @@ Heartbeats = Annotated[
     Body(max_length=JOBS, description="By job.", examples=[{"17": {"CPUConsumed": 12.5}}]),
 ]
 Facts = Annotated[
-    dict[JobNumber, dict[str, Any]],
+    dict[JobNumber, Annotated[dict[str, Any], Field(max_length=PARAMETERS)]],
     Body(
         max_length=JOBS,
         description="By job: its Site, and parameters of any name.",
@@ -195,7 +197,7 @@ class NewSandbox(BaseModel):
     checksum: str = stated(
         "SHA-256 of the content in hex.", "9f86d08" + "0" * 57, pattern="^[0-9a-fA-F]{64}$"
     )
-    size: int = stated("Bytes.", 1024, ge=0)
+    size: int = stated("Bytes.", 1024, ge=0, le=LARGEST)
     format: Literal["tar.bz2", "tar.zst", "file"] = stated("What it is.", "file")
 
 

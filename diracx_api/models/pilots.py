@@ -4,11 +4,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
-from diracx_api.models.fields import stated
+from diracx_api.models.fields import LARGEST, stated
 
 # DIRAC's tables may be in latin1, and a database takes small letters for capitals.
 Stamp = Annotated[str, StringConstraints(min_length=1, max_length=32, pattern="^[!-~]+$")]
 PilotStatus = Literal["Submitted", "Waiting", "Running", "Done", "Failed", "Deleted", "Aborted", "Unknown"]
+Tag = Annotated[str, StringConstraints(max_length=255)]
+Location = Annotated[str, StringConstraints(max_length=1024)]
 LARGEST_JOB = 2**31 - 1
 
 
@@ -59,10 +61,10 @@ class Slot(BaseModel):
     stamp: str = stated("The pilot's stamp.", "0f3c9a…", max_length=64)
     site: str = stated("The site it runs at.", "LCG.CERN.ch", max_length=100)
     ce: str = stated("The computing element.", "ce01.cern.ch", default="", max_length=128)
-    cores: int = stated("Free cores.", 1, ge=1)
-    ram_mb: int = stated("Free memory in MB.", 4096, ge=1)
-    platform: str | None = stated("The platform.", "x86_64-el9", default=None)
-    tags: list[str] = stated("What the node offers.", ["cvmfs:lhcb"], default=[], max_length=1000)
+    cores: int = stated("Free cores.", 1, ge=1, le=LARGEST_JOB)
+    ram_mb: int = stated("Free memory in MB.", 4096, ge=1, le=LARGEST_JOB)
+    platform: str | None = stated("The platform.", "x86_64-el9", default=None, max_length=128)
+    tags: list[Tag] = stated("What the node offers.", ["cvmfs:lhcb"], default=[], max_length=1000)
     count: int = stated("How many jobs at most.", 1, default=1, ge=1, le=100)
 
 
@@ -95,21 +97,21 @@ class Upload(BaseModel):
     checksum: str = stated(
         "SHA-256 of the content in hex.", "9f86d08" + "0" * 57, pattern="^[0-9a-fA-F]{64}$"
     )
-    size: int = stated("Bytes.", 1024, ge=0)
+    size: int = stated("Bytes.", 1024, ge=0, le=LARGEST)
 
 
 class Uploads(BaseModel):
     """Outputs of an attempt that are to be stored."""
 
-    attempt: int = stated("The attempt that the pilot holds.", 1, ge=1)
+    attempt: int = stated("The attempt that the pilot holds.", 1, ge=1, le=LARGEST_JOB)
     files: list[Upload] = stated("The files.", [], max_length=10000)
 
 
 class Downloads(BaseModel):
     """Inputs of an attempt that are to be fetched."""
 
-    attempt: int = stated("The attempt that the pilot holds.", 1, ge=1)
-    locations: list[str] = stated("Locations in the input object.", ["sandbox:/S3/…"], max_length=10000)
+    attempt: int = stated("The attempt that the pilot holds.", 1, ge=1, le=LARGEST_JOB)
+    locations: list[Location] = stated("Locations in the input object.", ["sandbox:/S3/…"], max_length=10000)
 
 
 class Address(BaseModel):
@@ -122,5 +124,5 @@ class Address(BaseModel):
 class Release(BaseModel):
     """A pilot gives its job back."""
 
-    attempt: int = stated("The attempt that the pilot holds.", 1, ge=1)
+    attempt: int = stated("The attempt that the pilot holds.", 1, ge=1, le=LARGEST_JOB)
     reason: str = stated("Why.", "the pilot was stopped", max_length=200)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from fastapi import Response
+from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
@@ -44,7 +45,7 @@ def startup() -> dict[str, str]:
     return {"status": "startup complete"}
 
 
-@router.get("/metrics", right=rights.anyone)
+@router.get("/metrics", right=rights.anyone, response_class=PlainTextResponse)
 def get_metrics() -> Any:
     """Counts for Prometheus: no names of users or VOs."""
     metrics.refresh()

@@ -27,7 +27,7 @@ async def _named(request: Request) -> str:
     body = (await request.body()).decode(errors="replace").strip()
     try:
         found = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         found = body
     if not isinstance(found, str) or not 0 < len(found) <= LONGEST:
         raise BadRequest("the body is not the name of a sandbox")

@@ -4,6 +4,7 @@ from typing import Any
 
 from diracx_api.deps import Db, Me, ReadDb, Router
 from diracx_api.models import tasks as models
+from diracx_api.models.fields import unlike
 from diracx_tasks.auth import rights
 from diracx_tasks.engine import broker, dead_letters, operate, overview, schedules
 from diracx_tasks.engine.timing import Timing
@@ -131,7 +132,13 @@ def drop_dead(db: Db, me: Me, letter_id: models.LetterId) -> Row:
     return overview.letter_row(dead_letters.find(db, letter_id))
 
 
-@router.post("/call", right=rights.operate, status_code=202, response_model=models.Keyed)
+@router.post(
+    "/call",
+    right=rights.operate,
+    status_code=202,
+    response_model=models.Keyed,
+    responses=unlike({"type": "string"}, "The task does not take these arguments."),
+)
 def call_task(db: Db, me: Me, body: models.Call) -> Any:
     """Have a worker run a task, with its locks, limits and tries."""
     return {"key": operate.enqueue(db, body.task, body.arguments, key=body.key)}

@@ -7,7 +7,7 @@ from fastapi import Header, Path, Query
 from diracx_api.deps import Db, Me, ReadDb, Router
 from diracx_api.models import workflows as models
 from diracx_api.models.fields import LARGEST, WorkflowId
-from diracx_api.submission import OPENAPI, SentBody
+from diracx_api.submission import OPENAPI, WRONG, SentBody
 from diracx_tasks.auth import rights
 from diracx_tasks.core.database import reading, utc
 from diracx_tasks.workflows import control, events, search, submit
@@ -29,7 +29,14 @@ Hash = Annotated[
 ]
 
 
-@router.post("", right=rights.submit, status_code=201, response_model=models.Submitted, openapi_extra=OPENAPI)
+@router.post(
+    "",
+    right=rights.submit,
+    status_code=201,
+    response_model=models.Submitted,
+    responses=WRONG,
+    openapi_extra=OPENAPI,
+)
 def submit_workflow(
     db: Db, me: Me, body: SentBody, idempotency_key: Key = None, x_ms_client_request_id: Key = None
 ) -> Any:
@@ -45,7 +52,9 @@ def submit_workflow(
     return submit.submit(db, request, checked, by=me)
 
 
-@router.post("/check", right=rights.submit, response_model=models.Checked, openapi_extra=OPENAPI)
+@router.post(
+    "/check", right=rights.submit, response_model=models.Checked, responses=WRONG, openapi_extra=OPENAPI
+)
 def check_workflow(me: Me, body: SentBody) -> Any:
     """Whether a workflow can run, without running it; 422 says where not. Without inputs: the document."""
     checked = submit.check(body.bundle, body.inputs, by=me)

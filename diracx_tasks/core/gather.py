@@ -4,11 +4,14 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy.orm import Session
 
+from diracx_tasks.core.away import is_away
 from diracx_tasks.core.database import commit, new_session
+from diracx_tasks.core.deadlocks import patiently
 
 Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
@@ -80,9 +83,9 @@ class Gathered(Generic[Asked, Answer]):
         try:
             with new_session() as db:
                 try:
-                    answers = self._carry_out(db, [one.asked for one in together])
-                except Exception:
-                    if len(together) == 1:
+                    answers = patiently(db, partial(self._carry_out, db, [one.asked for one in together]))
+                except Exception as error:
+                    if len(together) == 1 or is_away(error):
                         raise
                     # Nothing of it is in the database: one may have spoilt it for the others.
                     db.rollback()

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, or_
+from sqlalchemy import and_, false, or_
 
 from diracx_tasks.core.errors import BadRequest
 
@@ -24,7 +24,7 @@ OPERATORS: dict[str, Callable[[Any, datetime, datetime], Any]] = {
 def compare(column: Any, operator: str, value: Any) -> Any:
     """A condition on a time; BadRequest for what is no time, and for texts' operators."""
     if operator in ("in", "not in"):
-        inside = or_(*(compare(column, "eq", one) for one in value))
+        inside = or_(false(), *(compare(column, "eq", one) for one in value))
         return inside if operator == "in" else ~inside
     if operator not in OPERATORS:
         raise BadRequest(f"Operator {operator!r} is not supported for times")

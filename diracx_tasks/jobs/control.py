@@ -31,12 +31,18 @@ def kill(db: Session, job_id: int, *, by: User) -> Outcome:
 
 
 def remove(db: Session, job_id: int, *, by: User) -> Outcome:
-    """Mark a job as Deleted, killing it first if it has not ended; REFUSED when it is Deleted already."""
+    """Mark a job as Deleted, killing it first if it has not ended.
+
+    REFUSED when it is Deleted already; Conflict when it cannot be killed.
+    """
     job = hold_one(db, job_id, by=by)
     if job.status not in FINAL:
         _kill(db, job_id, job.attempt, f"by {by.name}")
     change = Change(Status.DELETED, "Checking accounting", source="JobManager")
-    return move(db, job_id, change, attempt=job.attempt)
+    outcome = move(db, job_id, change, attempt=job.attempt)
+    if outcome is not Outcome.APPLIED and job.status != Status.DELETED:
+        raise Conflict(why_not(db, job_id, Status.DELETED))
+    return outcome
 
 
 def kill_all(db: Session, job_ids: Collection[int], reason: str) -> int:

@@ -13,8 +13,8 @@ from diracx_tasks.jobs import parameters
 from diracx_tasks.jobs.access import hold_mine
 from diracx_tasks.jobs.tables import Job
 
+LONGEST = 100
 # DiracX's attributes; of these only the site is not set elsewhere.
-LONGEST = Job.__table__.c.Site.type.length
 ATTRIBUTES = {column.name for column in Job.__table__.columns} - {"JobID", "Site"}
 
 

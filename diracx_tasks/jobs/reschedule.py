@@ -57,7 +57,7 @@ def _again(db: Session, job: Held, by: User, reset: bool) -> dict[str, Any]:
         raise BadRequest(
             f"job {job.job_id} has ended as a step of workflow {owner}: submit the workflow again"
         )
-    count = 1 if reset else db.scalars(select(Job.reschedules).where(Job.job_id == job.job_id)).one() + 1
+    count = 0 if reset else db.scalars(select(Job.reschedules).where(Job.job_id == job.job_id)).one() + 1
     most = operations(job.vo).Services.JobScheduling.MaxRescheduling
     if count > most:
         if job.status not in FINAL:
@@ -68,7 +68,7 @@ def _again(db: Session, job: Held, by: User, reset: bool) -> dict[str, Any]:
     new = _described(db, job)
     if job.status == Status.WAITING:
         queue.remove(db, [job.job_id])
-    columns = _columns(job, new, 0 if reset else count)
+    columns = _columns(job, new, count)
     reason = f"rescheduled by {by.name}"
     record(db, [job.job_id], Change(Status.RESCHEDULED, "Job Rescheduled", "", SOURCE))
     back = Change(Status.RECEIVED, "Job Rescheduled", "Unknown", SOURCE, columns=columns)

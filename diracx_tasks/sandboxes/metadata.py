@@ -21,6 +21,8 @@ FORMATS = ("tar.bz2", "tar.zst", "file")
 # DiracX's own pattern of PFNs, without the prefix of the storage element.
 PFN = re.compile(r"^/S3/[a-z0-9.\-]{3,63}(?:/[^/]+){3}/[a-z0-9]{3,10}:[0-9a-f]{64}\.[a-z0-9.]+\Z")
 MOST_CONTENTS = 64 * 1024
+# What DIRAC's table has room for.
+LONGEST = {"name": 32, "group": 32, "vo": 64}
 
 
 @dataclass(frozen=True)
@@ -155,6 +157,9 @@ def _register(db: Session, owner: Owner, pfn: str, size: int) -> bool:
 
 
 def _owner_id(db: Session, owner: Owner) -> int:
+    for what, most in LONGEST.items():
+        if len(getattr(owner, what)) > most:
+            raise BadRequest(f"sandboxes belong to a {what} of {most} characters at most, not {owner}")
     query = select(SandboxOwner.owner_id).where(
         SandboxOwner.owner == owner.name, SandboxOwner.group == owner.group, SandboxOwner.vo == owner.vo
     )

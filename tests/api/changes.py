@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from diracx_tasks.auth.tokens import User
 from diracx_tasks.core.database import reading
+from diracx_tasks.jobs.requirements import PAYLOAD_TAG
 from diracx_tasks.jobs.states import Status
 from diracx_tasks.jobs.tables import Job, JobEvent
 from tests.api.caller import ALICE, Api
@@ -83,7 +84,14 @@ def events(job_id: int) -> list[tuple[str, str, str, str]]:
 
 def matched(api: Api, stamp: str = "stamp-2") -> list[tuple[int, int]]:
     """The jobs, and their attempts, that a pilot gets which takes all there are."""
-    slot = {"stamp": stamp, "site": "LCG.CERN.ch", "cores": 64, "ram_mb": 640_000, "count": 100}
+    slot = {
+        "stamp": stamp,
+        "site": "LCG.CERN.ch",
+        "cores": 64,
+        "ram_mb": 640_000,
+        "count": 100,
+        "tags": [PAYLOAD_TAG],
+    }
     answer = api.post("/api/pilots/match", slot, by=a_pilot(stamp))
     assert answer.status_code == 200, answer.text
     return [(job["job_id"], job["attempt"]) for job in answer.json()["jobs"]]

@@ -144,3 +144,10 @@ def test_a_colleagues_jobs_are_seen_and_left_alone(api: Api, db: Session) -> Non
 
 def test_another_type_than_input_and_output_is_422(api: Api, db: Session) -> None:
     assert api.get(f"/api/jobs/{a_stored_job(db)}/sandbox/Input").status_code == 422
+
+
+def test_a_name_that_has_no_room_in_the_table_is_told(api: Api) -> None:
+    body = {"checksum": hashlib.sha256(b"x").hexdigest(), "size": 9, "format": "tar.zst"}
+    for who in (a_user("x" * 33), a_user(group="x" * 33), a_user(vo="x" * 65)):
+        answer = api.post("/api/jobs/sandbox", body, by=who)
+        assert answer.status_code in (200, 400), answer.text

@@ -1,61 +1,21 @@
-"""Searches over jobs on both databases: every operator on every kind of column, pages, cursors, odd texts."""
+"""Searches over jobs on both databases: every operator on every kind of column, and what rows look like."""
 
-from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from diracx_tasks.auth.tokens import User
+from diracx_tasks.core.settings import stated
 from diracx_tasks.jobs.search import COLUMNS
 from diracx_tasks.jobs.states import Status
-from diracx_tasks.jobs.tables import Job
 from diracx_tasks.pilots import mapping
 from diracx_tasks.pilots.tables import Pilot
-from tests.api.caller import ALICE, Api
+from tests.api.caller import Api
+from tests.api.searches import about, ask, jobs, rows
 from tests.api.stores import installation, migrated
 from tests.builders import Installation, a_job, a_user, an_administrator, environment
 
-__all__ = ["installation", "migrated"]
-PATH = "/api/jobs/search"
-START = datetime(2026, 1, 31, 23, 59, 58)
-NAMES = ["alpha", "Beta", "gamma 100%", "de_lta", "ε"]
-
-
-@pytest.fixture
-def jobs(db: Session) -> list[int]:
-    """Five jobs that differ in every kind of column, a second apart; one of another VO."""
-    made = [a_job(db, name=name, owner="alice" if place % 2 else "bob") for place, name in enumerate(NAMES)]
-    for place, job_id in enumerate(made):
-        values: dict[str, Any] = {
-            "priority": place,
-            "submitted_at": START + timedelta(seconds=place),
-            "started_at": None if place in (1, 3) else START + timedelta(days=40 * place),
-            "verified": "True" if place % 2 else "False",
-            "accounted": ("True", "False", "Failed")[place % 3],
-            "status": Status.DONE if place < 2 else Status.WAITING,
-        }
-        db.execute(update(Job).where(Job.job_id == job_id).values(**values))
-    a_job(db, vo="belle", name="alpha")
-    db.commit()
-    return made
-
-
-def ask(api: Api, *, by: User = ALICE, query: dict[str, Any] | None = None, **body: Any) -> Any:
-    return api.post(PATH, body, by=by, params=query or {})
-
-
-def rows(api: Api, **body: Any) -> list[dict[str, Any]]:
-    answer = ask(api, **body)
-    assert answer.status_code == 200, answer.text
-    found: list[dict[str, Any]] = answer.json()
-    return found
-
-
-def about(parameter: str, operator: str, value: Any) -> dict[str, Any]:
-    name = "values" if operator in ("in", "not in") else "value"
-    return {"parameter": parameter, "operator": operator, name: value}
+__all__ = ["installation", "jobs", "migrated"]
 
 
 @pytest.mark.parametrize(
@@ -68,7 +28,7 @@ def about(parameter: str, operator: str, value: Any) -> dict[str, Any]:
         (about("JobName", "like", "%100\\%"), [2]),
         (about("JobName", "like", "%a"), [0, 1, 3]),
         (about("JobName", "not like", "%a"), [2, 4]),
-        (about("JobName", "regex", "^[a-g]\\w+$"), [0, 3]),
+        (about("JobName", "regex", "^[ad].+a$"), [0, 3]),
         (about("JobName", "gt", "zz"), [4]),
         (about("UserPriority", "eq", 3), [3]),
         (about("UserPriority", "eq", "3"), [3]),
@@ -202,98 +162,11 @@ def test_the_stamp_of_a_pilot_stands_for_the_jobs_it_had(api: Api, db: Session) 
     assert sorted(row["Status"] for row in counted.json()) == ["Running", "Waiting"]
 
 
-def test_distinct_rows_come_once_and_are_counted_once(api: Api, jobs: list[int]) -> None:
-    found = ask(api, parameters=["Owner", "VO"], distinct=True)
-    assert (found.status_code, len(found.json())) == (200, 2)
-    one = ask(api, parameters=["Owner", "VO"], distinct=True, query={"per_page": 1})
-    assert (one.status_code, one.headers["Content-Range"]) == (206, "jobs 0-0/2")
-    sort = [{"parameter": "Owner", "direction": "desc"}]
-    assert [row["Owner"] for row in rows(api, parameters=["Owner"], distinct=True, sort=sort)] == [
-        "bob",
-        "alice",
-    ]
-
-
-def test_pages_say_which_part_of_how_many_they_are(api: Api, jobs: list[int]) -> None:
-    pages = [ask(api, query={"page": page, "per_page": 2}) for page in (1, 2, 3, 4, 10**9)]
-    assert [one.status_code for one in pages] == [206, 206, 206, 416, 416]
-    ranges = [one.headers["Content-Range"] for one in pages]
-    assert ranges == ["jobs 0-1/5", "jobs 2-3/5", "jobs 4-4/5", "jobs */5", "jobs */5"]
-    assert [row["JobID"] for one in pages for row in one.json()] == jobs
-    whole = ask(api, query={"per_page": 5})
-    assert (whole.status_code, "Content-Range" in whole.headers) == (200, False)
-    empty = ask(api, search=[about("JobName", "eq", "nobody")])
-    assert (empty.status_code, empty.json(), "Content-Range" in empty.headers) == (200, [], False)
-
-
-ORDERS: list[list[tuple[str, str]]] = [
-    [],
-    [("JobID", "desc")],
-    [("StartExecTime", "asc")],
-    [("StartExecTime", "desc")],
-    [("VerifiedFlag", "asc")],
-    [("VerifiedFlag", "desc"), ("JobID", "desc")],
-    [("AccountedFlag", "desc"), ("StartExecTime", "asc")],
-    [("Status", "asc"), ("StartExecTime", "desc"), ("JobName", "desc")],
-    [("JobName", "asc")],
-    [("Owner", "desc"), ("UserPriority", "asc")],
-    [("SubmissionTime", "desc")],
-]
-
-
-@pytest.mark.parametrize("order", ORDERS, ids=str)
-@pytest.mark.parametrize("size", [1, 2])
-def test_cursors_lead_through_the_same_rows_as_pages(
-    api: Api, jobs: list[int], order: list[tuple[str, str]], size: int
-) -> None:
-    sort = [{"parameter": name, "direction": direction} for name, direction in order]
-    numbers = [
-        row["JobID"]
-        for page in range(1, 5 // size + 2)
-        for row in ask(api, sort=sort, query={"page": page, "per_page": size}).json()
-    ]
-    assert sorted(numbers) == jobs
-    found: list[int] = []
-    query: dict[str, Any] = {"per_page": size}
-    for _ in range(6):
-        answer = ask(api, sort=sort, query=query)
-        found += [row["JobID"] for row in answer.json()]
-        assert answer.status_code == (
-            206
-            if "Next-Cursor" in answer.headers
-            else 206
-            if size == 1 and len(found) < 5
-            else answer.status_code
-        )
-        if "Next-Cursor" not in answer.headers:
-            break
-        query = {"per_page": size, "cursor": answer.headers["Next-Cursor"]}
-    assert found == numbers
-
-
-def test_rows_that_come_and_go_do_not_shift_the_pages_of_a_cursor(
-    api: Api, db: Session, jobs: list[int]
-) -> None:
-    sort = [{"parameter": "JobID", "direction": "desc"}]
-    first = ask(api, sort=sort, query={"per_page": 2})
-    a_job(db)
-    db.commit()
-    second = ask(api, sort=sort, query={"per_page": 2, "cursor": first.headers["Next-Cursor"]})
-    assert [row["JobID"] for one in (first, second) for row in one.json()] == jobs[:0:-1]
-
-
-@pytest.mark.parametrize("cursor", ["", "x", "W10=", "bnVsbA==", "WyJhIl0=", "W1tdXQ==", "WzFlNDAwXQ=="])
-def test_a_cursor_of_something_else_is_400(api: Api, jobs: list[int], cursor: str) -> None:
-    assert ask(api, query={"cursor": cursor}).status_code == 400
-
-
 def test_what_a_vo_hides_only_owners_and_administrators_see(
     api: Api, jobs: list[int], installation: Installation
 ) -> None:
     file = installation.folder / "configuration.yml"
     file.write_text("Operations: {lhcb: {Services: {JobMonitoring: {GlobalJobsInfo: false}}}}\n")
-    from diracx_tasks.core.settings import stated
-
     with environment(**{**stated(), "DIRACX_CONFIG_BACKEND_URL": str(file)}):
         assert [row["Owner"] for row in rows(api, parameters=["Owner"])] == ["alice"] * 2
         assert len(ask(api, by=an_administrator()).json()) == 5
@@ -324,3 +197,22 @@ def test_summaries_count_what_there_is_of_each_combination(api: Api, jobs: list[
     assert len(counted()) == 5
     assert api.post("/api/jobs/summary", {"grouping": ["Bad"]}).status_code == 400
     assert api.post("/api/jobs/summary", {}).status_code == 422
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"search": [about("JobID", "in", list(range(10_001)))]},
+        {"search": [about("Status", "eq", "Done")] * 51},
+        {"search": [about("JobName", "eq", "x" * 1025)]},
+        {"search": [about("UserPriority", "eq", 1.5)]},
+        {"search": [about("JobName", "in", "alpha")]},
+        {"search": [about("JobName", "between", "alpha")]},
+        {"sort": [{"parameter": "JobID", "direction": "up"}]},
+        {"parameters": ["x" * 65]},
+        {"distinct": "perhaps"},
+    ],
+    ids=range(9),
+)
+def test_a_search_beyond_its_limits_is_422(api: Api, body: dict[str, Any]) -> None:
+    assert ask(api, **body).status_code == 422

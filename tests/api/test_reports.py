@@ -52,13 +52,6 @@ def history(api: Api, job_id: int) -> list[str]:
     return [event["Status"] for event in api.get(f"/api/jobs/{job_id}/history").json()]
 
 
-def test_a_heartbeat_makes_a_matched_or_stalled_job_run(api: Api, db: Session) -> None:
-    for status in (Status.MATCHED, Status.STALLED):
-        job_id = a_held_job(db, status)
-        assert beat(api, job_id).json() == []
-        assert the(api, job_id)["Status"] == "Running"
-
-
 def test_two_heartbeats_in_one_second_are_two_heartbeats(api: Api, db: Session) -> None:
     job_id = a_held_job(db)
     answers = [
@@ -74,14 +67,6 @@ def test_only_the_tail_of_a_long_output_is_kept(api: Api, db: Session) -> None:
     assert beat(api, job_id, StandardOutput="a" * 65536 + "é" * 65536).status_code == 200
     assert api.get(f"/api/jobs/{job_id}/logs").json()["text"] == "é" * 65536
     assert beat(api, job_id, StandardOutput="a" * 131073).status_code == 422
-
-
-def test_a_killed_job_is_told_so_at_every_heartbeat(api: Api, db: Session) -> None:
-    job_id = a_held_job(db)
-    api.post(f"/api/jobs/{job_id}/kill")
-    for _ in range(3):
-        assert beat(api, job_id).json() == [{"job_id": job_id, "command": "Kill", "arguments": ""}]
-    assert the(api, job_id)["Status"] == "Killed"
 
 
 def test_an_old_attempt_is_told_to_stop_and_changes_nothing(api: Api, db: Session) -> None:

@@ -20,9 +20,10 @@ from diracx.client.aio import AsyncDiracClient
 from diracx.client.sync import SyncDiracClient
 from diracx.core.preferences import DiracxPreferences
 
-from diracx_tasks.auth import tokens
+from diracx_tasks.auth import keys, tokens
 from diracx_tasks.auth.tokens import User
 from diracx_tasks.core.schema import migrate
+from diracx_tasks.core.settings import settings
 from tests.builders import Installation
 from tests.desk import Desk
 from tests.logins import configuration, configured
@@ -54,7 +55,7 @@ class Site(Desk):
     @property
     def preferences(self) -> DiracxPreferences:
         """What the client is told besides its code."""
-        return DiracxPreferences(url=self.url, credentials_path=self.file)  # type: ignore[arg-type]
+        return DiracxPreferences(url=self.url, credentials_path=self.file)
 
 
 @contextmanager
@@ -66,6 +67,7 @@ def serving(installation: Installation, folder: Path, **stated: str) -> Iterator
         made = stack.enter_context(provider())
         text = configuration(made.url)
         stack.enter_context(configured(installation, text, **{"DIRACX_URL": url, **stated}))
+        keys.create(settings().keys_file)
         migrate()
         processes = stack.enter_context(Processes(folder, {"PYTHONPATH": str(ROOT)}))
         processes.start("api", *SERVER, f"--port={port}")
@@ -106,7 +108,7 @@ assert operations(operations_of_aio) == OPERATIONS
 
 
 class Official:
-    """The official client, synchronous or not, asked in the same words; it notes which operations it walked."""
+    """The official client, synchronous or not, in the same words; it notes which operations it walked."""
 
     def __init__(self, site: Site, kind: str, user: User | None = None) -> None:
         self.site = site
@@ -133,9 +135,7 @@ class Official:
         assert self.last.http_response.status_code == status, name
         return found
 
-    def refused(
-        self, name: str, status: int, *given: Any, as_: type[Exception] = HttpResponseError, **named: Any
-    ) -> Any:
+    def refused(self, name: str, status: int, *given: Any, as_: Any = HttpResponseError, **named: Any) -> Any:
         """What the answer says, where an operation raises exactly this error with this status."""
         with pytest.raises(as_) as caught:
             self._call(name, *given, **named)

@@ -70,7 +70,7 @@ def well_known(official: Official) -> None:
 def login(official: Official, site: Site) -> None:
     """Both flows; the client follows redirects as a browser does."""
     codes = official.ask("auth.initiate_device_flow", client_id=CLIENT, scope="vo:lhcb group:user")
-    asking = {"device_code": codes.device_code, "client_id": CLIENT}
+    asking: dict[str, Any] = {"device_code": codes.device_code, "client_id": CLIENT}
     waiting = official.ask("auth.get_oidc_token", status=400, **asking)
     assert waiting.error == "authorization_pending"
     assert "close the window" in official.ask("auth.do_device_flow", user_code=codes.user_code)
@@ -82,7 +82,7 @@ def login(official: Official, site: Site) -> None:
     assert "close the window" in official.ask("auth.finish_device_flow", **back)
     assert official.refused("auth.finish_device_flow", 400, code="x", state="x") == "Invalid state"
     page = Page(f"{site.url}/api/docs/oauth2-redirect")
-    official.ask("auth.initiate_authorization_flow", **page.query)
+    official.ask("auth.initiate_authorization_flow", **dict[str, Any](page.query))
     back = at_provider(site.url + page.address)
     official.ask("auth.complete_authorization_flow", **back)
     assert official.refused("auth.complete_authorization_flow", 400, code="x", state="x") == "Invalid state"
@@ -90,13 +90,13 @@ def login(official: Official, site: Site) -> None:
         "auth.revoke_refresh_token_by_refresh_token", token=tokens.refresh_token, client_id=CLIENT
     )
     assert revoked == "Refresh token revoked"
-    unknown = {"client_id": CLIENT, "scope": "vo:nope"}
+    unknown: dict[str, Any] = {"client_id": CLIENT, "scope": "vo:nope"}
     assert "nope" in official.refused("auth.initiate_device_flow", 400, **unknown)
     refused = official.refused("auth.userinfo", 401, as_=ClientAuthenticationError)
     assert refused == "Authorization header is missing"
 
 
-def at_provider(address: str) -> dict[str, str]:
+def at_provider(address: str) -> dict[str, Any]:
     """What the provider sends a browser back to us with."""
     sent = urllib3.request("GET", address, redirect=False)
     back = urllib3.request("GET", sent.headers["Location"], redirect=False).headers["Location"]
@@ -109,9 +109,7 @@ def who(official: Official) -> None:
     assert isinstance(me, models.UserInfoResponse)
     assert (me.preferred_username, me.vo, me.sub) == ("alice", "lhcb", "lhcb:subject-of-alice")
     url = f"{official.site.url}/api/auth"
-    codes = urllib3.request(
-        "POST", f"{url}/device?{urlencode({'client_id': CLIENT, 'scope': 'vo:lhcb'})}"
-    )
+    codes = urllib3.request("POST", f"{url}/device?{urlencode({'client_id': CLIENT, 'scope': 'vo:lhcb'})}")
     code = codes.json()
     at_our_site = at_provider(code["verification_uri_complete"])
     urllib3.request("GET", f"{url}/device/complete?{urlencode(at_our_site)}")
@@ -143,7 +141,7 @@ def jobs(official: Official) -> list[int]:
     first, second = (one.job_id for one in made)
     wanted = [{"parameter": "JobID", "operator": "in", "values": [first, second]}]
     asked: dict[str, Any] = {"parameters": ["JobID", "JobName"], "search": wanted}
-    sort = {"sort": [{"parameter": "JobID", "direction": "desc"}]}
+    sort: dict[str, Any] = {"sort": [{"parameter": "JobID", "direction": "desc"}]}
     found = official.ask("jobs.search", **asked, **sort)
     assert found == [{"JobID": second, "JobName": "two"}, {"JobID": first, "JobName": "one"}]
     assert "Content-Range" not in official.last.http_response.headers
@@ -165,14 +163,16 @@ def sandboxes(official: Official, job_id: int) -> None:
     announced = models.SandboxInfo(checksum_algorithm="sha256", checksum=HEX, size=3, format="tar.bz2")
     grant = official.ask("jobs.initiate_sandbox_upload", announced)
     assert isinstance(grant, models.SandboxUploadResponse) and grant.url
-    fields = {**grant.fields, "file": ("file", b"hey")}
+    fields: dict[str, Any] = {**(grant.fields or {}), "file": ("file", b"hey")}
     assert urllib3.request("POST", grant.url, fields=fields).status == 204
     assert official.ask("jobs.initiate_sandbox_upload", announced).url is None
     where = official.ask("jobs.get_sandbox_file", pfn=grant.pfn)
     assert urllib3.request("GET", where.url).data == b"hey" and where.expires_in == 300
     plain = grant.pfn.removeprefix("SB:SandboxSE|")
     assert official.ask("jobs.assign_sandbox_to_job", job_id, grant.pfn) is None
-    assert official.refused("jobs.assign_sandbox_to_job", 400, job_id, grant.pfn) == "Sandbox already assigned"
+    assert (
+        official.refused("jobs.assign_sandbox_to_job", 400, job_id, grant.pfn) == "Sandbox already assigned"
+    )
     assert official.ask("jobs.get_job_sandboxes", job_id) == {"Input": [], "Output": [plain]}
     assert official.ask("jobs.get_job_sandbox", job_id, "output") == [plain]
     assert official.ask("jobs.unassign_job_sandboxes", job_id) is None
@@ -269,4 +269,3 @@ def test_who_may_not_is_refused_in_words(site: Site, kind: str) -> None:
     with Official(site, kind, a_pilot()) as pilot:
         assert pilot.refused("jobs.search", 403).startswith("Forbidden")
         assert pilot.refused("jobs.submit_jdl_jobs", 403, [JDL.format("x")]).startswith("Forbidden")
-

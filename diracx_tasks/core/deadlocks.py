@@ -1,0 +1,39 @@
+"""Transactions that waited for each other: the one that the database has ended is carried out again."""
+
+import random
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+ER_LOCK_DEADLOCK = 1213
+TRIES = 10
+LONGEST_PAUSE = 0.05
+T = TypeVar("T")
+
+
+def patiently(db: Session, work: Callable[[], T]) -> T:
+    """What `work` on a new transaction answers, or answers when it is tried again after a deadlock.
+
+    MariaDB has undone the whole transaction then. `work` may end with the commit.
+    """
+    for _ in range(TRIES - 1):
+        try:
+            return work()
+        except OperationalError as error:
+            if not is_deadlock(error):
+                raise
+        db.rollback()
+        # What the transaction wanted to happen with its commit, it will want again.
+        for wish in ("enqueued", "after_commit"):
+            db.info.pop(wish, None)
+        time.sleep(random.uniform(0, LONGEST_PAUSE))
+    return work()
+
+
+def is_deadlock(error: OperationalError) -> bool:
+    """Whether the database says that nothing of the transaction was done because of another one."""
+    words = error.orig.args if error.orig else ()
+    return bool(words) and words[0] == ER_LOCK_DEADLOCK

@@ -1,0 +1,173 @@
+"""What a VO owns, and every route asked about exactly this; bodies come from the examples of the document."""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import httpx2
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+from uuid_utils import uuid7
+
+from diracx_tasks.auth.tables import RefreshToken
+from diracx_tasks.auth.tokens import User
+from diracx_tasks.core.database import Table, now, reading, session
+from diracx_tasks.core.settings import settings
+from diracx_tasks.engine import dead_letters, schedules
+from diracx_tasks.jobs import beats
+from diracx_tasks.jobs.heartbeat import Beat
+from diracx_tasks.jobs.states import Status
+from diracx_tasks.jobs.tables import Attempt, Heartbeat, Job, JobEvent, JobJDL, Parameter
+from diracx_tasks.matching.tables import Queued
+from diracx_tasks.pilots import mapping
+from diracx_tasks.pilots.tables import Pilot
+from diracx_tasks.sandboxes import metadata
+from diracx_tasks.sandboxes.tables import Mapping
+from diracx_tasks.workflows.tables import Workflow
+from tests.api.caller import Api
+from tests.architecture.test_openapi import SCHEMA, operations
+from tests.builders import HEX, TOOL, a_job, a_pilot, a_user, a_workflow
+
+SECRET = "the-secret-of-lhcb"
+STAMP = "stamp-1"
+OPEN = ("anyone", "the bearer of a signed URL", "the bearer of the legacy exchange's key")
+ROUTES = {operation["operationId"]: (name, operation) for name, operation in operations()}
+GUARDED = [key for key, (_, operation) in ROUTES.items() if operation["x-right"] not in OPEN]
+OWNER = metadata.Owner("alice", "user", "lhcb")
+PFN = f"SB:SandboxSE|/S3/local/lhcb/user/alice/sha256:{HEX}.file"
+DOCUMENT = {"files": {"workflow.cwl": TOOL}, "main": "workflow.cwl", "inputs": {"words": "x"}}
+SEARCHED: dict[str, Any] = {"parameters": None, "search": [], "sort": [], "distinct": False}
+# Where the example would not be understood, or does not speak of what is owned.
+BODIES: dict[str, Any] = {
+    "workflows_submit_workflow": DOCUMENT,
+    "workflows_check_workflow": DOCUMENT,
+    "jobs_search": SEARCHED,
+    "pilots_search": SEARCHED,
+    "jobs_initiate_sandbox_upload": {"checksum": HEX, "size": 3, "format": "file"},
+    "jobs_assign_sandbox_to_job": PFN,
+    "pilots_update_pilot_metadata": {STAMP: {"Status": "Failed"}},
+    "pilots_match_jobs": {"stamp": STAMP, "site": "LCG.CERN.ch", "cores": 1, "ram_mb": 4096},
+    "pilots_initiate_uploads": {"attempt": 1, "files": [{"checksum": HEX, "size": 3}]},
+    "pilots_get_downloads": {"attempt": 1, "locations": [metadata.location_of(PFN)]},
+    "tasks_release_lock": {"name": "workflow:1"},
+    "tasks_set_schedule_timing": {"every": 60},
+}
+KEPT: tuple[type[Table], ...] = (
+    Job,
+    JobJDL,
+    JobEvent,
+    Attempt,
+    Heartbeat,
+    Parameter,
+    Mapping,
+    Pilot,
+    RefreshToken,
+)
+
+
+def example(schema: dict[str, Any]) -> Any:
+    """What the document says that a body looks like."""
+    if "$ref" in schema:
+        return example(SCHEMA["components"]["schemas"][schema["$ref"].rpartition("/")[2]])
+    if "allOf" in schema:
+        return example(schema["allOf"][0])
+    for name in ("example", "examples"):
+        if name in schema:
+            return schema[name] if name == "example" else schema[name][0]
+    return {name: example(inner) for name, inner in schema.get("properties", {}).items()}
+
+
+def body_of(key: str) -> Any:
+    """A body that the route takes; None when it takes no JSON."""
+    content = ROUTES[key][1].get("requestBody", {}).get("content", {})
+    if "application/json" not in content:
+        return None
+    return BODIES[key] if key in BODIES else example(content["application/json"]["schema"])
+
+
+@dataclass
+class Property:
+    """A running job with all that belongs to it, a workflow, a dead task about it, a pilot, a login."""
+
+    job_id: int
+    workflow_id: int
+    bundle: str
+    letter_id: int
+    jti: UUID
+
+    def body(self, key: str) -> Any:
+        """The route's body, about this."""
+        found = body_of(key)
+        if key == "jobs_set_job_statuses":
+            moment = f"{now().isoformat()}Z"
+            return {str(self.job_id): {moment: {"Status": "Failed", "Source": "JobWrapper"}}}
+        if key == "tasks_call_task":
+            return {"task": "workflows.advance", "arguments": {"workflow_id": self.workflow_id}}
+        if isinstance(found, dict) and "job_ids" in found:
+            return {"job_ids": [self.job_id]}
+        if isinstance(found, dict) and found.keys() == {"17"}:
+            return {str(self.job_id): found["17"]}
+        return found
+
+    def ask(self, api: Api, key: str, by: User | None, **options: Any) -> httpx2.Response:
+        """The route asked about exactly this."""
+        method, path = ROUTES[key][0].split(" ")
+        task_key = f"workflow-{self.workflow_id}.advance"
+        where = path.format(
+            job_id=self.job_id,
+            workflow_id=self.workflow_id,
+            key=task_key if key.startswith("tasks_") else self.bundle,
+            letter_id=self.letter_id,
+            name="jobs.optimize",
+            sandbox_type="output",
+            jti=self.jti,
+        )
+        query = {"pfn": PFN} if key == "jobs_get_sandbox_file" else None
+        return api.ask(method, where, by=by, json=self.body(key), params=query, **options)
+
+    def state(self) -> list[list[tuple[Any, ...]]]:
+        """Everything that is stored of it and that a stranger might change."""
+        with reading() as db:
+            kept = [
+                [
+                    tuple(row)
+                    for row in db.execute(select(table.__table__).order_by(*table.__table__.primary_key))
+                ]
+                for table in KEPT
+            ]
+            mine = Workflow.status, Workflow.name
+            workflow = db.execute(select(*mine).where(Workflow.workflow_id == self.workflow_id)).all()
+            queued = db.execute(select(Queued.job_id).where(Queued.vo == "lhcb")).all()
+            return [*kept, [tuple(row) for row in workflow], [tuple(row) for row in queued]]
+
+
+@pytest.fixture
+def owned(db: Session, monkeypatch: pytest.MonkeyPatch) -> Property:
+    """It all is alice's of lhcb, the VO that this installation has."""
+    monkeypatch.setenv("DIRACX_VO", "lhcb")
+    settings.cache_clear()
+    job_id = a_job(db, Status.RUNNING, name=SECRET)
+    a_job(db, Status.WAITING, name=SECRET)
+    found = a_workflow(db, words=SECRET, text=TOOL + f"doc: {SECRET}\n")
+    found.name = SECRET
+    schedules.synchronize(db)
+    letter_id = dead_letters.bury(db, _a_dead_task(found.workflow_id), since=now(), error="no luck")
+    jti = UUID(str(uuid7()))
+    db.add(RefreshToken(jti=str(jti), scope=f"vo:lhcb group:{SECRET}", sub=f"lhcb:{a_user().subject}"))
+    db.add(Pilot(stamp=STAMP, vo="lhcb", site=SECRET))
+    db.flush()
+    mapping.note(db, "lhcb", STAMP, [job_id])
+    db.add(Parameter(job_id=job_id, name="HostName", value=SECRET))
+    beats.beat_many(db, {job_id: Beat(1, {"CPUConsumed": 1.0}, SECRET)}, by=a_pilot(STAMP))
+    db.commit()
+    with session() as other:
+        metadata.initiate(other, OWNER, checksum=HEX, size=3)
+        metadata.assign(other, f"Job:{job_id}", [PFN], "Output")
+    return Property(job_id, found.workflow_id, found.bundle, letter_id, jti)
+
+
+def _a_dead_task(workflow_id: int) -> dict[str, Any]:
+    key, arguments = f"workflow-{workflow_id}.advance", {"workflow_id": workflow_id}
+    about = {"key": key, "task": "workflows.advance", "arguments": arguments}
+    return {**about, "tries": 6, "enqueued_by": "alice", "parent": None}
