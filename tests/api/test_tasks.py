@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from diracx_tasks.core.database import session
 from diracx_tasks.core.origin import Origin
-from diracx_tasks.engine import outbox
+from diracx_tasks.engine.asking import row_of
 from diracx_tasks.engine.tables import Outbox
 from tests.api.olga import Tasks, tasks
 from tests.work import KEY, NAME, Work, ask, die, run, work
@@ -225,6 +225,6 @@ def test_a_revoked_task_does_not_run_and_its_key_can_be_used_again(tasks: Tasks,
 
 def test_an_older_versions_row_is_listed_as_well(tasks: Tasks, work: Work) -> None:
     with session() as db:
-        row = outbox._row(NAME, "old", 0, {"nummer": 1}, Origin())
+        row = row_of(NAME, "old", 0, {"nummer": 1}, Origin())
         db.add(Outbox(**row))
     assert tasks.keys() == ["old"] and tasks.get("/old")["subject"] is None
