@@ -14,6 +14,8 @@ SCHEMES = {
     "Bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
 }
 NULL = {"type": "null"}
+# Of an enumeration's values; a bool is an int to Python.
+KINDS = ((bool, "boolean"), (int, "integer"), (float, "number"))
 # Below these are values, not schemas.
 VALUES = ("default", "enum", "example", "const", "required")
 
@@ -25,7 +27,9 @@ def describe(app: FastAPI) -> dict[str, Any]:
     )
     found: dict[str, Any] = older(written)
     found["openapi"] = VERSION
-    found.setdefault("components", {})["securitySchemes"] = SCHEMES
+    components = found.setdefault("components", {})
+    components["securitySchemes"] = SCHEMES
+    _name_types(found, components.get("schemas", {}))
     return found
 
 
@@ -43,6 +47,16 @@ def older(written: Any) -> Any:
     if "$ref" in found and len(found) > 1:
         found["allOf"] = [{"$ref": found.pop("$ref")}]
     return found
+
+
+def _name_types(part: Any, schemas: dict[str, Any]) -> None:
+    """Repeat an enumeration's type beside a reference to it: autorest looks for it there."""
+    for one in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
+        _name_types(one, schemas)
+    if isinstance(part, dict) and isinstance(part.get("allOf"), list):
+        known = schemas.get(str(part["allOf"][0].get("$ref", "")).rpartition("/")[2], {})
+        if "enum" in known:
+            part["type"] = known["type"]
 
 
 def _below(name: str, value: Any) -> Any:
@@ -68,10 +82,14 @@ def _with_older_words(found: dict[str, Any]) -> None:
         found["example"] = found.pop("examples")[0]
     if "const" in found:
         found["enum"] = [found.pop("const")]
+    if "enum" in found and "type" not in found:
+        found["type"] = next((word for kind, word in KINDS if isinstance(found["enum"][0], kind)), "string")
     for word, bound in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
         if isinstance(found.get(word), int | float) and not isinstance(found[word], bool):
             found[bound], found[word] = found[word], True
     if found.pop("contentMediaType", None):
         found["format"] = "binary"
     # 3.0 has no words for these; that it says less is harmless.
+    if patterns := found.pop("patternProperties", None):
+        found.setdefault("additionalProperties", next(iter(patterns.values())))
     found.pop("propertyNames", None)

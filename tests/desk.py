@@ -1,7 +1,9 @@
 """Somebody at a terminal with a browser, who logs in with the official command line or ours."""
 
+import html
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -9,8 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urljoin
 
+import httpx2
 import urllib3
 
 from tests.processes import ROOT
@@ -22,8 +25,13 @@ LINE = {"diracx.cli": "Now go to: ", "diracx_tasks.cli": "Open  "}
 
 
 def browse(address: str) -> None:
-    """What a browser does: it follows redirects, to the provider and back."""
-    urllib3.request("GET", address, retries=urllib3.Retry(5))
+    """What somebody does in a browser: it follows redirects, to the provider and back, and he says yes."""
+    with httpx2.Client(follow_redirects=True) as browser:
+        page = browser.get(address)
+        form = re.search(r'action="([^"]+)".*name="state" value="([^"]+)"', page.text, re.DOTALL)
+        if form:
+            content = {"state": html.unescape(form[2]), "action": "login"}
+            browser.post(urljoin(str(page.url), form[1]), data=content)
 
 
 @dataclass

@@ -2,6 +2,8 @@
 
 import base64
 import hashlib
+import html
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +22,8 @@ from tests.provider import CLIENT, Provider, provider
 
 OURS = "myDIRACClientID"
 DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
+FORM = re.compile(r'<form method="post" action="([^"]+)"')
+HIDDEN = re.compile(r'<input type="hidden" name="state" value="([^"]+)">')
 WEB = "http://localhost:3000/#authentication-callback"
 USERS = """
     Users:
@@ -83,9 +87,25 @@ class Logins:
         assert at_provider.status == 302, at_provider.data
         return self.get(at_provider.headers["Location"])
 
+    def asked(self, codes: dict[str, Any]) -> httpx2.Response:
+        """The page that asks somebody, back from the provider, about a device's code; or what came instead."""
+        back = self.browse(codes["verification_uri_complete"])
+        return self.get(back.headers["Location"]) if back.status_code == 307 else back
+
+    def press(
+        self, page: httpx2.Response, action: str = "login", site: str = "same-origin"
+    ) -> httpx2.Response:
+        """What a button of that page gets."""
+        target, state = FORM.search(page.text), HIDDEN.search(page.text)
+        assert target and state, page.text
+        content = {"state": html.unescape(state[1]), "action": action}
+        headers = {"Sec-Fetch-Site": site}
+        return self.api.ask("POST", target[1], by=None, data=content, headers=headers, follow_redirects=False)
+
     def confirm(self, codes: dict[str, Any]) -> httpx2.Response:
-        """Confirm a device's code in a browser."""
-        return self.browse(codes["verification_uri_complete"])
+        """Confirm a device's code in a browser; 303 in the end."""
+        page = self.asked(codes)
+        return self.press(page) if page.status_code == 200 else page
 
     def token(self, **form: Any) -> httpx2.Response:
         """What the token endpoint answers."""
@@ -99,7 +119,7 @@ class Logins:
         """The tokens of somebody who has logged in."""
         self.provider.subject = subject
         codes = self.begin(scope)
-        assert self.confirm(codes).status_code == 307
+        assert self.confirm(codes).status_code == 303
         answer = self.collect(codes)
         assert answer.status_code == 200, answer.text
         found: dict[str, Any] = answer.json()

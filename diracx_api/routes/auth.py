@@ -9,8 +9,10 @@ from sqlalchemy.orm import Session
 
 from diracx_api.deps import Db, Me, ReadDb, Router
 from diracx_api.models import auth as models
+from diracx_api.ui import browser
 from diracx_api.ui import login as pages
 from diracx_tasks.auth import authorization, device, flows, legacy, refresh, rights, sessions, state
+from diracx_tasks.auth.codes import hashed
 from diracx_tasks.auth.device import Waiting
 from diracx_tasks.auth.exchange import Outcome, exchange
 from diracx_tasks.auth.grant import Tokens
@@ -40,7 +42,7 @@ def initiate_device_flow(
 ) -> models.InitiateDeviceFlowResponse:
     """Begin a login on a device: it shows the code and asks for its tokens until somebody has confirmed."""
     codes = device.begin(db, client_id=client_id, scope=scope)
-    address = f"{_own(request)}/api/auth/device"
+    address = f"{browser.own(request)}/api/auth/device"
     return models.InitiateDeviceFlowResponse(
         user_code=codes.user_code,
         device_code=codes.device_code,
@@ -58,13 +60,15 @@ def do_device_flow(
     user_code: Annotated[str, Query(max_length=64, description="The code.", examples=["BCDFGHJK"])],
 ) -> Response:
     """Send somebody's browser to his VO's provider to confirm a device's code."""
-    return _on(flows.for_device(db, user_code, own=_own(request)))
+    own, secret = browser.own(request), browser.new_secret()
+    where = flows.for_device(db, user_code, own=own, browser=hashed(secret))
+    return browser.remember(_on(where), user_code, secret, at=own)
 
 
 @router.get("/device/complete", right=rights.anyone, status_code=307, response_class=RedirectResponse)
 def finish_device_flow(db: Db, request: Request, answer: Back) -> Response:
-    """The provider sends the browser back here: the device gets its tokens, or is told why not."""
-    return _back(db, answer, own=_own(request))
+    """The provider sends the browser back here: its user is asked whether he wants it, or told why not."""
+    return _back(db, request, answer)
 
 
 @router.get("/device/complete/finished", right=rights.anyone, response_class=HTMLResponse)
@@ -79,13 +83,13 @@ def initiate_authorization_flow(
 ) -> Response:
     """Send the user of a page to his VO's provider to log in."""
     wanted = authorization.Request(asked.client_id, asked.redirect_uri, asked.scope, asked.code_challenge)
-    return _on(flows.for_page(db, wanted, state=asked.state, own=_own(request)))
+    return _on(flows.for_page(db, wanted, state=asked.state, own=browser.own(request)))
 
 
 @router.get("/authorize/complete", right=rights.anyone, status_code=307, response_class=RedirectResponse)
 def complete_authorization_flow(db: Db, request: Request, answer: Back) -> Response:
     """The provider sends the browser back here, and we send it on to the page with a code, or an error."""
-    return _back(db, answer, own=_own(request))
+    return _back(db, request, answer)
 
 
 @router.post("/token", right=rights.anyone, response_model=models.TokenResponse, max_body_size=FORM_BYTES)
@@ -148,11 +152,12 @@ def legacy_exchange(
     return _answer(legacy.exchange(db, username=preferred_username, scope=scope, minutes=expires_minutes))
 
 
-def _back(db: Session, answer: models.ProviderAnswer, *, own: str) -> Response:
+def _back(db: Session, request: Request, answer: models.ProviderAnswer) -> Response:
     """Where the browser goes when a provider has sent it back."""
-    pending = state.unseal(answer.state)
+    own, pending = browser.own(request), state.unseal(answer.state)
+    browser.must_have_begun(request, pending)
     if answer.error is not None:
-        where = flows.refuse(db, pending, answer.error, answer.error_description)
+        where = flows.refuse(db, pending, answer.error, answer.error_description, own=own)
         words = answer.error_description or answer.error
         return _on(where) if where else pages.message("The login was refused", words, status=403)
     if answer.code is None:
@@ -162,11 +167,6 @@ def _back(db: Session, answer: models.ProviderAnswer, *, own: str) -> Response:
 
 def _on(address: str) -> Response:
     return RedirectResponse(address, 307, PRIVATE)
-
-
-def _own(request: Request) -> str:
-    """The address at which the browser or client has reached us."""
-    return str(request.base_url).rstrip("/")
 
 
 def _answer(outcome: Outcome) -> Response:

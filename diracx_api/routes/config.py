@@ -35,7 +35,9 @@ def serve_config(me: Me, if_none_match: KNOWN = None, if_modified_since: SINCE =
     headers = {"ETag": etag, "Vary": "Authorization", "Cache-Control": "private, no-cache"}
     if found.modified:
         headers["Last-Modified"] = format_datetime(found.modified, usegmt=True)
-    if etag in _tags(if_none_match) or _is_later(if_modified_since, found):
+    # RFC 9110: who says what he has is not asked when he got it.
+    is_known = etag in _tags(if_none_match) if if_none_match else _is_later(if_modified_since, found)
+    if is_known:
         return Response(status_code=304, headers=headers)
     return Response(as_json(found.config, me.vo), headers=headers, media_type="application/json")
 

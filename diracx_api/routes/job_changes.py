@@ -6,14 +6,16 @@ from typing import Annotated, Any
 
 import orjson
 from fastapi import Header, Query, Response
+from sqlalchemy.orm import Session
 
 from diracx_api import together
-from diracx_api.deps import Db, Me, Router
+from diracx_api.deps import LARGE, Db, Me, Router
 from diracx_api.models import jobs as models
 from diracx_api.models.fields import JobId
 from diracx_tasks.auth import rights
 from diracx_tasks.auth.tokens import PILOT, User
 from diracx_tasks.core.database import session
+from diracx_tasks.core.deadlocks import patiently
 from diracx_tasks.core.errors import BadRequest, Conflict, Forbidden, NotFound
 from diracx_tasks.jobs import control, facts, heartbeat, read, submissions
 from diracx_tasks.jobs.reschedule import reschedule_jobs as run_again
@@ -38,7 +40,9 @@ Key = Annotated[
 ]
 
 
-@router.post("/jdl", right=rights.submit, status_code=201, response_model=list[models.InsertedJob])
+@router.post(
+    "/jdl", max_body_size=LARGE, right=rights.submit, status_code=201, response_model=list[models.InsertedJob]
+)
 def submit_jdl_jobs(
     me: Me, body: models.Jdls, idempotency_key: Key = None, x_ms_client_request_id: Key = None
 ) -> Response:
@@ -53,6 +57,7 @@ def submit_jdl_jobs(
 
 @router.patch(
     "/status",
+    max_body_size=LARGE,
     right=rights.report,
     response_model=models.StatusAnswer,
     responses={404: {"description": "None of the jobs exists."}},
@@ -87,7 +92,7 @@ def set_job_statuses(
     return _json(answer) if done.success or not asked else _json({"detail": answer}, 404)
 
 
-@router.patch("/heartbeat", right=rights.report, response_model=list[models.Command])
+@router.patch("/heartbeat", max_body_size=LARGE, right=rights.report, response_model=list[models.Command])
 def add_heartbeat(me: Me, body: models.Heartbeats) -> Response:
     """Note that payloads live; answers what their pilot is to do, again and again until it is done."""
     asked = {
@@ -164,19 +169,25 @@ def _update(job_id: int, moment: datetime, sent: models.StatusUpdate) -> Update:
 
 def _reported(body: Mapping[int, Mapping[Any, models.StatusUpdate]], me: User) -> dict[str, Any]:
     """What a pilot says of its own attempts; one job alone is answered 409 when its attempt is over."""
+    reports = {}
+    for job_id, updates in body.items():
+        timely = {_in_utc(job_id, moment): one for moment, one in updates.items()}
+        reports[job_id] = [_report(one) for _, one in sorted(timely.items())]
+    with session() as db:
+        return patiently(db, lambda: _told(db, reports, me))
+
+
+def _told(db: Session, reports: Mapping[int, list[heartbeat.Report]], me: User) -> dict[str, Any]:
     done: dict[int, Any] = {}
     failed: dict[int, Any] = {}
-    with session() as db:
-        for job_id, updates in body.items():
-            timely = {_in_utc(job_id, moment): one for moment, one in updates.items()}
-            reports = [_report(one) for _, one in sorted(timely.items())]
-            try:
-                done[job_id] = {"Status": heartbeat.report(db, job_id, reports, by=me)}
-            except (NotFound, Conflict) as error:
-                # One job alone: the pilot learns it from the status. Several: the others' reports hold.
-                if len(body) == 1:
-                    raise
-                failed[job_id] = {"detail": str(error)}
+    for job_id, news in sorted(reports.items()):
+        try:
+            done[job_id] = {"Status": heartbeat.report(db, job_id, news, by=me)}
+        except (NotFound, Conflict) as error:
+            # One job alone: the pilot learns it from the status. Several: the others' reports hold.
+            if len(reports) == 1:
+                raise
+            failed[job_id] = {"detail": str(error)}
     return {"success": done, "failed": failed}
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import Header, Path, Query
 
-from diracx_api.deps import Db, Me, ReadDb, Router
+from diracx_api.deps import LARGE, Db, Me, ReadDb, Router
 from diracx_api.models import workflows as models
 from diracx_api.models.fields import LARGEST, WorkflowId
 from diracx_api.submission import OPENAPI, WRONG, SentBody
@@ -31,6 +31,7 @@ Hash = Annotated[
 
 @router.post(
     "",
+    max_body_size=LARGE,
     right=rights.submit,
     status_code=201,
     response_model=models.Submitted,
@@ -53,7 +54,12 @@ def submit_workflow(
 
 
 @router.post(
-    "/check", right=rights.submit, response_model=models.Checked, responses=WRONG, openapi_extra=OPENAPI
+    "/check",
+    max_body_size=LARGE,
+    right=rights.submit,
+    response_model=models.Checked,
+    responses=WRONG,
+    openapi_extra=OPENAPI,
 )
 def check_workflow(me: Me, body: SentBody) -> Any:
     """Whether a workflow can run, without running it; 422 says where not. Without inputs: the document."""

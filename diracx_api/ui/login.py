@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from fastapi.responses import HTMLResponse
 
+from diracx_tasks.auth.scopes import Scope
 from diracx_tasks.auth.state import Pending
 
 # `same-origin`: with no referrer at all browsers would hide where a form comes from.
@@ -43,6 +44,19 @@ def form(
         users=options,
     )
     return _page("Log in to DiracX", content, status=status, onwards=_origin(pending.redirect_uri))
+
+
+def question(pending: Pending, sealed: str, asked: Scope, name: str) -> HTMLResponse:
+    """The page that asks somebody whether he wants a device's login; `name` is who he is."""
+    content = _template("confirm.html").substitute(
+        who=escape(name),
+        vo=escape(asked.vo),
+        code=escape(pending.key),
+        group=escape(asked.group),
+        properties=escape(", ".join(sorted(asked.properties)) or "none"),
+        state=escape(sealed),
+    )
+    return _page("Log in a device?", content)
 
 
 def _what(pending: Pending) -> str:

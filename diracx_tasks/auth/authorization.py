@@ -11,7 +11,7 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 from uuid_utils import uuid7
 
-from diracx_tasks.auth import scopes
+from diracx_tasks.auth import address, room, scopes
 from diracx_tasks.auth.codes import Login, hashed, must_be_ours
 from diracx_tasks.auth.tables import AuthorizationFlow, Flow
 from diracx_tasks.core.database import changed, utc_now
@@ -36,6 +36,7 @@ class Request:
 def begin(db: Session, request: Request, *, own: str) -> str:
     """The UUID of a new login; `own` is the address at which this server was asked."""
     check(request, own=own)
+    room.must_be_left(db, AuthorizationFlow)
     flow = str(uuid7())
     values = {
         "uuid": flow,
@@ -54,14 +55,19 @@ def begin(db: Session, request: Request, *, own: str) -> str:
 def check(request: Request, *, own: str) -> scopes.Scope:
     """The scope that is asked for; BadRequest unless client, page and scope are good."""
     must_be_ours(request.client_id, "Unrecognised client_id")
-    if request.redirect_uri not in pages(own):
-        raise BadRequest("Unrecognised redirect_uri")
+    must_be_a_page(request.redirect_uri, own=own)
     return scopes.parse(request.scope)
 
 
+def must_be_a_page(redirect_uri: str, *, own: str) -> None:
+    """BadRequest unless a login may return to it."""
+    if redirect_uri not in pages(own):
+        raise BadRequest("Unrecognised redirect_uri")
+
+
 def pages(own: str) -> set[str]:
-    """Every page that a login may return to."""
-    ours = {own.rstrip("/"), settings().url.rstrip("/")}
+    """Every page that a login may return to; BadRequest when `own` is not ours."""
+    ours = {address.ours(own), settings().url.rstrip("/")}
     origins = ours | {origin.rstrip("/") for origin in settings().web_origins}
     return {
         *settings().allowed_redirects,

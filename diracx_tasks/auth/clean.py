@@ -3,11 +3,12 @@
 from datetime import UTC, timedelta
 from uuid import UUID
 
-from sqlalchemy import delete, select
+from sqlalchemy import and_, delete, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from diracx_tasks.auth.legacy import MOST_MINUTES
-from diracx_tasks.auth.tables import AuthorizationFlow, DeviceFlow, RefreshToken
+from diracx_tasks.auth.room import seconds_of
+from diracx_tasks.auth.tables import AuthorizationFlow, DeviceFlow, Flow, RefreshToken
 from diracx_tasks.core.database import changed, database_time, utc_now
 from diracx_tasks.core.settings import settings
 
@@ -17,9 +18,9 @@ KEPT_SECONDS = 3600
 
 
 def clean_flows(db: Session) -> int:
-    """Remove up to AT_ONCE logins of each kind that ended or expired an hour ago; answers how many."""
-    devices = _remove(db, DeviceFlow, DeviceFlow.user_code, settings().device_flow_seconds)
-    pages = _remove(db, AuthorizationFlow, AuthorizationFlow.uuid, settings().authorization_flow_seconds)
+    """Remove up to AT_ONCE logins of each kind: unused ones that expired, others an hour later; how many."""
+    devices = _remove(db, DeviceFlow, DeviceFlow.user_code)
+    pages = _remove(db, AuthorizationFlow, AuthorizationFlow.uuid)
     return devices + pages
 
 
@@ -37,8 +38,11 @@ def _remove(
     db: Session,
     table: type[DeviceFlow] | type[AuthorizationFlow],
     key: InstrumentedAttribute[str],
-    seconds: float,
 ) -> int:
-    is_old = table.created_at < utc_now(-seconds - KEPT_SECONDS)
+    seconds = seconds_of(table)
+    is_old = or_(
+        and_(table.status == Flow.PENDING, table.created_at < utc_now(-seconds)),
+        table.created_at < utc_now(-seconds - KEPT_SECONDS),
+    )
     keys = list(db.scalars(select(key).where(is_old).order_by(key).limit(AT_ONCE)))
     return changed(db, delete(table).where(key.in_(keys))) if keys else 0

@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from diracx_tasks.auth import scopes
+from diracx_tasks.auth import room, scopes
 from diracx_tasks.auth.codes import Login, hashed, must_be_ours
 from diracx_tasks.auth.tables import DeviceFlow, Flow
 from diracx_tasks.core.database import changed, utc_now
@@ -45,6 +45,7 @@ def begin(db: Session, *, client_id: str, scope: str) -> Codes:
     """New codes for a login that asks for a scope."""
     must_be_ours(client_id, "Unrecognised client ID")
     scopes.parse(scope)
+    room.must_be_left(db, DeviceFlow)
     for _ in range(DRAWS):
         codes = Codes("".join(secrets.choice(LETTERS) for _ in range(LENGTH)), secrets.token_urlsafe(32))
         values = {

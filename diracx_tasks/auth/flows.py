@@ -1,6 +1,7 @@
 """The way of a login's browser: from here to the VO's provider, back, and on to who asked for the login."""
 
 import secrets
+from dataclasses import replace
 from urllib.parse import urlencode
 
 from sqlalchemy.orm import Session
@@ -13,14 +14,18 @@ from diracx_tasks.core.registry import VirtualOrganization
 from diracx_tasks.core.settings import settings
 
 BACK = {"device": "/api/auth/device/complete", "authorization": "/api/auth/authorize/complete"}
+CONFIRM = "/api/auth/device/complete/confirm"
 FINISHED = "/api/auth/device/complete/finished"
 LOGIN_PAGE = "/api/auth/login"
 
 
-def for_device(db: Session, user_code: str, *, own: str) -> str:
-    """Where somebody logs in to confirm a device's code; `own` is the address at which we were asked."""
+def for_device(db: Session, user_code: str, *, own: str, browser: str) -> str:
+    """Where somebody logs in to confirm a device's code.
+
+    `own` is the address at which we were asked, `browser` the hash of what only this browser knows.
+    """
     vo = scopes.parse(device.asked_scope(db, user_code)).vo
-    return _elsewhere(Pending("device", device.normal(user_code), vo, _verifier()), own)
+    return _elsewhere(Pending("device", device.normal(user_code), vo, _verifier(), browser=browser), own)
 
 
 def for_page(db: Session, request: authorization.Request, *, state: str, own: str) -> str:
@@ -33,11 +38,22 @@ def for_page(db: Session, request: authorization.Request, *, state: str, own: st
 
 
 def complete(db: Session, pending: Pending, code: str, *, own: str) -> str:
-    """Ask the provider whose code it is; answers where the browser goes on."""
+    """Ask the provider whose code it is; where the browser goes on: with a device's, to our question."""
     provider = providers.provider_of(pending.vo, registry_of(pending.vo))
     back = own + BACK[pending.flow]
     subject = providers.subject_of(provider, code, verifier=pending.verifier, redirect_uri=back)
+    if pending.flow == "device":
+        # Who is logged in at the provider is not asked there: a link alone must log in nobody's device.
+        known = state.seal(replace(pending, subject=subject))
+        return f"{own}{CONFIRM}?{urlencode({'state': known})}"
     return confirm(db, pending, subject, own=own)
+
+
+def asked(db: Session, pending: Pending) -> scopes.Scope:
+    """What a device's login would give; BadRequest unless it waits for its user's word."""
+    if not pending.subject:
+        raise BadRequest("Invalid state")
+    return scopes.parse(device.asked_scope(db, pending.key))
 
 
 def confirm(db: Session, pending: Pending, subject: str, *, own: str) -> str:
@@ -45,15 +61,17 @@ def confirm(db: Session, pending: Pending, subject: str, *, own: str) -> str:
     if pending.flow == "device":
         device.confirm(db, pending.key, subject)
         return own + FINISHED
+    authorization.must_be_a_page(pending.redirect_uri, own=own)
     code = authorization.confirm(db, pending.key, subject)
     return authorization.answer_to(pending.redirect_uri, code=code, state=pending.state)
 
 
-def refuse(db: Session, pending: Pending, error: str, description: str) -> str | None:
+def refuse(db: Session, pending: Pending, error: str, description: str, *, own: str) -> str | None:
     """Nobody logs in: who asked is told so. Where the browser goes on, None for a device's."""
     if pending.flow == "device":
         device.refuse(db, pending.key, error, description)
         return None
+    authorization.must_be_a_page(pending.redirect_uri, own=own)
     authorization.refuse(db, pending.key, error)
     answer = {"error": error, **({"error_description": description} if description else {})}
     return authorization.answer_to(pending.redirect_uri, **answer, state=pending.state)

@@ -1,9 +1,12 @@
 """The keys that sign tokens: a JWK set in a setting or a file, made when an embedded server first starts."""
 
+import fcntl
 import json
 import logging
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +26,7 @@ class Keys:
         self._kept: tuple[object, float, KeySet] | None = None
 
     def __call__(self) -> KeySet:
-        """All keys that hold; the first whose `key_ops` hold "sign" signs."""
+        """All keys that hold; the first that `may_sign` signs."""
         kept, stamp = self._kept, _stamp()
         if kept is not None and kept[0] == stamp and time.time() < kept[1]:
             return kept[2]
@@ -55,10 +58,16 @@ def are_stated() -> bool:
 
 def signing_key() -> OKPKey:
     """The key that signs."""
+    now = time.time()
     for key in key_set().keys:
-        if isinstance(key, OKPKey) and "sign" in (key.get("key_ops") or []):
+        if isinstance(key, OKPKey) and may_sign(key, now):
             return key
     raise SettingsError("none of the keys in DIRACX_TOKEN_KEYS may sign: one needs key_ops with 'sign'")
+
+
+def may_sign(key: Any, now: float) -> bool:
+    """Whether a key signs, unless another before it does; a new one waits until all servers know it."""
+    return "sign" in (key.get("key_ops") or []) and float(key.get("sign_after") or 0) <= now
 
 
 def new_key() -> dict[str, Any]:
@@ -72,7 +81,20 @@ def create(file: Path) -> None:
     if file.exists():
         return
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    write_private(file, json.dumps({"keys": [new_key()]}))
+    with alone(file):
+        if not file.exists():
+            write_private(file, json.dumps({"keys": [new_key()]}))
+
+
+@contextmanager
+def alone(file: Path) -> Iterator[None]:
+    """One process at a time changes a file; the lock is its folder's, since the file itself is replaced."""
+    folder = os.open(file.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def write_private(file: Path, text: str) -> None:

@@ -42,6 +42,7 @@ class _Known:
     asked: float = float("-inf")
     asked_keys: float = float("-inf")
     failed: float = float("-inf")
+    failed_keys: float = float("-inf")
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -116,7 +117,7 @@ def _verified(provider: Provider, token: str) -> str:
 
 
 def _decoded(provider: Provider, token: str, algorithms: list[str]) -> dict[str, Any]:
-    keys = _keys(provider, after=time.monotonic() - KNOWN_SECONDS)
+    keys = _keys(provider, after=time.monotonic() - KNOWN_SECONDS, or_older=True)
     try:
         return jwt.decode(token, keys, algorithms=algorithms).claims
     except (InvalidKeyIdError, ValueError):
@@ -154,18 +155,32 @@ def _old(known: _Known) -> dict[str, Any]:
     return known.metadata
 
 
-def _keys(provider: Provider, *, after: float) -> KeySet:
-    """The provider's keys, not older than that."""
+def _keys(provider: Provider, *, after: float, or_older: bool = False) -> KeySet:
+    """The provider's keys, not older than that; `or_older`: those it had before while it is away."""
     address = _metadata(provider)["jwks_uri"]
     known = _PROVIDERS[provider.URL]
     with _asking(known):
-        if known.keys is None or known.asked_keys < after:
-            try:
-                known.keys = KeySet.import_key_set(_importable(outside.get(address)))
-            except (JoseError, ValueError, TypeError, KeyError, AttributeError) as error:
-                raise ProviderAway(f"Failed to contact IAM server: its keys are unusable: {error}") from error
-            known.asked_keys = time.monotonic()
+        if known.keys is not None and known.asked_keys >= after:
+            return known.keys
+        old = known.keys if or_older else None
+        if old is not None and time.monotonic() < known.failed_keys + PAUSE_SECONDS:
+            return old
+        try:
+            known.keys = _fetched(address)
+        except ProviderAway:
+            known.failed_keys = time.monotonic()
+            if old is not None:
+                return old
+            raise
+        known.asked_keys = time.monotonic()
         return known.keys
+
+
+def _fetched(address: str) -> KeySet:
+    try:
+        return KeySet.import_key_set(_importable(outside.get(address)))
+    except (JoseError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ProviderAway(f"Failed to contact IAM server: its keys are unusable: {error}") from error
 
 
 @contextmanager

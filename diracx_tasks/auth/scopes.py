@@ -4,36 +4,9 @@ from dataclasses import dataclass
 
 from diracx_tasks.core.config import config
 from diracx_tasks.core.errors import BadRequest
+from diracx_tasks.core.registry import PROPERTIES
 
 KINDS = ("vo", "group", "property")
-# DIRAC's own, Core/Security/Properties.py; groups of the configuration may have others.
-PROPERTIES = frozenset(
-    (
-        "TrustedHost",
-        "NormalUser",
-        "CSAdministrator",
-        "JobSharing",
-        "ServiceAdministrator",
-        "JobAdministrator",
-        "JobMonitor",
-        "AccountingMonitor",
-        "Pilot",
-        "GenericPilot",
-        "SiteManager",
-        "UserManager",
-        "Operator",
-        "FullDelegation",
-        "LimitedDelegation",
-        "PrivateLimitedDelegation",
-        "ProxyManagement",
-        "ProductionManagement",
-        "PPGAuthority",
-        "BookkeepingManagement",
-        "AlarmsManagement",
-        "FileCatalogManagement",
-        "StageAllowed",
-    )
-)
 
 
 @dataclass(frozen=True)
@@ -57,7 +30,7 @@ def parse(text: str) -> Scope:
     vo = _vo(asked["vo"])
     group = _group(vo, asked["group"])
     properties = frozenset(asked["property"])
-    if unknown_properties := sorted(properties - _known_properties(vo)):
+    if unknown_properties := sorted(properties - PROPERTIES):
         raise BadRequest(f"{{{', '.join(map(repr, unknown_properties))}}} are not valid properties")
     return Scope(vo, group, properties)
 
@@ -66,8 +39,7 @@ def supported() -> list[str]:
     """Every scope that somebody may ask for here."""
     registry = config().Registry
     groups = {name for vo in registry.values() for name in vo.Groups}
-    properties = {name for vo in registry for name in _known_properties(vo)}
-    named = (("vo", set(registry)), ("group", groups), ("property", properties or set(PROPERTIES)))
+    named = (("vo", set(registry)), ("group", groups), ("property", PROPERTIES))
     return [f"{kind}:{name}" for kind, names in named for name in sorted(names)]
 
 
@@ -91,7 +63,3 @@ def _group(vo: str, asked: list[str]) -> str:
     if group not in registry.Groups:
         raise BadRequest(f"{group} not in {vo} groups")
     return group
-
-
-def _known_properties(vo: str) -> frozenset[str]:
-    return PROPERTIES.union(*(group.Properties for group in config().Registry[vo].Groups.values()))

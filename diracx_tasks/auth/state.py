@@ -18,7 +18,9 @@ from diracx_tasks.core.settings import settings
 class Pending:
     """A login that is with the provider: `key` is a device's user code or an authorization flow's UUID.
 
-    `verifier` is PKCE's for the provider; `state` is what the page that asked wants back.
+    `verifier` is PKCE's for the provider; `state` is what the page that asked wants back; `browser` is the
+    hash of what only the browser knows that began a device's; `subject` is who has logged in at the provider
+    and has still to say that he wants it.
     """
 
     flow: Literal["device", "authorization"]
@@ -27,6 +29,8 @@ class Pending:
     verifier: str
     redirect_uri: str = ""
     state: str = ""
+    browser: str = ""
+    subject: str = ""
 
     @property
     def seconds(self) -> float:

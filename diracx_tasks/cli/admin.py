@@ -48,21 +48,24 @@ def check(form: str) -> None:
 @click.option(
     "--forget-old", "forget", is_flag=True, help="A key is known to others: drop all before it now."
 )
+@click.option("--now", is_flag=True, help="Sign with it at once: for one server.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-def rotate_keys(to: Path | None, forget: bool, yes: bool) -> None:
+def rotate_keys(to: Path | None, forget: bool, now: bool, yes: bool) -> None:
     """Sign tokens with a new key; those before it verify until what they signed has expired.
 
+    It begins to sign in 10 minutes, so that all servers know it by then.
     Running servers see the new file at once: nothing is restarted and nobody is logged out, but with
     --forget-old, which ends every login and every pilot's token.
     """
     _environment()
-    from diracx_tasks.auth.rotate import rotate
+    from diracx_tasks.auth.rotate import DELAY_SECONDS, rotate
     from diracx_tasks.cli.output import agree
 
     if forget:
         agree("End every login, and let running pilots lose their jobs?", yes=yes)
-    done = rotate(to=to, forget=forget)
-    click.echo(f"{done.file}: {done.kid} signs now; {done.kept} more verify, {done.removed} removed")
+    done = rotate(to=to, forget=forget, delay=0 if now else DELAY_SECONDS)
+    when = f"in {done.seconds / 60:g} minutes" if done.seconds else "now"
+    click.echo(f"{done.file}: {done.kid} signs {when}; {done.kept} more verify, {done.removed} removed")
 
 
 def _environment() -> None:

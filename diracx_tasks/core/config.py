@@ -17,7 +17,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from diracx_tasks.core import repository
-from diracx_tasks.core.document import ALTERNATIVES, DEFAULTS, SECTIONS, Config, merged, parse
+from diracx_tasks.core.document import ALTERNATIVES, DEFAULTS, SECTIONS, Config, forget_made, merged, parse
 from diracx_tasks.core.errors import NeverConfigured, SettingsError
 from diracx_tasks.core.settings import settings
 
@@ -183,6 +183,7 @@ def _take_over(source: Source, found: Text) -> None:
         source.refused = found.version, str(error)
         raise
     source.good = InForce(taken, found.version, found.modified)
+    forget_made()
     _remember(source, found.text)
     log.info("configuration %s is in force", found.version)
 

@@ -108,6 +108,8 @@ class Login:
     def _fresh(self) -> dict[str, Any]:
         with _locked() as file:
             found = _parsed(file)
+            if (theirs := found.get("url") or self.url).rstrip("/") != self.url:
+                raise LoginNeeded(f"the login is to {theirs} now: log in to {self.url} with `diracx login`")
             if _lasts(found):
                 return found
             try:

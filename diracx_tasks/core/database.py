@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
+from pymysql.constants import SERVER_STATUS
 from sqlalchemy import (
     CursorResult,
     DateTime,
@@ -219,6 +220,9 @@ def _prepare_sqlite(connection: Any, record: ConnectionPoolEntry) -> None:
 
 
 def _note_use(connection: Any, record: ConnectionPoolEntry) -> None:
+    # After a COMMIT that failed here the transaction may still be open there: the next user would commit it.
+    if connection is not None and connection.server_status & SERVER_STATUS.SERVER_STATUS_IN_TRANS:
+        connection.rollback()
     record.info["used"] = time.monotonic()
 
 

@@ -1,6 +1,7 @@
 """A configuration as a whole: read from its text, checked for every VO, and as the API shows it."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
@@ -10,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from diracx_tasks.core.errors import SettingsError
 from diracx_tasks.core.faults import Fault, Path, faults_of, unknown
 from diracx_tasks.core.marked import TROUBLES, Marked, NotYaml
-from diracx_tasks.core.registry import VirtualOrganization
+from diracx_tasks.core.registry import VirtualOrganization, alike
 from diracx_tasks.core.sections import Operations, ResourceOptions, Section, Setup
 
 DEFAULTS = "Defaults"
@@ -47,6 +48,15 @@ class Config(Section):
         if not isinstance(stated, dict):
             return stated
         return {vo: {} if section is None else section for vo, section in stated.items()}
+
+    @field_validator("Registry")
+    @classmethod
+    def _vos_differ(cls, given: dict[str, VirtualOrganization]) -> dict[str, VirtualOrganization]:
+        """What a VO owns no other sees: the database must be able to tell them apart."""
+        often = Counter(alike(vo) for vo in given)
+        if twice := sorted(vo for vo in given if often[alike(vo)] > 1):
+            raise ValueError(f"{' and '.join(twice)} differ in capitals or accents only")
+        return given
 
     def section(self, name: str, vo: str | None = None) -> Any:
         """A section of Operations: the defaults, and over them what the VO states."""
@@ -88,6 +98,12 @@ def merged(common: Mapping[str, Any], own: Mapping[str, Any], *, null_counts: bo
         elif name in stated or before is None:
             found[name] = value
     return found
+
+
+def forget_made() -> None:
+    """Let go of what was made of configurations that are in force no more."""
+    operations_of.cache_clear()
+    as_json.cache_clear()
 
 
 @lru_cache(256)

@@ -4,7 +4,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy.orm import Session
@@ -80,20 +79,29 @@ class Gathered(Generic[Asked, Answer]):
                 one.woken.set()
 
     def _carry(self, together: list[_Caller]) -> None:
+        is_committing = False
+
+        def store() -> Sequence[Answer]:
+            nonlocal is_committing
+            is_committing = False
+            answers = self._carry_out(db, [one.asked for one in together])
+            is_committing = True
+            commit(db)
+            return answers
+
         try:
             with new_session() as db:
                 try:
-                    answers = patiently(db, partial(self._carry_out, db, [one.asked for one in together]))
+                    answers = patiently(db, store)
                 except Exception as error:
-                    if len(together) == 1 or is_away(error):
+                    # A commit that fails may have happened all the same: it is not tried again.
+                    if len(together) == 1 or is_committing or is_away(error):
                         raise
                     # Nothing of it is in the database: one may have spoilt it for the others.
                     db.rollback()
                     for one in together:
                         self._carry([one])
                     return
-                # Not tried again: a commit that fails may have happened all the same.
-                commit(db)
         except BaseException as error:
             for one in together:
                 one.error = error

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 from sqlalchemy import ColumnElement, DateTime, Enum, Float, Integer, String, and_, cast, false, or_
 
-from diracx_tasks.core.conditions import Columns, column_of
+from diracx_tasks.core.conditions import LARGEST, Columns, column_of
 from diracx_tasks.core.errors import BadRequest
 
 Order = list[tuple[ColumnElement[Any], bool]]
@@ -44,7 +44,7 @@ def values_of(cursor: str, order: Order) -> list[Any]:
         if not isinstance(found, list) or len(found) != len(order):
             raise ValueError("another search's")
         return [_stored(value, column) for value, (column, _) in zip(found, order, strict=True)]
-    except (ValueError, UnicodeError, TypeError) as error:
+    except (ValueError, UnicodeError, TypeError, OverflowError) as error:
         raise BadRequest(f"this cursor is not one of this search: {error}") from error
 
 
@@ -54,7 +54,10 @@ def _stored(value: Any, column: ColumnElement[Any]) -> Any:
     if isinstance(column.type, DateTime):
         return datetime.fromisoformat(value).replace(tzinfo=None)
     if isinstance(column.type, Integer | Float):
-        return float(value) if isinstance(column.type, Float) else int(value)
+        number = float(value) if isinstance(column.type, Float) else int(value)
+        if not -LARGEST < number < LARGEST:
+            raise ValueError(f"{number} is no number of a row")
+        return number
     return str(value)
 
 

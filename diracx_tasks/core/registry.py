@@ -1,5 +1,6 @@
 """DIRAC's Registry: the VOs with their identity providers, groups and users; names are the CS's own."""
 
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
@@ -158,10 +159,17 @@ def _inconsistencies(given: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
             if isinstance(subject, str) and subject not in users:
                 yield ("Groups", name, "Users", position), f"{subject!r} is no subject in Users"
     names = {subject: _mapping(user).get("PreferedUsername") for subject, user in users.items()}
-    often = Counter(name for name in names.values() if isinstance(name, str))
+    often = Counter(alike(name) for name in names.values() if isinstance(name, str))
     for subject, name in names.items():
-        if isinstance(name, str) and often[name] > 1:
-            yield ("Users", subject, "PreferedUsername"), f"{name!r} is the name of {often[name]} users"
+        if isinstance(name, str) and (count := often[alike(name)]) > 1:
+            words = f"{name!r} is the name of {count} users"
+            yield ("Users", subject, "PreferedUsername"), f"{words}; capitals and accents make no difference"
+
+
+def alike(name: str) -> str:
+    """The name without capitals and accents: the database takes names for one that are alike so."""
+    plain = unicodedata.normalize("NFKD", name)
+    return "".join(letter for letter in plain if not unicodedata.combining(letter)).casefold().strip()
 
 
 def _mapping(value: Any) -> Mapping[Any, Any]:

@@ -35,18 +35,12 @@ def remembered(
     with kept.lock:
         if time.monotonic() < kept.until:
             return kept.value
-        began = time.monotonic()
-        kept.value = find()
-        if is_dear(kept.value):
+        kept.value, began = None, time.monotonic()
+        found = find()
+        if is_dear(found):
             ended = time.monotonic()
-            kept.until = ended + min(TIMES * (ended - began), LONGEST)
-        return kept.value
-
-
-def forget_all() -> None:
-    """Find everything anew."""
-    with _LOCK:
-        _KEPT.clear()
+            kept.value, kept.until = found, ended + min(TIMES * (ended - began), LONGEST)
+        return found
 
 
 def _kept(key: Hashable) -> _Kept:

@@ -1,6 +1,6 @@
 """DiracX's search over the columns of a table: pages by number or by cursor, and counts."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -19,6 +19,8 @@ from diracx_tasks.core.rows import as_text, json_array, json_object
 
 # Counting up to here costs a few milliseconds: it is done each time.
 CHEAP = 10_000
+# A summary of more groups is a list of rows: that is what a search is for.
+MOST_GROUPS = 10_000
 # MariaDB and MySQL: the pattern is no regular expression to them, or takes too long.
 ER_REGEXP_ERROR = 1139
 REGEX_ERRORS = range(3685, 3700)
@@ -116,10 +118,12 @@ def summary(
         .group_by(*wanted.values())
     )
     found = remembered(
-        (listing.scope, "summary", _fingerprint(grouping, stated)),
-        lambda: _rows(db, statement),
+        (_place(db), listing.scope, "summary", _fingerprint(grouping, stated)),
+        lambda: _rows(db, statement.limit(MOST_GROUPS + 1)),
         is_dear=lambda rows: sum(row[1] for row in rows) > CHEAP,
     )
+    if len(found) > MOST_GROUPS:
+        raise BadRequest(f"there are more than {MOST_GROUPS} combinations of {', '.join(wanted)}")
     return [row[0] for row in found]
 
 
@@ -152,12 +156,23 @@ def _total(
     shown = select(*wanted.values()).where(*fitting).distinct().subquery()
     whole = select(func.count(listing.columns[listing.key])).where(*fitting)
     statement = select(func.count()).select_from(shown) if query.distinct else whole
+    names = wanted if query.distinct else ()
     total: int = remembered(
-        (listing.scope, "total", _fingerprint(wanted if query.distinct else (), query.conditions)),
+        (
+            _place(db),
+            listing.scope,
+            "total",
+            _fingerprint(names, query.conditions),
+        ),
         lambda: _rows(db, statement)[0][0],
         is_dear=lambda found: found > CHEAP,
     )
     return total
+
+
+def _place(db: Session) -> Hashable:
+    """The database, for answers that are remembered."""
+    return db.get_bind().engine.url
 
 
 def _fingerprint(names: Collection[str], stated: Sequence[Mapping[str, Any]]) -> bytes:

@@ -60,9 +60,8 @@ def owner_of(db: Session, job: Held) -> Owner:
 
 
 def _must_be_held(db: Session, jobs: dict[int, Held], by: User) -> None:
-    query = select(Attempt.job_id).join(
-        Job, (Job.job_id == Attempt.job_id) & (Job.attempt == Attempt.attempt)
-    )
-    held = set(db.scalars(query.where(Attempt.job_id.in_(jobs), Attempt.pilot == (by.pilot_stamp or ""))))
+    current = (Job.job_id == Attempt.job_id) & (Job.attempt == Attempt.attempt)
+    mine = (Attempt.job_id.in_(jobs), Attempt.pilot == (by.pilot_stamp or ""), Attempt.ended_at.is_(None))
+    held = set(db.scalars(select(Attempt.job_id).join(Job, current).where(*mine)))
     if others := sorted(jobs.keys() - held):
         raise Forbidden(f"job {others[0]} is not held by the pilot {by.pilot_stamp}")

@@ -6,6 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from diracx_tasks.auth.tokens import User
+from diracx_tasks.core.config import config
 from diracx_tasks.core.database import utc_now
 from diracx_tasks.core.errors import Conflict
 from diracx_tasks.core.settings import settings
@@ -56,19 +57,25 @@ def kill_all(db: Session, job_ids: Collection[int], reason: str) -> int:
     return sum(_kill(db, row.job_id, row.attempt, reason) is Outcome.APPLIED for row in rows)
 
 
+def most_reschedules(vo: str) -> int:
+    """How often a job may begin anew: as the VO's configuration says, else DIRACX_MAX_RESCHEDULES."""
+    stated = config().section("Services", vo).get("JobScheduling") or {}
+    return int(stated.get("MaxRescheduling", settings().max_reschedules))
+
+
 def reschedule(db: Session, job_id: int, *, attempt: int, reason: str, source: str) -> Outcome:
     """Give a job that a pilot holds back to the queue as a new attempt; the old one is fenced with it.
 
-    After DIRACX_MAX_RESCHEDULES it fails instead.
+    After `most_reschedules` it fails instead.
     """
     job = db.execute(
-        select(Job.reschedules, Job.attempt, Job.status).where(Job.job_id == job_id).with_for_update()
+        select(Job.reschedules, Job.attempt, Job.status, Job.vo).where(Job.job_id == job_id).with_for_update()
     ).one()
     if job.attempt != attempt:
         return Outcome.LATE
     if job.status not in CAN_RESCHEDULE:
         return Outcome.REFUSED
-    if job.reschedules >= settings().max_reschedules:
+    if job.reschedules >= most_reschedules(job.vo):
         words = f"{reason}; attempt {attempt} was the last"
         change = Change(Status.FAILED, "Maximum of reschedulings reached", words, source)
         return move(db, job_id, change, attempt=attempt, frm=CAN_RESCHEDULE)

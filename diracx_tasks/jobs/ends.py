@@ -123,6 +123,7 @@ def take_ended(db: Session, owner_task: str, owner_id: int, limit: int) -> list[
         .where(Ended.owner_task == owner_task, Ended.owner_id == owner_id)
         .order_by(Ended.job_id)
         .limit(limit)
+        .with_for_update()
     ).all()
     changed(db, delete(Ended).where(Ended.job_id.in_([row.job_id for row in rows])))
     return [

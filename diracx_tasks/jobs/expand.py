@@ -7,8 +7,8 @@ from sqlalchemy.orm import Session
 
 from diracx_tasks.auth.tokens import User
 from diracx_tasks.core.database import changed
+from diracx_tasks.core.errors import BadRequest, Forbidden
 from diracx_tasks.jobs import jdl, parametric
-from diracx_tasks.jobs.ad import InvalidJdl
 from diracx_tasks.jobs.states import Status
 from diracx_tasks.jobs.status import Change, move
 from diracx_tasks.jobs.submissions import AT_ONCE, new_jobs
@@ -29,7 +29,7 @@ def expand(db: Session, job_id: int) -> Progress:
     Nothing is made any more when the first one is no longer Submitting: it was killed or deleted.
     """
     spec = db.execute(select(Parametric).where(Parametric.job_id == job_id).with_for_update()).scalar_one()
-    job = db.get_one(Job, job_id)
+    job = db.get_one(Job, job_id, with_for_update=True)
     if job.status != Status.SUBMITTING:
         return Progress(spec.made, spec.made)
     who = User(job.owner, spec.group, job.vo, job.owner)
@@ -37,7 +37,7 @@ def expand(db: Session, job_id: int) -> Progress:
     stop = min(spec.made + AT_ONCE, spec.total)
     try:
         create(db, new_jobs(parametric.expand(ad, spec.made, stop), who))
-    except InvalidJdl as error:
+    except (BadRequest, Forbidden) as error:
         move(
             db,
             job_id,

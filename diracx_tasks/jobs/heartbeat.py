@@ -11,8 +11,9 @@ from diracx_tasks.core.database import changed, utc_now
 from diracx_tasks.core.errors import BadRequest, Conflict, Forbidden, NotFound
 from diracx_tasks.core.settings import settings
 from diracx_tasks.cwl.values import locations
+from diracx_tasks.jobs.access import owner_of
 from diracx_tasks.jobs.states import Status
-from diracx_tasks.jobs.status import Change, Outcome, move, why_not
+from diracx_tasks.jobs.status import Change, Held, Outcome, hold, move, why_not
 from diracx_tasks.jobs.tables import Attempt, Job
 from diracx_tasks.sandboxes import metadata
 
@@ -56,17 +57,19 @@ def report(db: Session, job_id: int, news: list[Report], *, by: User) -> str:
     attempt, last = news[-1].attempt, news[-1].change
     if any(one.attempt != attempt for one in news):
         raise BadRequest(f"reports on job {job_id} are of several attempts")
-    status, current = _must_hold(db, job_id, attempt, by)
+    job = _must_hold(db, job_id, attempt, by)
+    if last.to is Status.DONE:
+        metadata.refuse_foreign(list(locations(last.outputs)), owner_of(db, job))
     changes = [_beaten(one.change) for one in news]
     # What a heartbeat or an earlier copy of this report has brought about is skipped.
-    while changes and attempt == current and changes[0].to in PAST.get(status, ()):
+    while changes and attempt == job.attempt and changes[0].to in PAST.get(job.status, ()):
         del changes[0]
     if changes and move(db, job_id, *changes, attempt=attempt) is not Outcome.APPLIED:
         raise Conflict(why_not(db, job_id, changes[-1].to))
     if last.to is Status.DONE:
         metadata.assign(db, f"Job:{job_id}", locations(last.outputs), "Output")
     keep(db, job_id, Beat(attempt, log=news[-1].log))
-    return last.to if changes else status
+    return last.to if changes else job.status
 
 
 def holder(db: Session, job_id: int, attempt: int, by: User) -> Job:
@@ -88,19 +91,17 @@ def _beaten(change: Change) -> Change:
     return replace(change, columns={"heartbeat_at": utc_now(), "next_check_at": deadline})
 
 
-def _must_hold(db: Session, job_id: int, attempt: int, by: User) -> tuple[str, int]:
-    """The job's status and attempt now; the attempt asked about must be this pilot's."""
-    row = db.execute(
-        select(Attempt.pilot, Job.vo, Job.status, Job.attempt)
-        .join(Job, Job.job_id == Attempt.job_id)
-        .where(Attempt.job_id == job_id, Attempt.attempt == attempt)
-        .with_for_update()
-    ).one_or_none()
-    if row is None or row.vo != by.vo:
+def _must_hold(db: Session, job_id: int, attempt: int, by: User) -> Held:
+    """The job as it is now; the attempt asked about must be this pilot's."""
+    # The job's row first, as everybody does: or two of them would wait for each other.
+    job = hold(db, [job_id]).get(job_id)
+    query = select(Attempt.pilot).where(Attempt.job_id == job_id, Attempt.attempt == attempt)
+    pilot = db.scalar(query)
+    if job is None or job.vo != by.vo or pilot is None:
         raise NotFound(f"there is no attempt {attempt} of a job {job_id} in {by.vo}")
-    if row.pilot != by.pilot_stamp:
-        raise Forbidden(f"attempt {attempt} of job {job_id} belongs to the pilot {row.pilot}")
-    return row.status, row.attempt
+    if pilot != by.pilot_stamp:
+        raise Forbidden(f"attempt {attempt} of job {job_id} belongs to the pilot {pilot}")
+    return job
 
 
 def keep(db: Session, job_id: int, news: Beat) -> None:

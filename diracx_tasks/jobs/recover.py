@@ -25,9 +25,9 @@ def overdue(db: Session) -> list[int]:
 def check(db: Session, job_id: int) -> Outcome | None:
     """Mark one overdue job Stalled, or reschedule it if it is; None when it has moved on meanwhile."""
     row = db.execute(
-        select(Job.attempt, Job.status).where(
-            Job.job_id == job_id, Job.next_check_at <= utc_now(), Job.status.in_(HELD)
-        )
+        select(Job.attempt, Job.status)
+        .where(Job.job_id == job_id, Job.next_check_at <= utc_now(), Job.status.in_(HELD))
+        .with_for_update()
     ).one_or_none()
     if row is None:
         return None

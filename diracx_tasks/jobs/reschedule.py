@@ -9,10 +9,10 @@ from sqlalchemy.orm import Session
 from diracx_tasks.auth.tokens import User
 from diracx_tasks.core.database import changed, now, utc
 from diracx_tasks.core.errors import BadRequest
-from diracx_tasks.core.operations import operations
 from diracx_tasks.core.packed import packed
 from diracx_tasks.jobs import jdl, parametric
 from diracx_tasks.jobs.access import hold_mine
+from diracx_tasks.jobs.control import most_reschedules
 from diracx_tasks.jobs.ends import close_attempt
 from diracx_tasks.jobs.events import record
 from diracx_tasks.jobs.jdls import readable
@@ -58,7 +58,7 @@ def _again(db: Session, job: Held, by: User, reset: bool) -> dict[str, Any]:
             f"job {job.job_id} has ended as a step of workflow {owner}: submit the workflow again"
         )
     count = 0 if reset else db.scalars(select(Job.reschedules).where(Job.job_id == job.job_id)).one() + 1
-    most = operations(job.vo).Services.JobScheduling.MaxRescheduling
+    most = most_reschedules(job.vo)
     if count > most:
         if job.status not in FINAL:
             queue.remove(db, [job.job_id])

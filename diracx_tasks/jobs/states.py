@@ -48,9 +48,7 @@ FINAL = frozenset({S.DONE, S.FAILED, S.KILLED, S.DELETED})
 # A pilot holds the job in these: it must send heartbeats.
 HELD = frozenset({S.MATCHED, S.RUNNING, S.STALLED, S.COMPLETING})
 # No pilot has had the job yet, or it is to have another one.
-BEFORE = frozenset(
-    {S.SUBMITTING, S.RECEIVED, S.CHECKING, S.SCOUTING, S.STAGING, S.WAITING, S.RESCHEDULED}
-)
+BEFORE = frozenset({S.SUBMITTING, S.RECEIVED, S.CHECKING, S.SCOUTING, S.STAGING, S.WAITING, S.RESCHEDULED})
 
 
 def can_become(to: Status) -> frozenset[Status]:

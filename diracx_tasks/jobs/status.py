@@ -88,8 +88,8 @@ def move(
 def move_many(db: Session, job_ids: Collection[int], change: Change, *, frm: Collection[Status]) -> list[int]:
     """The same for many jobs whose end nobody has to hear of; answers those that have changed."""
     assert change.to not in FINAL
-    held = select(Job.job_id).where(Job.job_id.in_(job_ids), Job.status.in_(frm)).with_for_update()
-    moved = list(db.scalars(held))
+    held = select(Job.job_id).where(Job.job_id.in_(job_ids), Job.status.in_(frm))
+    moved = list(db.scalars(held.order_by(Job.job_id).with_for_update()))
     if moved:
         changed(db, update(Job).where(Job.job_id.in_(moved)).values(_columns(change)))
         record(db, moved, change)
@@ -155,6 +155,8 @@ class New(NamedTuple):
     started_at: datetime | None = None
     ended_at: datetime | None = None
     heartbeat_at: datetime | None = None
+    # The first of several ends in one step.
+    ended_as: Status | None = None
 
 
 def hold(db: Session, job_ids: Collection[int]) -> dict[int, Held]:
@@ -218,7 +220,7 @@ def _follow(db: Session, moved: Sequence[New]) -> None:
         Ending(
             new.held.job_id,
             new.held.attempt,
-            Status.KILLED if new.status is Status.DELETED else new.status,
+            new.ended_as or (Status.KILLED if new.status is Status.DELETED else new.status),
             new.minor,
             new.application,
         )

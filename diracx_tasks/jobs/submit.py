@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Update, bindparam, func, literal_column, select, text, update
+from sqlalchemy import Update, bindparam, func, text, update
 from sqlalchemy.orm import Session
 
 from diracx_tasks.core.database import add_rows, now, plain
@@ -26,6 +26,7 @@ NUMBER = "\x01JobID\x01"
 # The driver splits longer statements, and then the numbers of their rows are not one after the other.
 LETTERS = 120_000
 ROWS = 1000
+STEP = text("SELECT @@SESSION.auto_increment_increment")
 PAYLOAD = ("JobID", "Payload", "Requirements", "OwnerTask", "OwnerID")
 JOB = (
     "JobID",
@@ -103,7 +104,8 @@ def _number(db: Session, jobs: Sequence[NewJob]) -> list[int]:
     """Store the descriptions, which gives the jobs their numbers."""
     ids: list[int] = []
     is_sqlite = db.get_bind().dialect.name == "sqlite"
-    step = 1 if is_sqlite else _step(str(db.get_bind().engine.url))
+    # How far numbers lie apart: further on clusters of several writers, whose members come and go.
+    step = db.execute(STEP).scalar_one() if len(jobs) > 1 and not is_sqlite else 1
     for rows in _chunks(jobs):
         done = add_rows(db, JobJDL, rows)
         if is_sqlite:
@@ -124,15 +126,6 @@ def _numbering() -> Update:
     # Numbers in between that are another's have no place for a number: nothing is changed there.
     mine = jdls.c.JobID.between(bindparam("first"), bindparam("last"))
     return update(jdls).where(mine).values(JDL=func.replace(jdls.c.JDL, NUMBER, jdls.c.JobID))
-
-
-@lru_cache(8)
-def _step(url: str) -> int:
-    """How far numbers lie apart: further on clusters of several writers."""
-    from diracx_tasks.core.database import engine
-
-    with engine().connect() as connection:
-        return int(connection.execute(select(literal_column("@@auto_increment_increment"))).scalar_one())
 
 
 def _chunks(jobs: Sequence[NewJob]) -> Iterator[list[dict[str, str]]]:

@@ -18,6 +18,7 @@ Number = BigInteger().with_variant(Integer(), "sqlite")
 ExactName = String(100).with_variant(mysql.VARCHAR(100, collation="utf8mb4_bin"), "mysql", "mariadb")
 # Upper and lower case are different keys.
 Key = String(128).with_variant(mysql.VARCHAR(128, collation="utf8mb4_bin"), "mysql", "mariadb")
+Lfn = String(255).with_variant(mysql.VARCHAR(255, collation="utf8mb4_bin"), "mysql", "mariadb")
 _FLAGS = Enum("True", "False", name="flag", native_enum=True)
 _ACCOUNTED = Enum("True", "False", "Failed", name="accounted", native_enum=True)
 
@@ -85,7 +86,7 @@ class InputFile(Table):
     __table_args__ = {"schema": JOBS}  # noqa: RUF012
 
     job_id: Mapped[int] = mapped_column("JobID", Integer, primary_key=True, autoincrement=False)
-    lfn: Mapped[str] = mapped_column("LFN", String(255), primary_key=True, default="")
+    lfn: Mapped[str] = mapped_column("LFN", Lfn, primary_key=True, default="")
     status: Mapped[str] = mapped_column("Status", String(32), default="AprioriGood")
 
 

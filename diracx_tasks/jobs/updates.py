@@ -4,10 +4,11 @@ Updates are applied in the order of their times; one that is older than what is 
 recorded. What DIRAC's state machine refuses leaves the job as it is and is recorded with `(SM)`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from diracx_tasks.auth.tokens import User
@@ -15,8 +16,9 @@ from diracx_tasks.core.database import now, utc
 from diracx_tasks.jobs import events
 from diracx_tasks.jobs.access import hold_mine
 from diracx_tasks.jobs.events import IDEM, NOTHING, Event, Tail, order_of
-from diracx_tasks.jobs.states import TRANSITIONS, Status
+from diracx_tasks.jobs.states import BEFORE, FINAL, TRANSITIONS, Status
 from diracx_tasks.jobs.status import Held, New, write
+from diracx_tasks.jobs.tables import Payload
 
 # What a person wants is no report of something that has happened: it holds whatever his clock says.
 WISHES = (Status.KILLED, Status.DELETED)
@@ -57,8 +59,10 @@ def apply(db: Session, asked: Mapping[int, Sequence[Update]], *, by: User, force
     news: list[New] = []
     found: list[Event] = []
     success = {}
+    over = _are_over(db, jobs.values())
     for job_id, job in jobs.items():
-        new, told = _decide(job, asked[job_id], tails.get(job_id, NOTHING), force)
+        may_begin = job_id not in over
+        new, told = _decide(job, asked[job_id], tails.get(job_id, NOTHING), force, may_begin=may_begin)
         found += [event for stated, event in told if _is_new(event, stated, known)]
         success[job_id] = _shown(new)
         if new:
@@ -66,6 +70,15 @@ def apply(db: Session, asked: Mapping[int, Sequence[Update]], *, by: User, force
     events.append(db, found, tails)
     write(db, news)
     return Applied(success, [job_id for job_id in asked if job_id not in jobs])
+
+
+def _are_over(db: Session, jobs: Iterable[Held]) -> set[int]:
+    """Jobs that have ended as steps of a workflow, which has taken note of it."""
+    ended = [job.job_id for job in jobs if job.status in FINAL]
+    if not ended:
+        return set()
+    steps = select(Payload.job_id).where(Payload.job_id.in_(ended), Payload.owner_task.is_not(None))
+    return set(db.scalars(steps))
 
 
 def _known(db: Session, asked: Mapping[int, Sequence[Update]], tails: Mapping[int, Tail]) -> Known:
@@ -93,7 +106,9 @@ def _is_new(event: Event, stated: Status | None, known: Known) -> bool:
     return before is None or not (stated is None or stated in before or REFUSED in before)
 
 
-def _decide(job: Held, updates: Sequence[Update], tail: Tail, force: bool) -> tuple[New | None, list[Told]]:
+def _decide(
+    job: Held, updates: Sequence[Update], tail: Tail, force: bool, *, may_begin: bool = True
+) -> tuple[New | None, list[Told]]:
     """The job's new state, None when all updates are late, and what is recorded."""
     # Any news of a job that was taken to be lost shows that it is not.
     current = Status.RUNNING if job.status == Status.STALLED else Status(job.status)
@@ -104,16 +119,15 @@ def _decide(job: Held, updates: Sequence[Update], tail: Tail, force: bool) -> tu
         wanted = update.status or current
         if order < tail.order:
             if wanted not in WISHES:
-                told.append(
-                    (update.status, _event(job, update.status or IDEM, update, order, update.source))
-                )
+                told.append((update.status, _event(job, update.status or IDEM, update, order, update.source)))
                 continue
             if wanted == current:
                 new = new or New(job, current)
                 continue
             order = tail.order
         source = update.source
-        if force or wanted == current or wanted in TRANSITIONS[current]:
+        is_known = force or wanted == current or wanted in TRANSITIONS[current]
+        if is_known and (may_begin or wanted not in BEFORE):
             current = wanted
             new = _advanced(new or New(job, current), current, update)
         else:
@@ -135,6 +149,7 @@ def _advanced(new: New, status: Status, update: Update) -> New:
         moment if is_start else new.started_at,
         moment if is_end else new.ended_at,
         moment if is_beat else new.heartbeat_at,
+        new.ended_as or (status if status in FINAL and status is not Status.DELETED else None),
     )
 
 

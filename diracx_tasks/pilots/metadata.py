@@ -42,7 +42,11 @@ def correct(db: Session, updates: Mapping[str, Mapping[str, Any]], *, by: User) 
     changes = {number: updates[stamp] for number, stamp in held.items() if updates[stamp]}
     for page in _pages(sorted(changes)):
         _write(db, {number: changes[number] for number in page})
-    gone = [stamp for stamp, change in updates.items() if change.get("Status") in ENDED]
+    gone = [
+        stamp
+        for stamp, change in updates.items()
+        if change.get("Status") in ENDED and (SERVICE in by.properties or stamp == by.pilot_stamp)
+    ]
     if gone:
         # What they held goes to other pilots at once, not when its heartbeats have been missed.
         recover.pilots_ended(db, by.vo, gone)

@@ -1,5 +1,6 @@
 """Where sandboxes lie: S3, or a folder of the embedded installation behind the same signed addresses."""
 
+import base64
 import hashlib
 import hmac
 import json
@@ -14,7 +15,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from diracx_tasks.auth.keys import signing_key
+from diracx_tasks.auth.keys import key_set, signing_key
 from diracx_tasks.core.errors import BadRequest, Forbidden, NotFound, Unavailable
 from diracx_tasks.core.settings import settings
 
@@ -28,7 +29,7 @@ class Store(Protocol):
     bucket: str
 
     def grant(self, key: str, *, checksum: str, size: int) -> Grant:
-        """`{"url", "fields"}` of a presigned POST that takes exactly this size."""
+        """`{"url", "fields"}` of a presigned POST for this size, and this content where the store checks it."""
 
     def url(self, key: str) -> str:
         """A presigned GET."""
@@ -73,11 +74,14 @@ class S3Store:
         )
 
     def grant(self, key: str, *, checksum: str, size: int) -> Grant:
-        """A presigned POST whose policy fixes key and size."""
+        """A presigned POST whose policy fixes key, size and SHA-256."""
+        digest = base64.b64encode(bytes.fromhex(checksum)).decode()
+        fields = {"x-amz-checksum-algorithm": "SHA256", "x-amz-checksum-sha256": digest}
         grant: Grant = self.client.generate_presigned_post(
             self.bucket,
             key,
-            Conditions=[["content-length-range", size, size]],
+            Fields=dict(fields),
+            Conditions=[["content-length-range", size, size], *({name: fields[name]} for name in fields)],
             ExpiresIn=settings().url_seconds,
         )
         return grant
@@ -212,12 +216,19 @@ def _expiry() -> str:
 
 
 def _sign(verb: str, fields: dict[str, str]) -> str:
-    secret = hashlib.sha256(b"sandboxes" + json.dumps(signing_key().as_dict(private=True)).encode()).digest()
+    return _signed(str(signing_key().as_dict(private=True)["d"]), verb, fields)
+
+
+def _signed(key: str, verb: str, fields: dict[str, str]) -> str:
+    secret = hashlib.sha256(f"sandboxes{key}".encode()).digest()
     return hmac.new(secret, json.dumps([verb, fields], sort_keys=True).encode(), "sha256").hexdigest()
 
 
 def _check(verb: str, fields: dict[str, str], signature: str) -> None:
-    if not hmac.compare_digest(_sign(verb, fields).encode(), signature.encode()):
+    # Also by a key that signed a moment ago: a rotation ends no upload.
+    privates = (key.as_dict(private=True).get("d") for key in key_set().keys if key.is_private)
+    made = [_signed(str(private), verb, fields) for private in privates]
+    if not any(hmac.compare_digest(one.encode(), signature.encode()) for one in made):
         raise Forbidden("the signature of this address does not hold")
     if float(fields["expires"]) < time.time():
         raise Forbidden("this address has expired: ask for a new one")

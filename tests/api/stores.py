@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import delete
 
 from diracx_tasks.core.database import Table, session
-from diracx_tasks.core.remembered import forget_all
+from diracx_tasks.core import remembered
 from tests.builders import Installation, environment
 from tests.integration.upstream import Databases, migrated
 from tests.servers import Redis
@@ -30,7 +30,7 @@ def installation(
     folder = tmp_path / "data"
     shutil.copytree(template, folder)
     redis_server.flush()
-    forget_all()
+    remembered._KEPT.clear()
     places = {"DIRACX_DATA": str(folder), "DIRACX_REDIS_URL": redis_server.url}
     with environment(**places, DIRACX_URL="http://testserver", **stated):
         if stated:

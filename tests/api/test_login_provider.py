@@ -27,7 +27,7 @@ def outcome(logins: Logins, where: str = "device") -> tuple[int, str]:
     """What a browser gets that comes back from the provider."""
     codes = logins.begin()
     answer = logins.confirm(codes) if where == "device" else logins.browse(Page().address)
-    if answer.status_code == 307:
+    if answer.status_code in (303, 307):
         return logins.collect(codes).status_code, ""
     return answer.status_code, answer.json()["detail"]
 
@@ -106,7 +106,7 @@ def test_a_provider_that_is_away_is_502_and_not_followed_elsewhere(logins: Login
     assert answer.json()["detail"].startswith("Failed to contact IAM server")
     assert set(logins.provider.asked) == {"/.well-known/openid-configuration"}
     logins.provider.away = 0
-    assert logins.confirm(codes).status_code == 307
+    assert logins.confirm(codes).status_code == 303
 
 
 def test_what_a_provider_said_before_holds_while_it_is_away(
@@ -118,6 +118,23 @@ def test_what_a_provider_said_before_holds_while_it_is_away(
     logins.provider.away = 503
     assert logins.get(codes["verification_uri_complete"]).status_code == 307
     assert logins.provider.asked.count("/.well-known/openid-configuration") == 2
+
+
+def test_keys_that_a_provider_had_before_hold_while_it_does_not_give_them(
+    logins: Logins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert outcome(logins)[0] == 200
+    known = providers._PROVIDERS[logins.provider.url]
+    known.asked_keys = float("-inf")
+    logins.provider.metadata = {"jwks_uri": f"{logins.provider.url}/gone"}
+    known.metadata = logins.provider.described()
+    monkeypatch.setattr(providers, "PAUSE_SECONDS", 60)
+    for _ in range(2):
+        assert outcome(logins)[0] == 200
+    assert logins.provider.asked.count("/gone") == 1
+    logins.provider.key = new_key()
+    status, words = outcome(logins)
+    assert status == 502 and words.startswith("Failed to contact IAM server")
 
 
 @pytest.mark.parametrize("status, ours", [(302, 502), (400, 401), (401, 401), (429, 502), (500, 502)])
@@ -168,7 +185,7 @@ def test_a_provider_that_is_not_there_is_asked_once_in_a_while(
 
 def test_an_answer_from_elsewhere_does_not_work_twice(logins: Logins) -> None:
     codes = logins.begin()
-    assert logins.confirm(codes).status_code == 307
+    assert logins.confirm(codes).status_code == 303
     state = (
         logins.get(logins.begin()["verification_uri_complete"]).headers["Location"].rpartition("state=")[2]
     )

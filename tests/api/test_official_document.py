@@ -30,6 +30,8 @@ DIFFERENT = {
     ("jobs_patch_metadata", "body fields"): "parameters of any name: DiracX lists some that it knows",
 }
 
+WORDS_OF_3_1 = ("const", "prefixItems", "propertyNames", "contentMediaType", "patternProperties", "$defs")
+
 
 def it_differs(key: str, what: str) -> bool:
     return (key, what) in DIFFERENT
@@ -100,18 +102,27 @@ def test_the_document_is_openapi_3_0_with_the_title_and_login_that_clients_look_
     assert list(newer(DOCUMENT, "")) == []
 
 
+def test_a_reference_to_an_enumeration_that_goes_with_more_words_has_its_type() -> None:
+    # autorest stops at one that has not.
+    status = DOCUMENT["components"]["schemas"]["StatusUpdate"]["properties"]["Status"]
+    assert status["allOf"] == [{"$ref": "#/components/schemas/JobStatus"}] and status["type"] == "string"
+
+
 def newer(part: Any, place: str) -> list[str]:
     """Where a document has words that OpenAPI 3.0 does not know."""
     if isinstance(part, list):
         return [word for number, one in enumerate(part) for word in newer(one, f"{place}/{number}")]
     if not isinstance(part, dict):
         return []
-    found = [name for name in ("const", "prefixItems", "propertyNames", "contentMediaType") if name in part]
+    found = [name for name in WORDS_OF_3_1 if name in part]
     is_named = place.endswith("/properties")
     if not is_named and (part.get("type") == "null" or isinstance(part.get("type"), list)):
         found.append("type")
     if "$ref" in part and len(part) > 1:
         found.append("$ref")
+    # autorest makes no class of an enumeration of anything.
+    if not is_named and "enum" in part and "type" not in part:
+        found.append("enum")
     below = [
         word
         for name, one in part.items()

@@ -1,6 +1,7 @@
 """Requests made from the OpenAPI document, good and bad ones, as everybody: none is answered with 5xx."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,10 @@ from schemathesis.specs.openapi.checks import content_type_conformance, response
 from diracx_tasks.auth import rights
 from diracx_tasks.auth.rights import Right
 from diracx_tasks.auth.tokens import User
-from diracx_tasks.core.database import session
+from diracx_tasks.core.database import now, session
+from diracx_tasks.engine import dead_letters, schedules
 from diracx_tasks.jobs.states import Status
+from diracx_tasks.sandboxes import metadata
 from tests.api.conftest import application
 from tests.builders import (
     HEX,
@@ -64,11 +67,8 @@ def world(
     template: Path, tmp_path_factory: pytest.TempPathFactory, redis_server: Redis
 ) -> Iterator[asgi.ASGIClient]:
     """An installation with jobs in many states, shared by all requests of this file."""
-    folder = tmp_path_factory.mktemp("attacked")
-    for part in template.rglob("*"):
-        if part.is_file():
-            (folder / part.relative_to(template)).parent.mkdir(parents=True, exist_ok=True)
-            (folder / part.relative_to(template)).write_bytes(part.read_bytes())
+    folder = tmp_path_factory.mktemp("attacked") / "data"
+    shutil.copytree(template, folder)
     (folder / "logins.yml").write_text(configuration())
     redis_server.flush()
     stated = {
@@ -81,11 +81,24 @@ def world(
     served: Any = application()
     with environment(**stated):
         with session() as db:
+            schedules.synchronize(db)
             for status in (Status.WAITING, Status.RUNNING, Status.DONE, Status.RECEIVED, Status.KILLED):
                 a_job(db, status)
-            a_workflow(db)
+            metadata.initiate(db, metadata.Owner("alice", "user", "lhcb"), checksum=HEX, size=3)
         with asgi.get_client(served) as client:
             yield client
+
+
+@pytest.fixture
+def things(world: asgi.ASGIClient) -> dict[str, Any]:
+    """What exists, by its name in addresses: other requests may have ended what there was."""
+    with session() as db:
+        work = a_workflow(db).workflow_id
+        dead = {"key": f"workflow-{work}.advance", "task": "workflows.advance", "tries": 5, "parent": None}
+        arguments = {"arguments": {"workflow_id": work}, "enqueued_by": "alice@lhcb"}
+        letter = dead_letters.bury(db, {**dead, **arguments}, since=now(), error="no luck")
+        known = {"job_id": a_job(db, Status.RUNNING), "workflow_id": work, "letter_id": letter}
+    return {**known, "name": "jobs.optimize", "key": f"workflow-{work}.advance", "sandbox_type": "output"}
 
 
 # What leads a request further than a value made up: what exists, by the names of fields and parameters.
@@ -107,7 +120,9 @@ KNOWN: dict[str, list[Any]] = {
     "stamp": ["stamp-1"],
     "pilot_stamp": ["stamp-1", "stamp-2"],
     "attempt": [1],
-    "job_ids": [[1], [2, 3], [4711], []],
+    "job_ids": [[1], [2, 3], [4711], [4, 5, 6], []],
+    "outcome": ["Done"],
+    "locations": [[f"sandbox:/S3/local/lhcb/user/alice/sha256:{HEX}.file"]],
     "task": ["workflows.advance"],
     "main": ["workflow.cwl"],
     "files": [{"workflow.cwl": TOOL}],
@@ -116,14 +131,13 @@ KNOWN: dict[str, list[Any]] = {
     "grant_type": ["refresh_token"],
     "every": [60],
 }
-PATHS: dict[str, Any] = {"job_id": 2, "workflow_id": 1, "name": "workflows.sweep", "sandbox_type": "output"}
 BY_JOB = ("jobs_set_job_statuses", "jobs_add_heartbeat", "jobs_patch_metadata")
 
 
-def cases(operation: Any) -> st.SearchStrategy[Any]:
+def cases(operation: Any, things: dict[str, Any]) -> st.SearchStrategy[Any]:
     """Requests that fit the document and that do not; half of them are about what exists."""
     names = {one["name"] for one in operation.definition.raw.get("parameters", []) if one["in"] == "path"}
-    known = {name: value for name, value in PATHS.items() if name in names}
+    known = {name: value for name, value in things.items() if name in names}
     kinds = [operation.as_strategy(mode) for mode in GenerationMode]
     about = [operation.as_strategy(mode, path_parameters=known) for mode in GenerationMode] if known else []
     return st.one_of(kinds + about)
@@ -149,8 +163,8 @@ def aimed(value: Any, number: int) -> Any:
     }
 
 
-def aimed_body(key: str, body: Any, number: int) -> Any:
-    """A body about jobs that exist, and about descriptions that can be read."""
+def aimed_body(key: str, body: Any, number: int, job_id: int) -> Any:
+    """A body about a job that exists, and about descriptions that can be read."""
     if key == "jobs_submit_jdl_jobs" and isinstance(body, list):
         return [
             f'Executable = "echo"; JobName = "{len(body)}"; {one}' for one in ["", *map(str, body)][:number]
@@ -159,14 +173,16 @@ def aimed_body(key: str, body: Any, number: int) -> Any:
         inner = next(iter(body.values()))
         if key == "jobs_set_job_statuses" and isinstance(inner, dict) and inner:
             inner = {f"2026-11-25T10:00:0{number}Z": next(iter(inner.values()))}
-        return {str(number): inner}
+        return {str(job_id): inner}
     if key == "pilots_update_pilot_metadata" and isinstance(body, dict) and body:
         return {"stamp-1": next(iter(body.values()))}
     return aimed(body, number)
 
 
 @pytest.mark.parametrize("key", OPERATIONS)
-def test_no_request_is_answered_with_an_error_of_the_servers(key: str, world: asgi.ASGIClient) -> None:
+def test_no_request_is_answered_with_an_error_of_the_servers(
+    key: str, world: asgi.ASGIClient, things: dict[str, Any]
+) -> None:
     operation = OPERATIONS[key]
 
     @hypothesis.settings(
@@ -177,11 +193,11 @@ def test_no_request_is_answered_with_an_error_of_the_servers(key: str, world: as
         suppress_health_check=list(hypothesis.HealthCheck),
         phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate],
     )
-    @hypothesis.given(cases(operation), callers(operation), st.integers(1, 6), st.booleans())
+    @hypothesis.given(cases(operation, things), callers(operation), st.integers(1, 6), st.booleans())
     def attack(case: Any, by: User | None, number: int, is_aimed: bool) -> None:
         if is_aimed:
             case.query = aimed(case.query, number)
-            case.body = aimed_body(key, case.body, number)
+            case.body = aimed_body(key, case.body, number, things["job_id"])
         case.headers.pop("Authorization", None)
         case.call_and_validate(
             session=world, headers=bearer(by) if by else {}, checks=CHECKS, allow_redirects=False

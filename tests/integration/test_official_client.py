@@ -20,6 +20,7 @@ from diracx_tasks.core.database import session
 from diracx_tasks.resources.status import Element, state
 from tests.builders import HEX, Installation, a_pilot, a_user, installation, template
 from tests.integration.official import OPERATIONS, Official, Site, serving
+from tests.desk import browse
 from tests.logins import DEVICE, Page
 
 __all__ = ["installation", "template"]
@@ -111,8 +112,7 @@ def who(official: Official) -> None:
     url = f"{official.site.url}/api/auth"
     codes = urllib3.request("POST", f"{url}/device?{urlencode({'client_id': CLIENT, 'scope': 'vo:lhcb'})}")
     code = codes.json()
-    at_our_site = at_provider(code["verification_uri_complete"])
-    urllib3.request("GET", f"{url}/device/complete?{urlencode(at_our_site)}")
+    browse(code["verification_uri_complete"])
     form = {"grant_type": DEVICE, "device_code": code["device_code"], "client_id": CLIENT}
     kind = {"Content-Type": "application/x-www-form-urlencoded"}
     urllib3.request("POST", f"{url}/token", body=urlencode(form), headers=kind)

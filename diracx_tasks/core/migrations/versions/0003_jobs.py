@@ -12,6 +12,7 @@ depends_on = None
 JOBS = "JobDB"
 TIMESTAMP = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
 BLOB = sa.LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
+LFN = sa.String(255).with_variant(mysql.VARCHAR(255, collation="utf8mb4_bin"), "mysql", "mariadb")
 KEY = sa.String(128).with_variant(mysql.VARCHAR(128, collation="utf8mb4_bin"), "mysql", "mariadb")
 
 
@@ -23,7 +24,7 @@ def upgrade() -> None:
         op.create_table(
             "InputData",
             sa.Column("JobID", sa.Integer(), autoincrement=False, nullable=False),
-            sa.Column("LFN", sa.String(255), nullable=False),
+            sa.Column("LFN", LFN, nullable=False),
             sa.Column("Status", sa.String(32), nullable=False),
             sa.PrimaryKeyConstraint("JobID", "LFN"),
             schema=JOBS,
