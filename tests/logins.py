@@ -88,7 +88,7 @@ class Logins:
         return self.get(at_provider.headers["Location"])
 
     def asked(self, codes: dict[str, Any]) -> httpx2.Response:
-        """The page that asks somebody, back from the provider, about a device's code; or what came instead."""
+        """The page that asks about a device's code, back from the provider; or what came instead."""
         back = self.browse(codes["verification_uri_complete"])
         return self.get(back.headers["Location"]) if back.status_code == 307 else back
 

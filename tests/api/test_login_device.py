@@ -1,4 +1,4 @@
-"""A device gets its tokens by somebody's word on a page of ours, in the browser that began; never by a link."""
+"""A device gets its tokens by somebody's word on our page, in the browser that began; never by a link."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -109,7 +109,8 @@ def test_a_page_that_is_not_allowed_any_more_gets_nothing(
     allowed = {"DIRACX_ALLOWED_REDIRECTS": f'["{PORTAL}"]'}
     with serving(installation, **BELLE, **allowed) as logins:
         form = logins.get(logins.get(page.address).headers["Location"])
-        assert (state := HIDDEN.search(form.text))
+        state = HIDDEN.search(form.text)
+    assert state
     sent = {"state": html.unescape(state[1]), "subject": "subject-of-alice", "password": "a-password"}
     for stated, status in (({}, 400), (allowed, 303)):
         with serving(installation, **BELLE, **stated) as logins:

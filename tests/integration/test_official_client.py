@@ -19,8 +19,8 @@ from diracx.client import models
 from diracx_tasks.core.database import session
 from diracx_tasks.resources.status import Element, state
 from tests.builders import HEX, Installation, a_pilot, a_user, installation, template
-from tests.integration.official import OPERATIONS, Official, Site, serving
 from tests.desk import browse
+from tests.integration.official import OPERATIONS, Official, Site, serving
 from tests.logins import DEVICE, Page
 
 __all__ = ["installation", "template"]
@@ -69,18 +69,23 @@ def well_known(official: Official) -> None:
 
 
 def login(official: Official, site: Site) -> None:
-    """Both flows; the client follows redirects as a browser does."""
+    """Both flows; the client follows redirects as a browser does, and says yes to nothing."""
     codes = official.ask("auth.initiate_device_flow", client_id=CLIENT, scope="vo:lhcb group:user")
     asking: dict[str, Any] = {"device_code": codes.device_code, "client_id": CLIENT}
     waiting = official.ask("auth.get_oidc_token", status=400, **asking)
     assert waiting.error == "authorization_pending"
-    assert "close the window" in official.ask("auth.do_device_flow", user_code=codes.user_code)
+    if official.loop:
+        # aiohttp keeps no cookies of an IP address.
+        assert "another browser" in official.refused("auth.do_device_flow", 403, user_code=codes.user_code)
+    else:
+        assert codes.user_code in official.ask("auth.do_device_flow", user_code=codes.user_code)
+    browse(codes.verification_uri_complete)
     tokens = official.ask("auth.get_oidc_token", **asking)
     assert (tokens.token_type, tokens.expires_in) == ("Bearer", 1200)
     assert "close the window" in official.ask("auth.finished")
     another = official.ask("auth.initiate_device_flow", client_id=CLIENT, scope="vo:lhcb")
     back = at_provider(another.verification_uri_complete)
-    assert "close the window" in official.ask("auth.finish_device_flow", **back)
+    assert "another browser" in official.refused("auth.finish_device_flow", 403, **back)
     assert official.refused("auth.finish_device_flow", 400, code="x", state="x") == "Invalid state"
     page = Page(f"{site.url}/api/docs/oauth2-redirect")
     official.ask("auth.initiate_authorization_flow", **dict[str, Any](page.query))

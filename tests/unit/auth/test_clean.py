@@ -21,14 +21,14 @@ def a_token(db: Session, age: float) -> str:
     return jti
 
 
-def a_device(db: Session, code: str, age: float) -> None:
-    values = {"user_code": code, "device_code": code, "client_id": "x", "scope": "vo:lhcb", "status": "DONE"}
+def a_device(db: Session, code: str, age: float, status: str = "DONE") -> None:
+    values = {"user_code": code, "device_code": code, "client_id": "x", "scope": "vo:lhcb", "status": status}
     db.execute(insert(DeviceFlow).values(**values, created_at=utc_now(-age)))
 
 
-def a_page(db: Session, uuid: str, age: float) -> None:
+def a_page(db: Session, uuid: str, age: float, status: str = "READY") -> None:
     challenge = {"code_challenge": "x", "code_challenge_method": "S256", "redirect_uri": "https://web/"}
-    values = {"uuid": uuid, "client_id": "x", "scope": "vo:lhcb", "status": "PENDING", **challenge}
+    values = {"uuid": uuid, "client_id": "x", "scope": "vo:lhcb", "status": status, **challenge}
     db.execute(insert(AuthorizationFlow).values(**values, created_at=utc_now(-age)))
 
 
@@ -50,12 +50,24 @@ def test_logins_go_an_hour_after_they_have_expired(db: Session) -> None:
     assert sorted(db.scalars(select(AuthorizationFlow.uuid))) == [str(UUID(int=1)), str(UUID(int=2))]
 
 
-def test_the_task_goes_on_page_by_page(db: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_logins_that_nobody_has_finished_go_as_soon_as_they_have_expired(db: Session) -> None:
+    for code, age in (("BBBBBBBB", 500), ("CCCCCCCC", 700)):
+        a_device(db, code, age, "PENDING")
+    for number, age in ((1, 200), (2, 400)):
+        a_page(db, str(UUID(int=number)), age, "PENDING")
+    assert clean.clean_flows(db) == 2
+    assert list(db.scalars(select(DeviceFlow.user_code))) == ["BBBBBBBB"]
+    assert list(db.scalars(select(AuthorizationFlow.uuid))) == [str(UUID(int=1))]
+
+
+def test_the_task_goes_on_page_by_page_until_nothing_is_left(
+    db: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for module in (clean, tasks):
-        monkeypatch.setattr(module, "AT_ONCE", 2)
-    for number in range(5):
+        monkeypatch.setattr(module, "AT_ONCE", 1)
+    for number in range(130):
         a_token(db, 40 * DAY + number)
-        a_device(db, "BCDFGHJK"[number] * 8, 9000)
+        a_device(db, f"{number:08}", 9000)
     db.commit()
-    assert tasks.clean_logins() == "5 logins and 5 refresh tokens removed"
+    assert tasks.clean_logins() == "130 logins and 130 refresh tokens removed"
     assert db.execute(text("SELECT COUNT(*) FROM RefreshTokens")).scalar_one() == 0

@@ -22,7 +22,7 @@ def kids() -> list[str | None]:
 
 def test_a_new_key_signs_and_the_one_before_it_still_verifies(installation: Installation) -> None:
     before, token = keys.signing_key().kid, tokens.issue(a_user(), seconds=60)
-    done = rotate()
+    done = rotate(delay=0)
     assert keys.signing_key().kid == done.kid != before
     assert kids() == [done.kid, before] and (done.kept, done.removed) == (1, 0)
     assert tokens.verify(token) == a_user() == tokens.verify(tokens.issue(a_user(), seconds=60))
@@ -31,7 +31,7 @@ def test_a_new_key_signs_and_the_one_before_it_still_verifies(installation: Inst
 
 def test_a_login_under_way_survives_a_rotation(installation: Installation) -> None:
     sealed = state.seal(pending := state.Pending("device", "BCDFGHJK", "lhcb", "verifier"))
-    rotate()
+    rotate(delay=0)
     assert state.unseal(sealed) == pending
     rotate(forget=True)
     with pytest.raises(BadRequest, match="Invalid state"):
@@ -52,7 +52,7 @@ def test_a_key_goes_when_all_that_it_signed_has_expired() -> None:
 
 def test_an_expired_key_does_not_verify_though_it_is_still_there(installation: Installation) -> None:
     token = tokens.issue(a_user(), seconds=600)
-    rotate()
+    rotate(delay=0)
     content = json.loads(settings().keys_file.read_text())
     content["keys"][1]["exp"] = int(time.time()) - 1
     keys.write_private(settings().keys_file, json.dumps(content))
@@ -84,7 +84,7 @@ def test_keys_in_the_environment_are_written_elsewhere(installation: Installatio
     with environment(DIRACX_DATA=str(installation.folder), DIRACX_TOKEN_KEYS=stated):
         with pytest.raises(SettingsError, match="--to FILE"):
             rotate()
-        done = rotate(to=tmp_path / "new.json")
+        done = rotate(to=tmp_path / "new.json", delay=0)
     assert settings().keys_file.read_text() == stated
     with environment(DIRACX_DATA=str(installation.folder), DIRACX_TOKEN_KEYS=str(done.file)):
         assert keys.signing_key().kid == done.kid and len(kids()) == 2
@@ -97,7 +97,9 @@ def test_a_place_that_does_not_exist_says_what_to_do(installation: Installation,
 
 def test_the_command_says_what_it_has_done(installation: Installation) -> None:
     done = CliRunner().invoke(cli, ["admin", "rotate-keys"])
-    assert (done.exit_code, "signs now; 1 more verify, 0 removed" in done.output) == (0, True)
+    assert (done.exit_code, "signs in 10 minutes; 1 more verify, 0 removed" in done.output) == (0, True)
+    done = CliRunner().invoke(cli, ["admin", "rotate-keys", "--now"])
+    assert (done.exit_code, "signs now; 2 more verify, 0 removed" in done.output) == (0, True)
     assert CliRunner().invoke(cli, ["admin", "rotate-keys", "--forget-old", "-y"]).exit_code == 0
     assert len(kids()) == 1
 

@@ -144,6 +144,18 @@ def test_a_login_is_for_the_server_that_gave_it(issuer: Issuer, monkeypatch: pyt
     assert Client.from_environment().token == "access-0"
 
 
+def test_a_login_elsewhere_meanwhile_sends_its_tokens_nowhere_else(issuer: Issuer) -> None:
+    here = credentials.Login(issuer.url)
+    elsewhere = {"access_token": "theirs", "expires_in": 1200, "refresh_token": issuer.given[-1]}
+    for seconds in (1200, 10):
+        credentials.write("http://elsewhere.example.org", elsewhere | {"expires_in": seconds})
+        with pytest.raises(LoginNeeded, match=r"the login is to http://elsewhere\.example\.org now"):
+            here()
+    assert issuer.asked == 0 and credentials.read()["access_token"] == "theirs"
+    credentials.write(f"{issuer.url}/", elsewhere | {"access_token": "ours"})
+    assert here() == "ours"
+
+
 def test_what_the_official_clients_wrote_is_for_the_stated_server(
     issuer: Issuer, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
