@@ -1,8 +1,10 @@
 """Bringing the database to this version's tables, and telling whether it is there."""
 
+import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
+from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
@@ -54,7 +56,10 @@ def _config() -> Config:
 @contextmanager
 def _alone(connection: Connection) -> Iterator[None]:
     if connection.dialect.name == "sqlite":
-        yield
+        # Each migration is a transaction of its own: two who migrate would take turns in the middle.
+        with Path(f"{connection.engine.url.database}.migrating").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
         return
     connection.execute(text("SELECT GET_LOCK(:name, :seconds)"), {"name": LOCK, "seconds": LOCK_SECONDS})
     try:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 from sqlalchemy import text
@@ -103,8 +104,9 @@ def test_another_site_cannot_press_the_button(logins: Logins, site: str) -> None
 def test_who_has_not_been_at_the_provider_is_not_asked(logins: Logins) -> None:
     codes = logins.begin()
     for address in (codes["verification_uri_complete"], Page().address):
-        state = logins.get(address).headers["Location"].rpartition("state=")[2]
-        where = f"/api/auth/device/complete/confirm?state={state}"
+        location = logins.get(address).headers["Location"]
+        state = parse_qs(urlsplit(location).query)["state"][0]
+        where = f"/api/auth/device/complete/confirm?{urlencode({'state': state})}"
         assert logins.get(where).json()["detail"] == "Invalid state"
         sent: dict[str, Any] = {"state": state, "action": "login"}
         answer = logins.api.ask("POST", "/api/auth/device/complete/confirm", by=None, data=sent)
