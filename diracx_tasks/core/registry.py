@@ -168,7 +168,8 @@ def _inconsistencies(given: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
 
 def alike(name: str) -> str:
     """The name without capitals and accents: the database takes names for one that are alike so."""
-    plain = unicodedata.normalize("NFKD", name)
+    # MariaDB takes these two for other letters than Python does.
+    plain = unicodedata.normalize("NFKD", name).replace("ß", "s").replace("ẞ", "s").replace("ı", "i")
     return "".join(letter for letter in plain if not unicodedata.combining(letter)).casefold().strip()
 
 

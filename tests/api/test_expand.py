@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from celery import current_app
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select
 
 from diracx_tasks.core.database import commit, new_session, reading, session
 from diracx_tasks.jobs import control, expand, submissions
@@ -12,9 +12,9 @@ from diracx_tasks.jobs.expand import Progress
 from diracx_tasks.jobs.tables import InputFile, Job
 from tests.api.caller import Api
 from tests.api.changes import events, the
+from tests.api.locks import wait_until_it_waits
 from tests.api.stores import ON_MARIADB, installation, migrated
 from tests.builders import HEX
-from tests.system import wait_for
 
 __all__ = ["installation", "migrated"]
 PATH = "/api/jobs/jdl"
@@ -57,13 +57,6 @@ def one_chunk(job_id: int) -> Progress:
         return expand.expand(db, job_id)
 
 
-def is_waited_for() -> bool:
-    """Whether a transaction waits for another's lock."""
-    with reading() as db:
-        query = "SELECT COUNT(*) FROM information_schema.INNODB_TRX WHERE trx_state = 'LOCK WAIT'"
-        return bool(db.scalar(text(query)))
-
-
 def test_a_wide_job_whose_later_sandboxes_are_anothers_fails_and_says_why(api: Api) -> None:
     job_id = a_wide_job(api, MINE, MINE, MINE, MINE, THEIRS)
     assert the(api, job_id)["Status"] == "Submitting"
@@ -97,7 +90,7 @@ def test_a_chunk_waits_for_a_kill_that_is_under_way_and_makes_nothing_then(api: 
     with new_session() as killer, ThreadPoolExecutor(1) as threads:
         assert control.kill_all(killer, [job_id], "by hand") == 1
         chunk = threads.submit(one_chunk, job_id)
-        wait_for(lambda: is_waited_for() or chunk.done(), 30, lambda: "nobody waits")
+        wait_until_it_waits(chunk)
         commit(killer)
         assert chunk.result(30) == Progress(1, 1)
     assert (count(), the(api, job_id)["Status"]) == (1, "Killed")

@@ -3,10 +3,10 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from sqlalchemy import text, update
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from diracx_tasks.core.database import commit, new_session, reading, session
+from diracx_tasks.core.database import commit, new_session, session
 from diracx_tasks.jobs import beats, recover
 from diracx_tasks.jobs.heartbeat import Beat
 from diracx_tasks.jobs.states import Status
@@ -14,9 +14,9 @@ from diracx_tasks.jobs.status import Outcome
 from diracx_tasks.jobs.tables import Job
 from tests.api.caller import Api
 from tests.api.changes import a_stored_job, status_of, the
+from tests.api.locks import wait_until_it_waits
 from tests.api.stores import ON_MARIADB, installation, migrated
 from tests.builders import a_pilot
-from tests.system import wait_for
 
 __all__ = ["installation", "migrated"]
 LOST = [Status.STALLED, Status.MATCHED, Status.RUNNING]
@@ -35,13 +35,6 @@ def checked(job_id: int) -> Outcome | None:
         return recover.check(db, job_id)
 
 
-def is_waited_for() -> bool:
-    """Whether a transaction waits for another's lock."""
-    with reading() as db:
-        query = "SELECT COUNT(*) FROM information_schema.INNODB_TRX WHERE trx_state = 'LOCK WAIT'"
-        return bool(db.scalar(text(query)))
-
-
 @ON_MARIADB
 @pytest.mark.parametrize("status", LOST)
 def test_a_job_whose_pilot_is_heard_of_while_it_is_looked_at_stays_with_it(
@@ -51,7 +44,7 @@ def test_a_job_whose_pilot_is_heard_of_while_it_is_looked_at_stays_with_it(
     with new_session() as pilots, ThreadPoolExecutor(1) as threads:
         assert beats.beat_many(pilots, {job_id: Beat(1)}, by=a_pilot()) == []
         check = threads.submit(checked, job_id)
-        wait_for(lambda: is_waited_for() or check.done(), 30, lambda: "nobody waits")
+        wait_until_it_waits(check)
         commit(pilots)
         assert check.result(30) is None
     job = the(api, job_id)
