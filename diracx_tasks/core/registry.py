@@ -166,10 +166,13 @@ def _inconsistencies(given: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
             yield ("Users", subject, "PreferedUsername"), f"{words}; capitals and accents make no difference"
 
 
+# MariaDB takes the eszett and the i without a dot for other letters than Python does.
+LIKE_ASCII = {0xDF: "s", 0x1E9E: "s", 0x131: "i"}
+
+
 def alike(name: str) -> str:
     """The name without capitals and accents: the database takes names for one that are alike so."""
-    # MariaDB takes these two for other letters than Python does.
-    plain = unicodedata.normalize("NFKD", name).replace("ß", "s").replace("ẞ", "s").replace("ı", "i")
+    plain = unicodedata.normalize("NFKD", name).translate(LIKE_ASCII)
     return "".join(letter for letter in plain if not unicodedata.combining(letter)).casefold().strip()
 
 

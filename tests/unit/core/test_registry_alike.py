@@ -7,7 +7,7 @@ from diracx_tasks.core.errors import SettingsError
 from tests.unit.core.documents import SMALL
 
 SECOND = "      other: {{PreferedUsername: {name}}}\n    Groups:"
-ALIKE = ["alice", "Alice", "ALICE", "alicé", "àlice", "\uff41lice", "'alice '"]
+ALIKE = ["alice", "Alice", "ALICE", "alicé", "àlice", "al\u0131ce", "\uff41lice", "'alice '"]
 DIFFERENT = ["alice2", "alic", "a-lice", "bob", "ålicf"]
 VOS = ["LHCb", "lhcB", "lhćb"]
 
