@@ -45,7 +45,7 @@ DIRAC_SCHEMAS = (
     "ResourceStatusDB",
     "SandboxMetadataDB",
 )
-POOL = 10
+POOL = 32
 # A connection that was used within so many seconds is taken to be good.
 FRESH = 2.0
 
@@ -169,7 +169,7 @@ def make_engine(url: str, seconds: float | None = None) -> Engine:
         hide_parameters=True,
         pool_recycle=1800,
         pool_size=POOL,
-        max_overflow=30,
+        max_overflow=8,
         pool_timeout=10,
         # Sessions commit or roll back themselves; the pool would send a second ROLLBACK each time.
         pool_reset_on_return=None,
