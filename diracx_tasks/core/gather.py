@@ -15,7 +15,7 @@ from diracx_tasks.core.deadlocks import patiently
 Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
 
-PAUSE = 0.001
+PAUSE = 0.003
 
 
 @dataclass
