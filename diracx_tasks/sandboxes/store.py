@@ -29,7 +29,7 @@ class Store(Protocol):
     bucket: str
 
     def grant(self, key: str, *, checksum: str, size: int) -> Grant:
-        """`{"url", "fields"}` of a presigned POST for this size, and this content where the store checks it."""
+        """`{"url", "fields"}` of a presigned POST of this size, and of this content if the store checks."""
 
     def url(self, key: str) -> str:
         """A presigned GET."""

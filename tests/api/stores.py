@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import delete
 
-from diracx_tasks.core.database import Table, session
 from diracx_tasks.core import remembered
+from diracx_tasks.core.database import Table, session
 from tests.builders import Installation, environment
 from tests.integration.upstream import Databases, migrated
 from tests.servers import Redis
