@@ -18,7 +18,7 @@ from diracx_tasks.jobs.updates import Applied, Update
 
 # Larger requests have a transaction of their own.
 FEW = 20
-Item = TypeVar("Item")
+Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
 Jobs = Mapping[int, Any]
 
@@ -36,12 +36,12 @@ def submit(request: Request) -> list[dict[str, Any]]:
     if len(request.jobs) <= FEW:
         return _submit(request)
     try:
-        return _submit_alone(request)
+        return _alone(submissions.submit_many, request)
     except IntegrityError:
         if request.key is None:
             raise
         # Another request with this key was quicker: it is answered as that one.
-        return _submit_alone(request)
+        return _alone(submissions.submit_many, request)
 
 
 def update(jobs: Mapping[int, Sequence[Update]], by: User, *, force: bool) -> Applied:
@@ -56,12 +56,7 @@ def beat(jobs: Mapping[int, Beat], by: User) -> list[int]:
     return _beat(asked) if len(jobs) <= FEW else _alone(_beat_many, asked)
 
 
-def _submit_alone(request: Request) -> list[dict[str, Any]]:
-    with session() as db:
-        return patiently(db, lambda: submissions.submit_many(db, [request]))[0]
-
-
-def _alone(carry_out: Callable[[Session, list[_Asked]], list[Answer]], asked: _Asked) -> Answer:
+def _alone(carry_out: Callable[[Session, list[Asked]], list[Answer]], asked: Asked) -> Answer:
     with session() as db:
         return patiently(db, lambda: carry_out(db, [asked]))[0]
 

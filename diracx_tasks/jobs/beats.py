@@ -20,7 +20,6 @@ from diracx_tasks.jobs.status import Change, Held, hold, move
 from diracx_tasks.jobs.tables import Attempt, Heartbeat, Job
 
 LOST = (Status.MATCHED, Status.STALLED)
-OUTPUT = "StandardOutput"
 
 
 def beat_many(db: Session, beats: Mapping[int, Beat], *, by: User) -> list[int]:
@@ -41,7 +40,7 @@ def beat_many(db: Session, beats: Mapping[int, Beat], *, by: User) -> list[int]:
     for job_id, one in living.items():
         if by.pilot_stamp:
             keep(db, job_id, one)
-    outputs = {job_id: {OUTPUT: one.log} for job_id, one in living.items() if one.log is not None}
+    outputs = {job_id: {parameters.OUTPUT: one.log} for job_id, one in living.items() if one.log is not None}
     if outputs and not by.pilot_stamp:
         parameters.record(db, outputs, dict.fromkeys(outputs, by.vo))
     return killed

@@ -38,7 +38,11 @@ def close_attempt(db: Session, job_id: int, attempt: int, status: Status, reason
 
 def end(db: Session, endings: Sequence[Ending]) -> None:
     """Close the attempts of jobs that ended, keep their outputs, and tell whom their ends concern."""
-    _close(db, endings)
+    alike: dict[tuple[Status, str], list[int]] = {}
+    for one in endings:
+        alike.setdefault((one.status, (one.application or one.minor)[:255]), []).append(one.job_id)
+    for (status, reason), job_ids in alike.items():
+        _close(db, job_ids, status, reason)
     outputs = {one.job_id: packed(one.outputs) for one in endings if one.status is Status.DONE}
     attempts = {one.job_id: one.attempt for one in endings}
     _put(db, Result, [{"JobID": i, "Attempt": attempts[i], "Outputs": found} for i, found in outputs.items()])
@@ -68,8 +72,7 @@ def end(db: Session, endings: Sequence[Ending]) -> None:
 
 def forget_outcome(db: Session, job_ids: Collection[int], status: Status, reason: str) -> None:
     """Close all attempts of jobs that are to run again, and forget the outputs of those that were Done."""
-    open_ones = update(Attempt).where(Attempt.job_id.in_(job_ids), Attempt.ended_at.is_(None))
-    changed(db, open_ones.values(ended_at=utc_now(), status=status, reason=reason[:255]))
+    _close(db, job_ids, status, reason[:255])
     changed(db, delete(Result).where(Result.job_id.in_(job_ids)))
 
 
@@ -87,15 +90,10 @@ def _put(db: Session, table: type[Table], rows: list[dict[str, Any]]) -> None:
         db.execute(stated.on_duplicate_key_update({name: stated.inserted[name] for name in others}), rows)
 
 
-def _close(db: Session, endings: Sequence[Ending]) -> None:
-    """Note the ends of the attempts that are open: those of a job that has ended all are."""
-    alike: dict[tuple[str, str], list[int]] = {}
-    for one in endings:
-        reason = (one.application or one.minor)[:255]
-        alike.setdefault((one.status, reason), []).append(one.job_id)
-    for (status, reason), job_ids in alike.items():
-        open_ones = update(Attempt).where(Attempt.job_id.in_(job_ids), Attempt.ended_at.is_(None))
-        changed(db, open_ones.values(ended_at=utc_now(), status=status, reason=reason))
+def _close(db: Session, job_ids: Collection[int], status: Status, reason: str) -> None:
+    """Note the end of the attempts that are open: of jobs that have ended, or begin anew, all are over."""
+    open_ones = update(Attempt).where(Attempt.job_id.in_(job_ids), Attempt.ended_at.is_(None))
+    changed(db, open_ones.values(ended_at=utc_now(), status=status, reason=reason))
 
 
 def tell(db: Session, owner_task: str, owner_id: int) -> None:

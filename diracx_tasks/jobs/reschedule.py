@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from diracx_tasks.auth.tokens import User
@@ -13,14 +13,14 @@ from diracx_tasks.core.packed import packed
 from diracx_tasks.jobs import jdl, parametric
 from diracx_tasks.jobs.access import hold_mine
 from diracx_tasks.jobs.control import most_reschedules
-from diracx_tasks.jobs.ends import close_attempt
+from diracx_tasks.jobs.ends import forget_outcome
 from diracx_tasks.jobs.events import record
 from diracx_tasks.jobs.jdls import readable
 from diracx_tasks.jobs.states import FINAL, Status
 from diracx_tasks.jobs.status import Change, Held, move, why_not
 from diracx_tasks.jobs.submissions import new_jobs
 from diracx_tasks.jobs.submit import NUMBER, NewJob, ask_for_optimizer
-from diracx_tasks.jobs.tables import Job, JobJDL, Payload, Result
+from diracx_tasks.jobs.tables import Job, JobJDL, Payload
 from diracx_tasks.matching import queue
 
 NEVER = frozenset({Status.SUBMITTING, Status.DELETED})
@@ -65,16 +65,14 @@ def _again(db: Session, job: Held, by: User, reset: bool) -> dict[str, Any]:
             words = Change(Status.FAILED, "Maximum of reschedulings reached", "", SOURCE)
             move(db, job.job_id, words, attempt=job.attempt, frm=AGAIN)
         raise BadRequest(f"Maximum number of reschedules exceeded ({most})")
-    new = _described(db, job)
+    new = _described(db, job) if owner is None else None
     if job.status == Status.WAITING:
         queue.remove(db, [job.job_id])
     columns = _columns(job, new, count)
-    reason = f"rescheduled by {by.name}"
     record(db, [job.job_id], Change(Status.RESCHEDULED, "Job Rescheduled", "", SOURCE))
     back = Change(Status.RECEIVED, "Job Rescheduled", "Unknown", SOURCE, columns=columns)
     move(db, job.job_id, back, attempt=job.attempt, frm=AGAIN)
-    close_attempt(db, job.job_id, job.attempt, Status.RESCHEDULED, reason)
-    changed(db, delete(Result).where(Result.job_id == job.job_id))
+    forget_outcome(db, [job.job_id], Status.RESCHEDULED, f"rescheduled by {by.name}")
     return {
         "InputData": readable(db, [job.job_id])[job.job_id].jdl,
         "Status": Status.RECEIVED.value,
@@ -88,10 +86,9 @@ def _again(db: Session, job: Held, by: User, reset: bool) -> dict[str, Any]:
 
 
 def _described(db: Session, job: Held) -> NewJob | None:
-    """The job as its submission describes it under today's rules; None for a step of a workflow."""
-    kind = db.scalar(select(Payload.owner_task).where(Payload.job_id == job.job_id))
+    """The job as its submission describes it under today's rules; None when nothing was kept of it."""
     original = readable(db, [job.job_id])[job.job_id].original
-    if kind is not None or not original:
+    if not original:
         return None
     group = db.scalars(select(Job.group).where(Job.job_id == job.job_id)).one()
     ad = jdl.parse(original)
