@@ -25,6 +25,7 @@ from diracx_tasks.core.settings import settings
 from diracx_tasks.cwl.bundle import Bundle
 from diracx_tasks.engine import history, overrides
 from diracx_tasks.jobs import status as door
+from diracx_tasks.jobs.claims import Claim, claim_many
 from diracx_tasks.jobs.optimize import WAITING
 from diracx_tasks.jobs.states import FINAL, Status
 from diracx_tasks.jobs.status import Change
@@ -167,11 +168,12 @@ def a_job(db: Session, status: Status = Status.WAITING, *, pilot: str = "stamp-1
     if status is Status.RECEIVED:
         return job_id
     door.move_many(db, [job_id], WAITING, frm=(Status.RECEIVED,))
-    queue.add(db, [queue.Entry(job_id, new.vo, new.requirements["priority"], new.requirements)])
+    who = (new.vo, new.job_type, new.group, new.owner)
+    queue.add(db, [queue.Entry(job_id, *who, new.requirements["priority"], new.requirements)])
     if status is Status.WAITING:
         return job_id
     if status is not Status.KILLED:
-        door.claim(db, job_id, pilot=pilot, site="LCG.CERN.ch", deadline=300)
+        claim_many(db, [Claim(job_id, new.vo, pilot, "LCG.CERN.ch", "ce", "node")])
     queue.remove(db, [job_id])
     for following in _way_to(status):
         outputs = {"answer": 42} if following is Status.DONE else None

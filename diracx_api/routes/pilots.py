@@ -1,6 +1,5 @@
 """What pilots ask: work, and the way to and from the store for what they hold; and what is known of them."""
 
-from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import Body, Response
@@ -15,14 +14,14 @@ from diracx_tasks.auth.tokens import User
 from diracx_tasks.core.errors import Forbidden
 from diracx_tasks.core.settings import settings
 from diracx_tasks.jobs import control, heartbeat
-from diracx_tasks.matching.match import Pilot, match
+from diracx_tasks.matching.match import match
+from diracx_tasks.matching.node import node_of
 from diracx_tasks.pilots import metadata as pilot_metadata
 from diracx_tasks.pilots import register
 from diracx_tasks.pilots import search as pilot_search
 from diracx_tasks.sandboxes import metadata
 
 router = Router("pilots", "/api/pilots")
-RETRY_AFTER = 1.0
 MOST_PILOTS = 10_000
 Updates = Annotated[
     dict[pilots.Stamp, pilots.PilotMetadata],
@@ -80,16 +79,28 @@ def summary(db: ReadDb, me: Me, body: Summary) -> Response:
 
 
 @router.post("/match", right=rights.pilot, response_model=pilots.Matches)
-def match_jobs(db: Db, me: Me, body: pilots.Slot) -> Any:
-    """Give a pilot the soonest jobs that fit its slot."""
+def match_jobs(me: Me, body: pilots.Slot) -> Any:
+    """Give a pilot the jobs that are next for its slot."""
     if body.stamp != me.pilot_stamp:
         raise Forbidden(f"this token is of the pilot {me.pilot_stamp}, not {body.stamp}")
-    slot = Pilot(body.site, body.ce, body.cores, body.ram_mb, body.platform, body.tags)
-    found = match(db, me.vo, slot, stamp=body.stamp, count=body.count)
-    register.seen(db, me.vo, body.stamp, [one.job_id for one in found])
+    node = node_of(site=body.site, ce=body.ce, cores=body.cores, ram_mb=body.ram_mb, platform=body.platform, tags=body.tags)
+    found = match(me.vo, node, stamp=body.stamp, count=body.count)
     pace = {"heartbeat_seconds": settings().heartbeat_seconds}
-    given = [{"job_id": one.job_id, "attempt": one.attempt, **asdict(one.work), **pace} for one in found]
-    return {"jobs": given, "retry_after": RETRY_AFTER}
+    given = [
+        {
+            "job_id": one.job_id,
+            "attempt": one.work.attempt,
+            "owner": one.work.owner,
+            "group": one.work.group,
+            "vo": one.work.vo,
+            "cores": one.cores,
+            "ram_mb": one.ram_mb,
+            "payload": one.work.payload,
+            **pace,
+        }
+        for one in found.jobs
+    ]
+    return {"jobs": given, "retry_after": found.retry_after}
 
 
 @router.post("/jobs/{job_id}/uploads", right=rights.pilot, response_model=list[jobs.Grant])

@@ -12,11 +12,12 @@ from diracx_tasks.core.errors import SettingsError
 from diracx_tasks.core.faults import Fault, Path, faults_of, unknown
 from diracx_tasks.core.marked import TROUBLES, Marked, NotYaml
 from diracx_tasks.core.registry import VirtualOrganization, alike
+from diracx_tasks.core.scheduling import JobScheduling, Matching
 from diracx_tasks.core.sections import Operations, ResourceOptions, Section, Setup
 
 DEFAULTS = "Defaults"
 # Sections of Operations that a subject has a model for; its `tasks` or `tables` module adds it.
-SECTIONS: dict[str, type[BaseModel]] = {}
+SECTIONS: dict[str, type[BaseModel]] = {"JobScheduling": JobScheduling, "Matching": Matching}
 # The one that is ours is known also where its model is not loaded.
 OURS = "Tasks"
 # Keys of which a VO's one goes over any other of the defaults, as `cron` over `every`.
@@ -188,7 +189,7 @@ def _of_operations(stated: Any) -> Iterator[Fault]:
 def _of_vo(stated: dict[str, Any]) -> list[Fault]:
     faults: list[Fault] = []
     _valid(Operations, stated, (), faults)
-    allowed = [*Operations.model_fields, *sorted({OURS, *SECTIONS})]
+    allowed = [*Operations.model_fields, *sorted({OURS, *SECTIONS} - Operations.model_fields.keys())]
     for name, value in stated.items():
         if name not in allowed:
             faults.append(Fault((str(name),), f"unknown key{unknown(str(name), allowed)}"))

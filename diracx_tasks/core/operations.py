@@ -1,10 +1,13 @@
 """What the configuration in force says of operations and resources, with every default filled in."""
 
-from diracx_tasks.core.config import config
+from functools import lru_cache
+
+from diracx_tasks.core.config import Config, config
 from diracx_tasks.core.document import operations_of
+from diracx_tasks.core.scheduling import JobScheduling, Matching
 from diracx_tasks.core.sections import Operations, ResourceOptions
 
-__all__ = ["Operations", "operations", "resources"]
+__all__ = ["Operations", "job_scheduling", "matching", "operations", "resources"]
 
 
 def operations(vo: str) -> Operations:
@@ -15,3 +18,23 @@ def operations(vo: str) -> Operations:
 def resources() -> ResourceOptions:
     """What the section Resources says, of all VOs."""
     return config().Resources
+
+
+def job_scheduling(vo: str) -> JobScheduling:
+    """What a VO's section JobScheduling says."""
+    return _job_scheduling(config(), vo)
+
+
+def matching(vo: str) -> Matching:
+    """What a VO's section Matching says."""
+    return _matching(config(), vo)
+
+
+@lru_cache(256)
+def _job_scheduling(found: Config, vo: str) -> JobScheduling:
+    return JobScheduling.model_validate(found.section("JobScheduling", vo))
+
+
+@lru_cache(256)
+def _matching(found: Config, vo: str) -> Matching:
+    return Matching.model_validate(found.section("Matching", vo))

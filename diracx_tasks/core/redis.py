@@ -21,9 +21,12 @@ def redis() -> Redis:
 
 
 @lru_cache(64)
-def script(package: str, name: str) -> Script:
-    """A `.lua` file of a package; loaded into Redis when it is first run, and again after a flush."""
-    return redis().register_script((files(package) / f"{name}.lua").read_text())
+def script(package: str, *names: str) -> Script:
+    """`.lua` files of a package, one after the other, as one script.
+
+    It is loaded into Redis when it is first run, and again after a flush.
+    """
+    return redis().register_script("\n".join((files(package) / f"{name}.lua").read_text() for name in names))
 
 
 @lru_cache(4)

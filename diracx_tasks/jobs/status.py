@@ -18,9 +18,11 @@ from diracx_tasks.engine.outbox import enqueue
 from diracx_tasks.jobs.ends import Ending, end, forget_outcome
 from diracx_tasks.jobs.events import IDS, record
 from diracx_tasks.jobs.states import BEFORE, FINAL, HELD, Status, can_become
-from diracx_tasks.jobs.tables import Attempt, Job, Payload
+from diracx_tasks.jobs.tables import Job, Payload
 from diracx_tasks.matching import queue
 
+# What `queue.Entry` takes.
+ENTRY = (Job.job_id, Job.vo, Job.job_type, Job.group, Job.owner, Job.priority, Payload.requirements)
 WRITTEN = (
     "JobID",
     "Status",
@@ -94,22 +96,6 @@ def move_many(db: Session, job_ids: Collection[int], change: Change, *, frm: Col
         changed(db, update(Job).where(Job.job_id.in_(moved)).values(_columns(change)))
         record(db, moved, change)
     return moved
-
-
-def claim(db: Session, job_id: int, *, pilot: str, site: str, deadline: float) -> int | None:
-    """Give a waiting job to a pilot: the attempt's number, or None when it does not wait any more.
-
-    It must be Running within `deadline` seconds.
-    """
-    attempt: int | None = db.execute(select(Job.attempt).where(Job.job_id == job_id)).scalar()
-    columns = {"site": site, "next_check_at": utc_now(deadline)}
-    change = Change(Status.MATCHED, minor="Assigned", source="Matcher", columns=columns)
-    if attempt is None or move(db, job_id, change, attempt=attempt) is not Outcome.APPLIED:
-        return None
-    db.execute(
-        insert(Attempt).values(job_id=job_id, attempt=attempt, pilot=pilot, site=site, started_at=utc_now())
-    )
-    return attempt
 
 
 def why_not(db: Session, job_id: int, wanted: Status) -> str:
@@ -208,9 +194,7 @@ def _follow(db: Session, moved: Sequence[New]) -> None:
         _begin_anew(db, back)
     if waiting := [new.held.job_id for new in moved if new.status is Status.WAITING]:
         rows = db.execute(
-            select(Job.job_id, Job.vo, Job.priority, Payload.requirements)
-            .join(Payload, Payload.job_id == Job.job_id)
-            .where(Job.job_id.in_(waiting))
+            select(*ENTRY).join(Payload, Payload.job_id == Job.job_id).where(Job.job_id.in_(waiting))
         )
         queue.add(db, [queue.Entry(*row) for row in rows])
     if any(new.status is Status.RECEIVED for new in moved):

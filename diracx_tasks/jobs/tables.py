@@ -123,11 +123,14 @@ class Attempt(Table):
     """One pilot's hold of a job."""
 
     __tablename__ = "JobAttempts"
+    __table_args__ = (Index("AttemptsEnded", "EndedAt"),)
 
     job_id: Mapped[int] = mapped_column("JobID", Integer, primary_key=True, autoincrement=False)
     attempt: Mapped[int] = mapped_column("Attempt", Integer, primary_key=True, autoincrement=False)
     pilot: Mapped[str] = mapped_column("PilotStamp", String(64), index=True)
     site: Mapped[str] = mapped_column("Site", String(100), default="")
+    ce: Mapped[str] = mapped_column("CE", String(128), default="", server_default="")
+    node: Mapped[str] = mapped_column("Node", String(255), default="", server_default="")
     started_at: Mapped[datetime] = mapped_column("StartedAt", Timestamp)
     ended_at: Mapped[datetime | None] = mapped_column("EndedAt", Timestamp)
     status: Mapped[str] = mapped_column("Status", String(32), default="Matched")

@@ -27,6 +27,18 @@ def optimize() -> str:
             return f"{total} optimized"
 
 
+@task(size="medium", every=600)
+def requeue() -> str:
+    """Bring the matcher's queue in line with what waits, batch by batch."""
+    total = 0
+    while True:
+        with session() as db:
+            found = optimizing.requeue(db)
+        total += found
+        if found < optimizing.BATCH:
+            return f"{total} differed"
+
+
 @task(size="medium", lock="job:{job_id}:expand")
 def expand(job_id: int) -> str:
     """Make the jobs of a parametric one, chunk by chunk."""

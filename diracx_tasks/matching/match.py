@@ -1,85 +1,164 @@
 """A pilot asks for work: Redis chooses in one step, the database decides."""
 
-import json
-from dataclasses import asdict, dataclass, field
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
+import orjson
 from redis.exceptions import RedisError
 from sqlalchemy.orm import Session
 
-from diracx_tasks.core.database import after_commit
+from diracx_tasks.core.database import after_commit, session
 from diracx_tasks.core.errors import Unavailable
-from diracx_tasks.core.redis import redis, script
+from diracx_tasks.core.gather import Gathered
 from diracx_tasks.core.settings import settings
 from diracx_tasks.engine.outbox import enqueue
-from diracx_tasks.jobs import status
-from diracx_tasks.jobs.describe import Work, describe
-from diracx_tasks.matching import keys, queue
+from diracx_tasks.jobs.claims import Claim, Work, claim_many
+from diracx_tasks.matching import queue, store
+from diracx_tasks.matching.limits import Rules, rules
+from diracx_tasks.matching.node import Node
+from diracx_tasks.pilots import register
 
 ROUNDS = 5
+# A pilot that got nothing asks again after so many seconds.
+RETRY_AFTER = 1.0
+# This process asks for the queue of a VO to be made once in so many seconds.
+ASKED_AGAIN = 5.0
+
+_asked: dict[str, float] = {}
 
 
-@dataclass(frozen=True)
-class Pilot:
-    """What a pilot says of its slot; RAM in MB."""
+class Taken(NamedTuple):
+    """A job under a lease, which of its alternatives the node fits, and what it may use there."""
 
-    site: str
-    ce: str
+    job_id: int
+    class_no: int
+    alternative: int
     cores: int
     ram_mb: int
-    platform: str | None = None
-    tags: list[str] = field(default_factory=list)
+
+
+class Answer(NamedTuple):
+    """What Redis chose; `wait` seconds a node must wait on which jobs fail.
+
+    Unless the queue is ready, jobs may wait that Redis does not know yet.
+    """
+
+    taken: list[Taken]
+    wait: float
+    is_ready: bool
 
 
 @dataclass(frozen=True)
 class Match:
-    """A job given to a pilot, with everything it needs to run it."""
+    """A job given to a pilot, with everything it needs to run it; it may use so many cores and MB of RAM."""
 
     job_id: int
-    attempt: int
     work: Work
+    cores: int
+    ram_mb: int
 
 
-def match(db: Session, vo: str, pilot: Pilot, *, stamp: str, count: int = 1) -> list[Match]:
-    """Up to `count` waiting jobs of the VO that fit the pilot, claimed for it; soonest first.
+class Matches(NamedTuple):
+    """The jobs that a pilot gets, and the seconds after which it should ask again if there are none."""
 
-    Raises Unavailable when Redis does not answer: the jobs keep waiting.
+    jobs: list[Match]
+    retry_after: float
+
+
+class _Asked(NamedTuple):
+    vo: str
+    node: Node
+    stamp: str
+    taken: Sequence[Taken]
+
+
+def match(vo: str, node: Node, *, stamp: str, count: int = 1) -> Matches:
+    """Up to `count` waiting jobs of the VO that fit the node together, claimed for the pilot.
+
+    They are in the database under the pilot when this returns. Raises Unavailable when Redis does not answer:
+    the jobs keep waiting.
     """
     found: list[Match] = []
+    wait = 0.0
     for _ in range(ROUNDS):
-        taken = _take(db, vo, pilot, count - len(found))
-        claims = [(job_id, _claim(db, job_id, pilot, stamp)) for job_id in taken]
-        found += [Match(job_id, attempt, describe(db, job_id)) for job_id, attempt in claims if attempt]
-        # Jobs that were killed meanwhile leave room: ask again.
-        if len(found) == count or len(taken) < count:
+        answer = take(vo, node, count - len(found))
+        wait = max(wait, answer.wait)
+        if not answer.is_ready:
+            _ask_for_queue(vo)
+        if not answer.taken:
             break
-    return found
+        works = _claim(_Asked(vo, node, stamp, answer.taken))
+        given = [one for one in answer.taken if one.job_id in works]
+        found += [Match(one.job_id, works[one.job_id], one.cores, one.ram_mb) for one in given]
+        # Jobs that were killed meanwhile leave room: ask again.
+        if len(found) == count or len(works) == len(answer.taken):
+            break
+    if not found:
+        register.note_idle(vo, stamp)
+    return Matches(found, wait or RETRY_AFTER)
 
 
-def _take(db: Session, vo: str, pilot: Pilot, count: int) -> list[int]:
-    prefix = keys.jobs(vo, "")
-    arguments: list[str | int] = [
-        json.dumps(asdict(pilot), sort_keys=True),
+def take(vo: str, node: Node, count: int = 1) -> Answer:
+    """Put up to `count` jobs under a lease that fit the node, in one step."""
+    kind, terms = node.kind()
+    arguments = (
+        kind,
+        terms,
         count,
-        int(settings().lease_seconds),
-        prefix,
-    ]
+        settings().lease_seconds,
+        node.site,
+        f"{node.site}/{node.name}",
+        _rules(rules(vo, node.site, node.ce)),
+        node.ce,
+    )
     try:
-        is_ready, *jobs = script("diracx_tasks.matching", "match")(keys=keys.all_of(vo), args=arguments)
+        is_ready, wait, *parts = store.run("match", vo, *arguments)
     except RedisError as error:
         raise Unavailable(f"the matcher's Redis does not answer: {error}") from error
-    if not is_ready:
+    numbers = list(map(int, parts))
+    taken = [Taken(*numbers[start : start + 5]) for start in range(0, len(numbers), 5)]
+    return Answer(taken, float(wait), bool(is_ready))
+
+
+@lru_cache(4096)
+def _rules(found: Rules) -> str:
+    if not found.limits and not found.delays:
+        return ""
+    return orjson.dumps({"limits": found.limits, "delays": found.delays}).decode()
+
+
+def _claim_many(db: Session, asked: Sequence[_Asked]) -> list[dict[int, Work]]:
+    claims = [
+        Claim(one.job_id, ask.vo, ask.stamp, ask.node.site, ask.node.ce, ask.node.name)
+        for ask in asked
+        for one in ask.taken
+    ]
+    works = claim_many(db, claims)
+    queue.claimed(db, works)
+    answers = [{one.job_id: works[one.job_id] for one in ask.taken if one.job_id in works} for ask in asked]
+    register.seen_many(db, [(ask.stamp, list(got)) for ask, got in zip(asked, answers, strict=True) if got])
+    leased = defaultdict(list)
+    for claim in claims:
+        leased[claim.vo].append(claim.job_id)
+    after_commit(db, lambda: _confirm(leased))
+    return answers
+
+
+def _confirm(leased: dict[str, list[int]]) -> None:
+    for vo, job_ids in leased.items():
+        store.confirm(vo, job_ids)
+
+
+def _ask_for_queue(vo: str) -> None:
+    if time.monotonic() - _asked.get(vo, -ASKED_AGAIN) < ASKED_AGAIN:
+        return
+    with session() as db:
         enqueue(db, "matching.rebuild", f"vo-{vo}.rebuild", vo=vo)
-    taken = [int(job) for job in jobs]
-    if taken:
-        after_commit(db, lambda: _confirm(vo, taken))
-    return taken
+    _asked[vo] = time.monotonic()
 
 
-def _confirm(vo: str, jobs: list[int]) -> None:
-    redis().zrem(keys.leases(vo), *jobs)
-
-
-def _claim(db: Session, job_id: int, pilot: Pilot, stamp: str) -> int | None:
-    attempt = status.claim(db, job_id, pilot=stamp, site=pilot.site, deadline=settings().matched_seconds)
-    queue.remove(db, [job_id])
-    return attempt
+_claim = Gathered(_claim_many)

@@ -1,114 +1,97 @@
-"""The queue of waiting jobs: truth in the database, speed in Redis."""
+"""The queue of waiting jobs in the database, and what follows of it in Redis."""
 
 import hashlib
-import json
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import delete, insert, select
+import orjson
+from sqlalchemy import Select, delete, select, update
+from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.orm import Session
 
-from diracx_tasks.core.database import after_commit, changed, now
-from diracx_tasks.core.redis import redis
-from diracx_tasks.matching import keys
+from diracx_tasks.core.database import after_commit, changed, now, plain, utc_now
+from diracx_tasks.core.many import insert_many
+from diracx_tasks.matching import store
+from diracx_tasks.matching.specification import needs_json, specifications
+from diracx_tasks.matching.store import Class
 from diracx_tasks.matching.tables import JobClass, Queued
 
-PAGE = 5000
-# A place keeps 40 bits for the job's number: a double holds 53 exactly.
-SPAN = 1 << 40
-LOWEST = 10
-FIELDS = ("cores", "ram_mb", "sites", "banned_sites", "platform", "tags")
-RAM_STEP_MB = 256
+LEAST_PRIORITY, MOST_PRIORITY = 0, 10
+# A class that is used is noted as such once in so many seconds.
+NOTED = 600
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A job to be queued; `requirements` as `cwl/hints` gives them."""
+    """A job to be queued; `requirements` is the record that `matching/record.py` describes."""
 
     job_id: int
     vo: str
+    job_type: str
+    group: str
+    owner: str
     priority: int
-    requirements: dict[str, Any]
+    requirements: Mapping[str, Any]
 
     @property
-    def place(self) -> float:
-        """Lower is sooner."""
-        return float((LOWEST - max(0, min(self.priority, LOWEST))) * SPAN + self.job_id)
-
-
-def normalised(requirements: dict[str, Any]) -> dict[str, Any]:
-    """What makes the class: every field, lists sorted, RAM rounded up so that classes stay few."""
-    found = {field: requirements.get(field) for field in FIELDS}
-    for field in ("sites", "banned_sites", "tags"):
-        found[field] = sorted(found[field] or [])
-    found["cores"] = int(found["cores"] or 1)
-    found["ram_mb"] = -(-int(found["ram_mb"] or 1) // RAM_STEP_MB) * RAM_STEP_MB
-    return found
-
-
-def class_of(vo: str, requirements: dict[str, Any]) -> str:
-    """The class's id: a hash of VO and normalised requirements."""
-    text = json.dumps([vo, normalised(requirements)], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    def identity(self) -> tuple[str, str, str, str, int, str]:
+        """What makes its class: VO, type, group, owner, priority from 0 to 10, and what it needs."""
+        priority = max(LEAST_PRIORITY, min(self.priority, MOST_PRIORITY))
+        record = orjson.dumps(self.requirements, option=orjson.OPT_SORT_KEYS)
+        return self.vo, self.job_type, self.group, self.owner, priority, _needs(record)
 
 
 def add(db: Session, entries: Sequence[Entry]) -> None:
     """Queue jobs that have become Waiting; they reach Redis right after the commit."""
     if not entries:
         return
-    by_class: dict[str, list[Entry]] = defaultdict(list)
+    by_class: dict[tuple[Any, ...], list[int]] = defaultdict(list)
     for entry in entries:
-        by_class[class_of(entry.vo, entry.requirements)].append(entry)
-    known = set(db.scalars(select(JobClass.class_id).where(JobClass.class_id.in_(by_class))))
-    for class_id, members in by_class.items():
-        if class_id not in known:
-            needs = normalised(members[0].requirements)
-            # Two optimizers may meet the same new class: the second one's is the same.
-            db.merge(JobClass(class_id=class_id, vo=members[0].vo, requirements=needs))
-        common = {"class_id": class_id, "queued_at": now()}
-        rows = [{"job_id": e.job_id, "vo": e.vo, "place": e.place, **common} for e in members]
-        db.execute(insert(Queued), rows)
-    added = [entry.job_id for entry in entries]
-    after_commit(db, lambda: _push_added(added))
+        by_class[entry.identity].append(entry.job_id)
+    classes = _classes(db, by_class)
+    moment = now()
+    rows = [(job_id, classes[one].class_no, moment) for one, jobs in by_class.items() for job_id in jobs]
+    insert_many(db, plain(Queued), ("JobID", "ClassNo", "QueuedAt"), sorted(rows))
+    jobs = {classes[one]: sorted(ids) for one, ids in by_class.items()}
+    after_commit(db, lambda: _queue(jobs))
 
 
 def remove(db: Session, job_ids: Collection[int]) -> None:
-    """Take jobs out of the queue; what Redis still holds of them is refused when it is claimed."""
-    changed(db, delete(Queued).where(Queued.job_id.in_(job_ids)))
+    """Take jobs out of the queue that were killed or held; Redis hears of it right after the commit."""
+    rows = db.execute(
+        select(Queued.job_id, Queued.class_no, JobClass.vo)
+        .join(JobClass, JobClass.class_no == Queued.class_no)
+        .where(Queued.job_id.in_(job_ids))
+    ).all()
+    if not rows:
+        return
+    changed(db, delete(Queued).where(Queued.job_id.in_([row.job_id for row in rows])))
+    of_vo: dict[str, dict[int, int]] = defaultdict(dict)
+    for row in rows:
+        of_vo[row.vo][row.job_id] = row.class_no
+    after_commit(db, lambda: _drop(of_vo))
 
 
-def put_back(db: Session, vo: str, job_ids: Collection[int]) -> int:
-    """Return leased jobs that still wait to Redis, and end their leases; answers how many went back."""
-    rows = db.execute(_rows().where(Queued.job_id.in_(job_ids), Queued.vo == vo)).all()
-    _push(rows)
+def claimed(db: Session, job_ids: Collection[int]) -> None:
+    """Take jobs out of the queue that Redis has given away already."""
     if job_ids:
-        redis().zrem(keys.leases(vo), *job_ids)
-    return len(rows)
+        changed(db, delete(Queued).where(Queued.job_id.in_(job_ids)))
 
 
-def overdue_leases(vo: str) -> list[int]:
-    """Jobs that were taken and neither confirmed nor released in time."""
-    seconds = redis().time()[0]
-    jobs: list[str] = redis().zrangebyscore(keys.leases(vo), 0, seconds, start=0, num=PAGE)  # type: ignore[assignment]
-    return [int(job) for job in jobs]
+def queued() -> Select[tuple[int]]:
+    """The jobs in the queue, as a subquery."""
+    return select(Queued.job_id)
 
 
-def rebuild(db: Session, vo: str) -> int:
-    """Bring everything that waits into Redis, page by page; harmless while pilots go on asking."""
-    total = last = 0
-    while True:
-        page = db.execute(
-            _rows().where(Queued.vo == vo, Queued.job_id > last).order_by(Queued.job_id).limit(PAGE)
-        )
-        rows = page.all()
-        _push(rows)
-        total += len(rows)
-        if len(rows) < PAGE:
-            redis().set(keys.ready(vo), 1)
-            return total
-        last = rows[-1].job_id
+def classes_of(db: Session, vo: str, numbers: Collection[int] | None = None) -> dict[int, Class]:
+    """A VO's classes by their numbers: all, or these as far as there are such."""
+    query = _columns().where(JobClass.vo == vo)
+    if numbers is not None:
+        query = query.where(JobClass.class_no.in_(numbers))
+    return {row.class_no: row for row in map(_class, db.execute(query))}
 
 
 def vos(db: Session) -> list[str]:
@@ -116,30 +99,72 @@ def vos(db: Session) -> list[str]:
     return list(db.scalars(select(JobClass.vo).distinct()))
 
 
-def _rows() -> Any:
-    return select(Queued.job_id, Queued.vo, Queued.class_id, Queued.place, JobClass.requirements).join(
-        JobClass, JobClass.class_id == Queued.class_id
+@lru_cache(65536)
+def _needs(record: bytes) -> str:
+    return needs_json(specifications(orjson.loads(record)))
+
+
+@lru_cache(65536)
+def _digest(identity: tuple[Any, ...]) -> str:
+    return hashlib.sha256(orjson.dumps(identity)).hexdigest()
+
+
+def _classes(db: Session, identities: Iterable[tuple[Any, ...]]) -> dict[tuple[Any, ...], Class]:
+    """The classes of identities, made where there are none yet."""
+    digests = {_digest(identity): identity for identity in identities}
+    found = _known(db, digests)
+    # In one order, or two transactions that make the same classes would wait for each other.
+    if missing := sorted(digests.keys() - found.keys()):
+        db.execute(_making(db), [_row(digest, digests[digest]) for digest in missing])
+        found |= _known(db, missing)
+    return {digests[digest]: one for digest, one in found.items()}
+
+
+def _known(db: Session, digests: Collection[str]) -> dict[str, Class]:
+    query = _columns().add_columns(JobClass.digest, JobClass.used_at < utc_now(-NOTED))
+    rows = db.execute(query.where(JobClass.digest.in_(digests))).all()
+    old = sorted(row[0] for row in rows if row[-1])
+    if not old:
+        return {row[-2]: _class(row) for row in rows}
+    # `sweep.collect` may be about to drop them: of the two the first wins, and the row tells which.
+    changed(db, update(JobClass).where(JobClass.class_no.in_(old)).values(used_at=utc_now()))
+    left = set(db.scalars(select(JobClass.class_no).where(JobClass.class_no.in_(old))))
+    return {row[-2]: _class(row) for row in rows if not row[-1] or row[0] in left}
+
+
+def _columns() -> Any:
+    return select(
+        JobClass.class_no,
+        JobClass.vo,
+        JobClass.job_type,
+        JobClass.group,
+        JobClass.owner,
+        JobClass.priority,
+        JobClass.needs,
     )
 
 
-def _push_added(job_ids: list[int]) -> None:
-    from diracx_tasks.core.database import reading
-
-    with reading() as db:
-        for page in _pages(job_ids):
-            _push(db.execute(_rows().where(Queued.job_id.in_(page))).all())
+def _class(row: Any) -> Class:
+    return Class(*row[:7])
 
 
-def _push(rows: Sequence[Any]) -> None:
-    pipe = redis().pipeline(transaction=True)
-    for row in rows:
-        # Class and job in one transaction: the match removes classes that it finds empty.
-        pipe.hset(keys.classes(row.vo), row.class_id, json.dumps(row.requirements))
-        pipe.zadd(keys.jobs(row.vo, row.class_id), {str(row.job_id): row.place}, nx=True)
-    if rows:
-        pipe.execute()
+def _row(digest: str, identity: tuple[Any, ...]) -> dict[str, Any]:
+    names = ("VO", "JobType", "OwnerGroup", "Owner", "Priority", "Needs")
+    return {"Digest": digest, "UsedAt": now(), **dict(zip(names, identity, strict=True))}
 
 
-def _pages(job_ids: list[int]) -> Iterator[list[int]]:
-    for start in range(0, len(job_ids), PAGE):
-        yield job_ids[start : start + PAGE]
+def _making(db: Session) -> Any:
+    """An INSERT that leaves a class alone that another has made meanwhile."""
+    if db.get_bind().dialect.name == "sqlite":
+        return sqlite.insert(plain(JobClass)).on_conflict_do_nothing()
+    made: Any = mysql.insert(plain(JobClass))
+    return made.on_duplicate_key_update(Digest=made.inserted.Digest)
+
+
+def _queue(jobs: Mapping[Class, Sequence[int]]) -> None:
+    store.push(jobs)
+
+
+def _drop(jobs: Mapping[str, Mapping[int, int]]) -> None:
+    for vo, of_class in jobs.items():
+        store.drop(vo, of_class)

@@ -1,31 +1,26 @@
 """Which pilot had which job: DIRAC's JobToPilotMapping. It knows nothing of jobs but their numbers."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
-from sqlalchemy import Integer, Select, insert, literal, select, true, union_all
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
-from diracx_tasks.core.database import utc_now
+from diracx_tasks.core.database import now, plain
+from diracx_tasks.core.many import insert_many
 from diracx_tasks.pilots.tables import Pilot, PilotJob
 
 
-def note(db: Session, vo: str, stamp: str, job_ids: Collection[int]) -> None:
-    """Keep which jobs a pilot got; what is known already stays. Nothing happens if the pilot is unknown."""
-    if not job_ids:
-        return
-    given = union_all(*[select(literal(job_id, Integer).label("job_id")) for job_id in sorted(job_ids)])
-    jobs = given.subquery()
-    # One statement, and not INSERT IGNORE: DIRAC's table has no key that would tell what is there.
-    known = select(PilotJob.job_id).where(
-        PilotJob.pilot_id == Pilot.pilot_id, PilotJob.job_id == jobs.c.job_id
-    )
-    new = (
-        select(Pilot.pilot_id, jobs.c.job_id, utc_now())
-        .join(jobs, true())
-        .where(Pilot.stamp == stamp, Pilot.vo == vo, ~known.exists())
-    )
-    names = [PilotJob.pilot_id, PilotJob.job_id, PilotJob.started_at]
-    db.execute(insert(PilotJob).from_select(names, new))
+def note(db: Session, jobs: Mapping[str, Collection[int]]) -> None:
+    """Keep which jobs pilots got, by their stamps; what is known stays, unknown pilots are left out."""
+    query = select(Pilot.stamp, Pilot.pilot_id).where(Pilot.stamp.in_(sorted(jobs)))
+    numbers = {row.stamp: row.pilot_id for row in db.execute(query)}
+    given = {(numbers[stamp], job_id) for stamp, ids in jobs.items() if stamp in numbers for job_id in ids}
+    # DIRAC's table has no key that would tell what is there: INSERT IGNORE would add a second row.
+    had = select(PilotJob.pilot_id, PilotJob.job_id).where(PilotJob.job_id.in_([job for _, job in given]))
+    new = given.difference((row.pilot_id, row.job_id) for row in db.execute(had)) if given else given
+    moment = now().replace(microsecond=0)
+    rows = [(pilot_id, job_id, moment) for pilot_id, job_id in sorted(new)]
+    insert_many(db, plain(PilotJob), ("PilotID", "JobID", "StartTime"), rows)
 
 
 def pilots_of(job_ids: Collection[int]) -> Select[int]:

@@ -1,26 +1,32 @@
 """Pilots come and go: their rows, and what happens to a job whose pilot is known to be gone."""
 
 import secrets
+import time
 import zlib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import case, func, select, update
+from sqlalchemy import case, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from diracx_tasks.auth.rights import SERVICE
 from diracx_tasks.auth.tokens import User
 from diracx_tasks.core import config
-from diracx_tasks.core.database import changed, utc_now
+from diracx_tasks.core.database import changed, now, plain, session, utc_now
 from diracx_tasks.core.errors import BadRequest, Conflict, Forbidden
+from diracx_tasks.core.many import Columns, update_many
 from diracx_tasks.jobs import recover
 from diracx_tasks.pilots import mapping
 from diracx_tasks.pilots.tables import Pilot, StampLock
 
 ENDED = ("Done", "Failed", "Aborted", "Deleted")
+IDLE_NOTED = 60.0
+MOST_IDLE = 100_000
 # As many rows as the migration has made.
 STAMP_LOCKS = 64
+
+_idle: dict[str, float] = {}
 
 
 @dataclass(frozen=True)
@@ -66,18 +72,32 @@ def must_be(by: User, stamp: str) -> None:
         raise Forbidden(f"this token is of the pilot {by.pilot_stamp}, not {stamp}")
 
 
-def seen(db: Session, vo: str, stamp: str, job_ids: Collection[int]) -> None:
-    """Note that a pilot asked for work, and which jobs it got; calling twice is harmless."""
-    values: dict[str, Any] = {"status": "Running", "updated_at": utc_now()}
-    if job_ids:
-        first = min(job_ids)
-        values |= {
-            "current_job": first,
-            "initial_job": case((Pilot.initial_job == 0, first), else_=Pilot.initial_job),
-        }
-    where = (Pilot.stamp == stamp, Pilot.vo == vo, Pilot.status.not_in(ENDED))
-    changed(db, update(Pilot).where(*where).values(values))
-    mapping.note(db, vo, stamp, job_ids)
+def seen_many(db: Session, given: Sequence[tuple[str, Sequence[int]]]) -> None:
+    """Note which jobs pilots got, by their stamps; calling twice is harmless, unknown pilots are left out."""
+    if not given:
+        return
+    moment = now().replace(microsecond=0)
+    # A pilot that asked twice at the same time is there once, with all its jobs.
+    jobs: dict[str, list[int]] = {}
+    for stamp, job_ids in given:
+        jobs.setdefault(stamp, []).extend(job_ids)
+    rows = [(stamp, min(ids), moment) for stamp, ids in sorted(jobs.items())]
+    update_many(db, plain(Pilot), ("PilotStamp", "CurrentJobID", "LastUpdateTime"), _working, rows)
+    mapping.note(db, jobs)
+
+
+def note_idle(vo: str, stamp: str) -> None:
+    """Note that a pilot asked for work and got none, at most once in IDLE_NOTED seconds by this process."""
+    moment = time.monotonic()
+    if moment - _idle.get(stamp, -IDLE_NOTED) < IDLE_NOTED:
+        return
+    with session() as db:
+        values = {"status": "Running", "updated_at": utc_now()}
+        where = (Pilot.stamp == stamp, Pilot.vo == vo, Pilot.status.not_in(ENDED))
+        changed(db, update(Pilot).where(*where).values(values))
+    if len(_idle) >= MOST_IDLE:
+        _idle.clear()
+    _idle[stamp] = moment
 
 
 def ended(db: Session, vo: str, stamps: Collection[str], *, status: str, reason: str) -> int:
@@ -117,3 +137,16 @@ def _add(db: Session, vo: str, pilot: NewPilot) -> None:
     row.submitted_at = row.updated_at = utc_now()
     db.add(row)
     db.flush()
+
+
+def _working(new: Columns) -> dict[str, Any]:
+    """A pilot with a job runs, unless it is known to have ended: then what is known of its end stays."""
+    pilot = plain(Pilot).c
+    has_ended = or_(*(pilot.Status == status for status in ENDED))
+    first = case((pilot.InitialJobID == 0, new["CurrentJobID"]), else_=pilot.InitialJobID)
+    return {
+        "InitialJobID": case((has_ended, pilot.InitialJobID), else_=first),
+        "CurrentJobID": case((has_ended, pilot.CurrentJobID), else_=new["CurrentJobID"]),
+        "LastUpdateTime": case((has_ended, pilot.LastUpdateTime), else_=new["LastUpdateTime"]),
+        "Status": case((has_ended, pilot.Status), else_="Running"),
+    }

@@ -114,6 +114,7 @@ def test_only_the_door_writes_a_jobs_status() -> None:
         if "update(Job)" in source.text.replace("\n", "").replace(" ", ""):
             assert source.module in (
                 "diracx_tasks.jobs.status",
+                "diracx_tasks.jobs.claims",
                 "diracx_tasks.jobs.beats",
                 "diracx_tasks.jobs.facts",
             )

@@ -3,9 +3,16 @@
 import sys
 from collections.abc import Callable
 
-from tests.bench import api, overhead, tasks
+from tests.bench import api, matching, overhead, tasks
 
-BENCHES: dict[str, Callable[..., None]] = {"api": api.main, "overhead": overhead.main, "tasks": tasks.main}
+BENCHES: dict[str, Callable[..., None]] = {
+    "api": api.main,
+    "matching": matching.main,
+    "overhead": overhead.main,
+    "tasks": tasks.main,
+}
+# These have options, the others a count.
+OPTIONS = ("api", "matching")
 
 
 def main() -> None:
@@ -13,8 +20,7 @@ def main() -> None:
     name = sys.argv[1] if len(sys.argv) > 1 else ""
     if name not in BENCHES:
         sys.exit(f"python -m tests.bench NAME [COUNT]: NAME is one of {', '.join(BENCHES)}")
-    # `api` has options, the others a count.
-    BENCHES[name](*(sys.argv[2:] if name == "api" else map(int, sys.argv[2:])))
+    BENCHES[name](*(sys.argv[2:] if name in OPTIONS else map(int, sys.argv[2:])))
 
 
 if __name__ == "__main__":

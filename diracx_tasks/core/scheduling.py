@@ -1,0 +1,156 @@
+"""The sections JobScheduling and Matching of Operations: which job goes first, and how many go where."""
+
+from collections import Counter
+from difflib import get_close_matches
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field, model_validator
+
+from diracx_tasks.core.sections import Section
+
+DAY = 86400
+Count = Annotated[int, Field(ge=0)]
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Factor = Annotated[float, Field(ge=1, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)]
+NEAR = 0.75
+
+
+class Open(Section):
+    """A section that may hold more than we know; but what looks like one of its keys is a mistake."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_slips(cls, given: Any) -> Any:
+        known = list(cls.model_fields)
+        for name in given if isinstance(given, dict) else ():
+            if name not in known and (meant := get_close_matches(str(name), known, 1, NEAR)):
+                raise ValueError(f"unknown key {name}; is {meant[0]} meant?")
+        return given
+
+
+class ByAttribute(Section):
+    """How many jobs of a type, a group, an owner may be at a place at the same time."""
+
+    JobType: dict[str, Count] = Field({})
+    OwnerGroup: dict[str, Count] = Field({})
+    Owner: dict[str, Count] = Field({})
+
+
+class SiteLimits(ByAttribute):
+    """The same of a site, and of its computing elements."""
+
+    CEs: dict[str, ByAttribute] = Field({})
+
+
+class Bursts(Section):
+    """How many may start at once after a quiet while."""
+
+    JobType: dict[str, Annotated[int, Field(ge=1)]] = Field({})
+    OwnerGroup: dict[str, Annotated[int, Field(ge=1)]] = Field({})
+    Owner: dict[str, Annotated[int, Field(ge=1)]] = Field({})
+
+
+class SiteDelays(Section):
+    """Seconds between two starts of jobs of a type, a group, an owner at a site."""
+
+    JobType: dict[str, Seconds] = Field({})
+    OwnerGroup: dict[str, Seconds] = Field({})
+    Owner: dict[str, Seconds] = Field({})
+    Burst: Bursts = Bursts()
+
+
+class Slice(Section):
+    """A span of time in the past, in seconds, and how much what was used in it may change a share."""
+
+    TimeSpan: int = Field(7 * DAY, ge=3600, le=30 * DAY)
+    Weight: Positive = 1
+    MaxCorrection: Factor = 3
+
+
+class Correction(Section):
+    """A correction of the shares of all groups, or of the owners of one group; its other keys are slices."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    __pydantic_extra__: dict[str, Slice]
+
+    Group: str | None = None
+    MaxGlobalCorrection: Factor | None = None
+    # So called in DIRAC's documentation.
+    MaxGlobalCorrectionFactor: Factor = 5
+    UpdateHistoryPeriod: int | None = None
+
+    @property
+    def most(self) -> float:
+        """What all slices together may change at most: by this factor, up or down."""
+        return self.MaxGlobalCorrection or self.MaxGlobalCorrectionFactor
+
+    @property
+    def slices(self) -> list[Slice]:
+        """The slices; one week when none is stated."""
+        return list(self.__pydantic_extra__.values()) or [Slice()]
+
+
+class Corrector(Section):
+    """Corrections by name."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    __pydantic_extra__: dict[str, Correction]
+
+
+class Corrections(Section):
+    """Correctors by name, and which of them are in use."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    __pydantic_extra__: dict[str, Corrector]
+
+    ShareCorrectorsToStart: list[str] = Field([])
+
+    @property
+    def started(self) -> list[Correction]:
+        """The corrections of the correctors that are in use."""
+        names = [name for name in self.ShareCorrectorsToStart if name in self.__pydantic_extra__]
+        return [one for name in names for one in self.__pydantic_extra__[name].__pydantic_extra__.values()]
+
+
+class JobScheduling(Open):
+    """The section JobScheduling, with DIRAC's defaults."""
+
+    CheckJobLimits: bool = True
+    CheckMatchingDelay: bool = True
+    RunningLimit: dict[str, SiteLimits] = Field({})
+    MatchingDelay: dict[str, SiteDelays] = Field({})
+    EnableSharesCorrection: bool = False
+    ShareCorrections: Corrections | None = None
+    taskQueueCPUTimeIntervals: list[int] = Field([])
+
+
+class Tier(Section):
+    """Job types that share what is their tier's by weight."""
+
+    Weight: Positive = 1
+    JobTypes: list[str] = Field([])
+
+
+class Batch(Section):
+    """A computing element whose nodes cannot call out: what one of its nodes offers, as a pilot says it."""
+
+    Site: str = Field(min_length=1, max_length=100)
+    MaxJobs: int = Field(100, ge=1, le=1000)
+    Node: dict[str, Any] = Field({})
+
+
+class Matching(Open):
+    """The section Matching; it is ours."""
+
+    Tiers: dict[str, Tier] = Field({})
+    Batches: dict[str, Batch] = Field({})
+
+    @model_validator(mode="after")
+    def _in_one_tier(self) -> "Matching":
+        often = Counter(name for tier in self.Tiers.values() for name in set(tier.JobTypes))
+        if twice := sorted(name for name, count in often.items() if count > 1):
+            raise ValueError(f"the job type {twice[0]} is in {often[twice[0]]} tiers")
+        return self

@@ -1,0 +1,167 @@
+"""Clients that ask the matcher for jobs as fast as they get answers, each in a process of its own."""
+
+import multiprocessing
+import random
+import time
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import cycle, islice
+from multiprocessing.synchronize import Barrier
+from typing import Any, TypeAlias
+
+from diracx_tasks.core.redis import redis
+from diracx_tasks.matching import match, store
+from diracx_tasks.matching.node import Node, node_of
+from diracx_tasks.matching.specification import needs_json, specifications
+from tests.bench.mixes import Burst, JobClass
+from tests.bench.nodes import nodes
+from tests.bench.population import VO
+
+# A call of the load: how many jobs came of it.
+Call: TypeAlias = Callable[[Node, int], int]
+CHUNK = 100
+START = 60.0
+NOTHING = "return 1"
+# Every kind of node has asked once before the clock starts, by one client or another.
+WARM_UP = 2500
+
+
+@dataclass(frozen=True)
+class Client:
+    """One process: what it asks for how long, and how many jobs at once."""
+
+    what: str
+    number: int
+    seconds: float
+    count: int
+
+
+@dataclass
+class Rates:
+    """What some clients got in so many seconds."""
+
+    seconds: float = 0.0
+    jobs: int = 0
+    empty: int = 0
+    latencies: list[float] = field(default_factory=list)
+
+    @property
+    def calls_per_s(self) -> float:
+        """Answers a second, those without a job as well."""
+        return len(self.latencies) / self.seconds if self.seconds else 0.0
+
+    @property
+    def jobs_per_s(self) -> float:
+        """Jobs a second."""
+        return self.jobs / self.seconds if self.seconds else 0.0
+
+    @property
+    def empty_share(self) -> float:
+        """The part of the answers that had no job."""
+        return self.empty / len(self.latencies) if self.latencies else 0.0
+
+    def percentile(self, percent: float) -> float:
+        """So many percent of the answers came within this time, in milliseconds."""
+        ordered = sorted(self.latencies)
+        return 1000 * ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))] if ordered else 0.0
+
+
+def stored(of: JobClass) -> store.Class:
+    """A class as the matcher knows it."""
+    needs = needs_json(specifications(of.record))
+    return store.Class(of.number, VO, of.job_type, of.group, of.owner, of.priority, needs)
+
+
+def insert(parts: Sequence[Burst]) -> float:
+    """Put all jobs into Redis in the order of their numbers; answers the seconds that it took."""
+    known = {burst.of.number: stored(burst.of) for burst in parts}
+    began, left = time.perf_counter(), iter(parts)
+    while chunk := list(islice(left, CHUNK)):
+        jobs: dict[store.Class, list[int]] = {}
+        for burst in chunk:
+            jobs.setdefault(known[burst.of.number], []).extend(range(burst.first, burst.first + burst.jobs))
+        store.push(jobs)
+    store.set_ready(VO)
+    return time.perf_counter() - began
+
+
+def press(what: str, clients: int, seconds: float, count: int = 1) -> Rates:
+    """What clients get that all begin at once: `take` asks for `count` jobs, `nothing` for no work at all."""
+    context = multiprocessing.get_context("spawn")
+    barrier, answers = context.Barrier(clients), context.SimpleQueue()
+    processes = [
+        context.Process(target=_run, args=(Client(what, number, seconds, count), barrier, answers))
+        for number in range(clients)
+    ]
+    for one in processes:
+        one.start()
+    try:
+        found = [_told(answers, processes, seconds) for _ in processes]
+    finally:
+        for one in processes:
+            one.join(START)
+            one.kill()
+    rates = Rates(max(one.seconds for one in found), sum(one.jobs for one in found))
+    rates.empty = sum(one.empty for one in found)
+    rates.latencies = [latency for one in found for latency in one.latencies]
+    return rates
+
+
+def asked(seed: int = 0) -> Iterator[Node]:
+    """Nodes that ask for work, for ever, in an order of one's own."""
+    made = [node_of(**values) for values in nodes()]
+    random.Random(seed).shuffle(made)
+    return cycle(made)
+
+
+def _told(answers: Any, processes: Sequence[Any], seconds: float) -> Rates:
+    """The next client's answer; a client that ends without one ends the measurement."""
+    until = time.monotonic() + START + 2 * seconds
+    while answers.empty():
+        if any(one.exitcode for one in processes) or time.monotonic() > until:
+            raise RuntimeError("a client of the matcher ended without an answer")
+        time.sleep(0.01)
+    found = answers.get()
+    assert isinstance(found, Rates)
+    return found
+
+
+def _run(client: Client, barrier: Barrier, answers: Any) -> None:
+    call, those = _CALLS[client.what](client.number), asked(client.number)
+    # Connections, scripts and kinds of nodes are known before the clock starts.
+    for node in islice(those, WARM_UP):
+        call(node, client.count)
+    barrier.wait(START)
+    rates, latencies = Rates(), array("d")
+    began = ended = time.perf_counter()
+    until = began + client.seconds
+    while ended < until:
+        begun = ended
+        jobs = call(next(those), client.count)
+        ended = time.perf_counter()
+        latencies.append(ended - begun)
+        rates.jobs += jobs
+        rates.empty += not jobs
+    rates.seconds, rates.latencies = ended - began, latencies.tolist()
+    answers.put(rates)
+
+
+def _taking(_: int) -> Call:
+    def call(node: Node, count: int) -> int:
+        return len(match.take(VO, node, count).taken)
+
+    return call
+
+
+def _nothing(number: int) -> Call:
+    """A script that does nothing: what Redis and its client can do at most."""
+    script = redis().register_script(NOTHING)
+
+    def call(node: Node, count: int) -> int:
+        return int(script(keys=["bench"], args=[number]))  # type: ignore[call-overload]
+
+    return call
+
+
+_CALLS: dict[str, Callable[[int], Call]] = {"take": _taking, "nothing": _nothing}

@@ -1,0 +1,227 @@
+"""Requirements as typed alternatives: what they mean, their normal form, and what is wrong with them."""
+
+import json
+import random
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from diracx_tasks.matching import grid
+from diracx_tasks.matching.node import Node, node_of
+from diracx_tasks.matching.specification import (
+    InvalidRequirements,
+    Specification,
+    fits,
+    from_json,
+    misses,
+    needs_json,
+    specifications,
+)
+from tests.unit.matching.asked import nodes, plain_records, plainly_fits, records
+
+DIMENSIONS = [
+    "ram",
+    "ram_per_core",
+    "gpu_ram",
+    "scratch",
+    "lan",
+    "wall_time",
+    "cpu_time",
+    "cpu_work",
+    "cores",
+]
+
+
+def one(**record: Any) -> Specification:
+    """The only alternative of a record."""
+    (found,) = specifications(record)
+    return found
+
+
+def a_node(**values: Any) -> Node:
+    return node_of(**{"site": "LCG.CERN.ch", "cores": 8, "ram_mb": 16000, **values})
+
+
+@given(plain_records, nodes)
+def test_a_node_fits_when_every_condition_of_the_record_holds(record: dict[str, Any], node: Node) -> None:
+    assert fits(one(**record), node) == plainly_fits(record, node)
+
+
+@given(records, nodes)
+def test_any_alternative_laid_over_the_record_will_do(record: dict[str, Any], node: Node) -> None:
+    others = record.get("alternatives", [{}])
+    found = any(fits(spec, node) for spec in specifications(record))
+    assert found == any(plainly_fits({**record, **other}, node) for other in others)
+
+
+@given(records, nodes)
+def test_the_terms_of_a_node_say_all_that_a_comparison_needs(record: dict[str, Any], node: Node) -> None:
+    _, text = node.kind()
+    for spec in specifications(record):
+        assert misses(spec, json.loads(text)) == misses(spec, node)
+
+
+@given(records)
+def test_what_is_stored_of_requirements_is_read_back_the_same(record: dict[str, Any]) -> None:
+    specs = specifications(record)
+    text = needs_json(specs)
+    assert from_json(text) == specs
+    assert needs_json(reversed(specs)) == text == needs_json(from_json(text))
+    assert 1 <= len(specs) <= 8
+
+
+@given(records, st.randoms())
+def test_the_order_of_lists_and_fields_makes_no_difference(
+    record: dict[str, Any], luck: random.Random
+) -> None:
+    def mixed(value: Any) -> Any:
+        if isinstance(value, dict):
+            return dict(luck.sample([(name, mixed(inner)) for name, inner in value.items()], len(value)))
+        return (
+            luck.sample([mixed(inner) for inner in value], len(value)) if isinstance(value, list) else value
+        )
+
+    assert needs_json(specifications(mixed(record))) == needs_json(specifications(record))
+
+
+@given(st.sampled_from(DIMENSIONS), st.integers(0, 10**7), st.integers(0, 10**7))
+def test_a_number_of_the_grid_is_met_by_what_offers_as_much(dimension: str, asked: int, offered: int) -> None:
+    up, down = grid.up(dimension, asked), grid.down(dimension, offered)
+    assert up >= asked and down <= offered
+    assert grid.up(dimension, up) == up == grid.down(dimension, up)
+    assert grid.down(dimension, down) == down == grid.up(dimension, down)
+    assert (up <= down) == (up <= offered)
+
+
+@given(st.sampled_from(DIMENSIONS), st.integers(1, 10**7))
+def test_little_is_lost_on_the_grid(dimension: str, asked: int) -> None:
+    assert grid.up(dimension, asked) - asked < max(256, asked / 6)
+
+
+@pytest.mark.parametrize("seconds", [*grid.SEGMENTS, 129_600, 604_800, 36_000, 5400])
+def test_usual_times_and_sizes_are_on_the_grid(seconds: int) -> None:
+    assert grid.up("cpu_time", seconds) == grid.up("wall_time", seconds) == seconds
+    for size in (2000, 2048, 3000, 4096, 16_384, 32_000, 512_000):
+        assert grid.up("ram", size) == size
+    assert grid.up("scratch", 20_480) == grid.down("scratch", 20_480) == 20_480
+
+
+@pytest.mark.parametrize(
+    ("seconds", "segment"), [(1, 360), (360, 360), (361, 1800), (86_400, 86_400), (9_999_999, 1_080_000)]
+)
+def test_cpu_time_goes_up_to_a_segment_and_down_to_the_last(seconds: int, segment: int) -> None:
+    assert grid.segment(seconds) == segment
+    assert grid.segment(seconds, [500, 100]) == (100 if seconds <= 100 else 500)
+
+
+def test_memory_is_the_constant_part_and_that_of_the_cores() -> None:
+    spec = one(cores=4, max_cores=16, ram_mb=1000, ram_per_core_mb=2000)
+    assert spec.terms()["least"] == {"cores": 4, "ram": 9000}
+    node = a_node(cores=16, ram_mb=16_000)
+    assert (node.cores_for(spec), node.ram_for(spec)) == (7, 15_000)
+    roomy = a_node(cores=32, ram_mb=64_000)
+    assert (roomy.cores_for(spec), roomy.ram_for(spec)) == (16, 33_000)
+    assert one(cores=4, ram_per_core_mb=2000).ram == 8000
+
+
+def test_a_job_that_states_no_range_gets_the_cores_that_it_asked_for_and_a_whole_node_all() -> None:
+    assert (a_node().cores_for(one(cores=4)), a_node().ram_for(one(cores=4, ram_mb=2000))) == (4, 2000)
+    whole = one(tags=["WholeNode"])
+    node = a_node(tags=["WholeNode"])
+    assert fits(whole, node)
+    assert (node.cores_for(whole), node.ram_for(whole)) == (8, 16_000)
+
+
+@pytest.mark.parametrize(
+    "tags", [["4Processors"], ["MultiProcessor", "4Processors"], "4Processors & a | a & 4Processors"]
+)
+def test_tags_of_processors_are_cores(tags: Any) -> None:
+    spec = one(tags=tags)
+    assert spec.cores == 4
+    assert not fits(spec, a_node(cores=2, tags=["4Processors", "a"]))
+    assert fits(spec, a_node(cores=4, tags=["a"]))
+    assert {"4Processors", "MultiProcessor"} <= set(spec.terms()["demands"])
+
+
+def test_equal_requirements_are_equal_however_they_are_stated() -> None:
+    assert specifications({"cores": 4, "ram_mb": 1990}) == specifications(
+        {"cores": 1, "tags": ["4Processors", "MultiProcessor"], "ram_mb": 2000, "priority": 9, "max_cores": 4}
+    )
+    assert specifications({"sites": ["B", "A", "C"], "banned_sites": ["C", "D"]}) == specifications(
+        {"sites": "A, B"}
+    )
+    assert specifications({"sites": ["ANY", "B"]}) == specifications({}) == (Specification(),)
+    assert (
+        specifications({"tags": "a & b"})
+        == specifications({"tags": ["b", "a"]})
+        == specifications({"tags": "a,b"})
+    )
+    assert specifications({"platform": "p"}) == specifications({"platforms": ["p", "p"], "platform": "q"})
+    assert specifications({"alternatives": [{"cores": 2}, {"cores": 2, "ram_mb": 200}]}) == specifications(
+        {"cores": 2}
+    )
+
+
+def test_every_miss_is_named_with_what_is_wanted_and_what_is_offered() -> None:
+    spec = one(
+        cores=16,
+        sites=["B", "A"],
+        cpu_time=90_000,
+        tags="x & ~GPU",
+        architecture={"level": {"min": 2, "max": 2}},
+        io={"scratch_mb": 5000},
+    )
+    node = a_node(cpu_time=3600, tags=["GPU"], level=3, required_tags=["GPU"])
+    found = {miss.dim: (miss.wanted, miss.offered) for miss in misses(spec, node)}
+    assert found == {
+        "site": (["A", "B"], "LCG.CERN.ch"),
+        "cores": (16, 8),
+        "cpu_time": (90_000, 3600),
+        "level_max": (-2, -3),
+        "scratch": (5000, None),
+        "tags": ("x & ~GPU", ["GPU", "MultiProcessor"]),
+        "required_tags": (["16Processors", "MultiProcessor", "x"], ["GPU"]),
+    }
+    (miss,) = misses(one(banned_sites=["LCG.CERN.ch"]), a_node())
+    assert (miss.dim, miss.wanted, miss.offered) == ("banned_site", ["LCG.CERN.ch"], "LCG.CERN.ch")
+
+
+@pytest.mark.parametrize(
+    ("record", "words"),
+    [
+        ({"cores": "4"}, "cores: '4' is no whole number between 1 and 100000"),
+        ({"cores": 0}, "cores: '0' is no whole number"),
+        ({"cores": True}, "cores: 'True' is no whole number"),
+        ({"cores": 4, "max_cores": 2}, "max_cores: 2 is less than cores, 4"),
+        ({"ram_mb": -1}, "ram_mb: '-1' is no whole number between 0 and 1000000000000"),
+        ({"wall_time": 1.5}, "wall_time: '1.5' is no whole number"),
+        ({"sites": ["A"], "banned_sites": ["A"]}, "sites: banned_sites leave none of A"),
+        ({"sites": [1]}, "sites: this is not a list of names"),
+        ({"sites": ["x"] * 1001}, "sites: 1000 names"),
+        ({"platform": 7}, "platform: this is not a list of names"),
+        ({"tags": ["a", "b &"]}, "tags: column 4: the end where a tag"),
+        ({"tags": "a | 4Processors"}, "tags: 4Processors | a: state a choice between cores in alternatives"),
+        ({"system": "Linux"}, "system: 'Linux' is no mapping"),
+        ({"system": {"glibc": 2.3}}, "system.glibc: 2.3 is a number: write the version in quotes"),
+        ({"system": {"glibc": "new"}}, "system.glibc: 'new' is no version such as 2.34"),
+        ({"system": {"user_namespaces": "yes"}}, "system.user_namespaces: 'yes' is neither true nor false"),
+        ({"architecture": {"level": {"min": 3, "max": 2}}}, "architecture.level: max is less than min"),
+        ({"gpu": {"count": {"min": "one"}}}, "gpu.count.min: 'one' is no whole number"),
+        ({"gpu": {"compute_capability": {"min": "x"}}}, "gpu.compute_capability.min: 'x' is no version"),
+        ({"gpu": {"vendor": ["a"]}}, "gpu.vendor: "),
+        ({"alternatives": {}}, None),
+        ({"alternatives": "x"}, "alternatives: this is not a list of requirements"),
+        ({"alternatives": [{}] * 9}, "alternatives: 9, 8 are the most"),
+        ({"alternatives": [{"cores": 0}]}, "cores: '0' is no whole number"),
+        ({"ram_mb": 2**70}, "the requirements are no JSON"),
+    ],
+)
+def test_a_malformed_record_is_refused_by_its_field(record: dict[str, Any], words: str | None) -> None:
+    if words is None:
+        assert specifications(record) == (Specification(),)
+        return
+    with pytest.raises(InvalidRequirements, match=re.escape(words)):
+        specifications(record)
