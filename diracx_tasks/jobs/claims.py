@@ -1,10 +1,10 @@
 """Jobs that the matcher has chosen are given to their pilots: many in one transaction, each if it waits."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Executable, bindparam, select, update
+from sqlalchemy import Executable, select
 from sqlalchemy.orm import Session
 
 from diracx_tasks.core.database import now, plain, utc_now
@@ -13,7 +13,7 @@ from diracx_tasks.core.packed import unpacked
 from diracx_tasks.core.settings import settings
 from diracx_tasks.jobs.events import IDS, record
 from diracx_tasks.jobs.states import Status
-from diracx_tasks.jobs.status import Change, hold
+from diracx_tasks.jobs.status import Change
 from diracx_tasks.jobs.tables import Attempt, Job, Payload
 
 MATCHED = Change(Status.MATCHED, minor="Assigned", application="Unknown", source="Matcher")
@@ -47,49 +47,45 @@ def claim_many(db: Session, claims: Sequence[Claim]) -> dict[int, Work]:
 
     Each must be Running within `matched_seconds`.
     """
-    held = hold(db, [claim.job_id for claim in claims])
-    given = [
-        claim
-        for claim in {claim.job_id: claim for claim in claims}.values()
-        if (job := held.get(claim.job_id)) and job.status == Status.WAITING and job.vo == claim.vo
-    ]
-    if not given:
-        return {}
-    ids = [claim.job_id for claim in given]
-    db.connection().execute(_moving(settings().matched_seconds), {"ids": ids})
-    update_many(db, plain(Job), ("JobID", "Site"), _site, [(claim.job_id, claim.site) for claim in given])
-    record(db, ids, MATCHED)
+    wanted = {claim.job_id: claim for claim in claims}
+    rows = db.connection().execute(_holding(), {"ids": sorted(wanted)})
+    works = {
+        row.JobID: Work(*row[2:7], unpacked(row.Payload))
+        for row in rows
+        if row.Status == Status.WAITING and wanted[row.JobID].vo == row.VO
+    }
+    given = [wanted[job_id] for job_id in works]
+    seconds = settings().matched_seconds
+    update_many(db, plain(Job), ("JobID", "Site"), _given(seconds), [(one.job_id, one.site) for one in given])
+    if given:
+        record(db, list(works), MATCHED)
     moment = now()
-    rows = [
-        (one.job_id, held[one.job_id].attempt, one.pilot, one.site, one.ce, one.node, moment, "Matched", "")
+    attempts = [
+        (one.job_id, works[one.job_id].attempt, one.pilot, one.site, one.ce, one.node, moment, "Matched", "")
         for one in given
     ]
-    insert_many(db, plain(Attempt), ATTEMPT, rows)
-    return {
-        job_id: Work(attempt, owner, group, vo, requirements, unpacked(payload))
-        for job_id, attempt, owner, group, vo, requirements, payload in db.connection().execute(
-            _describing(), {"ids": ids}
-        )
-    }
-
-
-@lru_cache(4)
-def _moving(seconds: float) -> Executable:
-    values = {
-        "status": Status.MATCHED,
-        "minor_status": MATCHED.minor,
-        "application_status": MATCHED.application,
-        "updated_at": utc_now(),
-        "next_check_at": utc_now(seconds),
-    }
-    return update(Job).where(Job.job_id.in_(bindparam("ids", expanding=True))).values(values)
-
-
-def _site(new: Columns) -> dict[str, Any]:
-    return {"Site": new["Site"]}
+    insert_many(db, plain(Attempt), ATTEMPT, attempts)
+    return works
 
 
 @lru_cache(1)
-def _describing() -> Executable:
-    columns = (Job.job_id, Job.attempt, Job.owner, Job.group, Job.vo, Payload.requirements, Payload.payload)
-    return select(*columns).join(Payload, Payload.job_id == Job.job_id).where(Job.job_id.in_(IDS))
+def _holding() -> Executable:
+    # From the third on as `Work` has them.
+    columns = (Job.job_id, Job.status, Job.attempt, Job.owner, Job.group, Job.vo)
+    query = select(*columns, Payload.requirements, Payload.payload)
+    joined = query.join(Payload, Payload.job_id == Job.job_id)
+    # In one order, or two transactions would wait for each other.
+    return joined.where(Job.job_id.in_(IDS)).order_by(Job.job_id).with_for_update()
+
+
+@lru_cache(4)
+def _given(seconds: float) -> Callable[[Columns], dict[str, Any]]:
+    """What is set of a job that a pilot gets: by one function for each time, as `update_many` keeps them."""
+    return lambda new: {
+        "Site": new["Site"],
+        "Status": Status.MATCHED.value,
+        "MinorStatus": MATCHED.minor,
+        "ApplicationStatus": MATCHED.application,
+        "LastUpdateTime": utc_now(),
+        "NextCheckAt": utc_now(seconds),
+    }

@@ -9,7 +9,7 @@
 -- b:not=SITE     slots that do not want the site
 -- t:DIM          sorted set: thresholds of a lower limit; '' is none. n:DIM hash: threshold -> slots that have it
 -- b:DIM>T        slots whose threshold is T or less
--- b:tags? b:tags=SHA, exprs (hash: sha -> tree): the same for expressions over tags
+-- b:tags? b:tags=SHA   the same for expressions over tags; trees hash: SHA -> tree, exprs sorted set: SHA -> number
 -- b:demand=TAG   slots that cannot do without the tag
 local function copy(from, to)
   call('BITOP', 'OR', P .. to, P .. from, P .. from)
@@ -55,10 +55,13 @@ local function mark_tags(tree, slot, value)
   if tree then
     local text = cjson.encode(tree)
     local name = redis.sha1hex(text)
-    if value == 1 then call('HSETNX', P .. 'exprs', name, text) end
+    if value == 1 and call('HSETNX', P .. 'trees', name, text) == 1 then
+      call('ZADD', P .. 'exprs', call('INCR', P .. 'expressions'), name)
+    end
     mark('tags=' .. name, slot, value)
     if call('BITPOS', P .. 'b:tags=' .. name, 1) < 0 then
-      call('HDEL', P .. 'exprs', name)
+      call('HDEL', P .. 'trees', name)
+      call('ZREM', P .. 'exprs', name)
       call('DEL', P .. 'b:tags=' .. name)
     end
   elseif known then
@@ -123,6 +126,7 @@ if not info or call('EXISTS', P .. 'q:' .. class) == 1 then return 0 end
 mark_class(class, cjson.decode(call('HGET', P .. 'def', class)), info, 0)
 for _, slot in ipairs(info.slots) do
   set_head(slot, 0)
+  call('ZREM', P .. 'order', slot)
   call('RPUSH', P .. 'free', slot)
 end
 call('HDEL', P .. 'class', class)

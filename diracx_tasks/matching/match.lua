@@ -1,14 +1,16 @@
 -- Choose the jobs that a node gets next, and put them under a lease, in one step.
--- ARGV: kind, its terms as JSON, how many, lease in seconds, site, site/node, rules as JSON ('' none), CE
+-- ARGV: kind, its terms as JSON, how many, lease in seconds, site, site/node, CE, rules as JSON ('' none),
+--       cores, RAM in MB
 -- Returns {is the queue made, seconds to wait, then of each job: job, class, alternative, cores, RAM in MB}
 --
+-- satisfied      hash: sha of a list of tags -> {names of expressions, the last one's number} as msgpack
 -- e:KIND, eg     bits over slots: eligible for a kind of node; hash: kind -> the `gen` that they are of
 -- ring:...       sorted set: tiers, groups of a tier, owners of a group -> their pass; the lowest goes first
 -- turns          hash: ring -> the pass of who went last
 -- turn           hash: entity -> how often it had its turn
 local kind, wanted, lease = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
-local site, node, ce = ARGV[5], ARGV[6], ARGV[8]
-local rules = ARGV[7] ~= '' and cjson.decode(ARGV[7])
+local site, node, ce = ARGV[5], ARGV[6], ARGV[7]
+local rules = ARGV[8] ~= '' and cjson.decode(ARGV[8])
 local time = call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
 local C = P .. 'cur:'
@@ -42,12 +44,28 @@ local function holds(tree, tags)
   return not is_or
 end
 
+-- The expressions that a list of tags satisfies; each is looked at once for it.
+local function satisfied_by(tags)
+  local field = redis.sha1hex(cjson.encode(tags))
+  local text = call('HGET', P .. 'satisfied', field)
+  local known = text and cmsgpack.unpack(text) or {upto = 0, names = {}}
+  local fresh = call('ZRANGEBYSCORE', P .. 'exprs', '(' .. known.upto, '+inf', 'WITHSCORES')
+  if #fresh == 0 then return known.names end
+  local has = {}
+  for _, tag in ipairs(tags) do has[tag] = true end
+  for place = 1, #fresh, 2 do
+    local tree = cjson.decode(call('HGET', P .. 'trees', fresh[place]))
+    if holds(tree, has) then known.names[#known.names + 1] = fresh[place] end
+    known.upto = tonumber(fresh[place + 1])
+  end
+  call('HSET', P .. 'satisfied', field, cmsgpack.pack(known))
+  return known.names
+end
+
 local function satisfied(terms)
-  local tags, keys = {}, {P .. 'b:tags?'}
-  for _, tag in ipairs(terms.tags) do tags[tag] = true end
-  local exprs = call('HGETALL', P .. 'exprs')
-  for place = 1, #exprs, 2 do
-    if holds(cjson.decode(exprs[place + 1]), tags) then keys[#keys + 1] = P .. 'b:tags=' .. exprs[place] end
+  local keys = {P .. 'b:tags?'}
+  for _, name in ipairs(satisfied_by(terms.tags)) do
+    keys[#keys + 1] = P .. 'b:tags=' .. name
     -- Lua hands over 8000 arguments at most.
     if #keys > 4000 then
       call('BITOP', 'OR', C .. 'tags', unpack(keys))
@@ -128,20 +146,33 @@ local function has_work(ring, attribute, name, above)
   if not any(C .. 'x') then call('ZREM', P .. ring, name) end
 end
 
--- The entity whose turn it is among those with an eligible job; `set` is cut down to its slots.
+-- The entity whose turn it is among those with an eligible job, its pass, and its part of the set.
 local function turn_of(ring, attribute, set, above)
   local start = 0
   repeat
-    local names = call('ZRANGE', P .. ring, start, start + 31)
-    for _, name in ipairs(names) do
+    local names = call('ZRANGE', P .. ring, start, start + 15, 'WITHSCORES')
+    -- Whatever has jobs is in the ring: the only one has them all.
+    if start == 0 and #names == 2 then return names[1], nil, set end
+    for place = 1, #names, 2 do
+      local name = names[place]
       call('BITOP', 'AND', C .. attribute, set, P .. 'b:' .. attribute .. '=' .. name)
-      if any(C .. attribute) then return name, C .. attribute end
+      if any(C .. attribute) then return name, names[place + 1], C .. attribute end
       has_work(ring, attribute, name, above)
     end
-    start = start + 32
+    start = start + 16
   until #names == 0
 end
 
+local function advance(ring, name, pass, weight)
+  if not pass then return end
+  local before = tonumber(call('HGET', P .. 'turns', ring) or 0)
+  local step = 1 / tonumber(call('HGET', P .. 'weights', weight) or 1)
+  pass = tonumber(pass)
+  if pass > before then call('HSET', P .. 'turns', ring, pass) end
+  call('ZADD', P .. ring, math.max(pass, before - CREDIT * step) + step, name)
+end
+
+-- The slot with the soonest job of a set, bit by bit: what it costs does not depend on how many there are.
 local function soonest(set, from)
   local last = set
   for place = from, 0, -1 do
@@ -153,34 +184,33 @@ local function soonest(set, from)
   return call('BITPOS', last, 1)
 end
 
-local function advance(ring, name, weight)
-  local pass = tonumber(call('ZSCORE', P .. ring, name) or 0)
-  local before = tonumber(call('HGET', P .. 'turns', ring) or 0)
-  local step = 1 / tonumber(call('HGET', P .. 'weights', weight) or 1)
-  if pass > before then call('HSET', P .. 'turns', ring, pass) end
-  call('ZADD', P .. ring, math.max(pass, before - CREDIT * step) + step, name)
+-- The same, when it is among the soonest of all, as it mostly is.
+local function first_of(set)
+  local bits = call('GET', set)
+  for _, slot in ipairs(call('ZREVRANGE', P .. 'order', 0, 23)) do
+    local byte = string.byte(bits, floor(slot / 8) + 1) or 0
+    if floor(byte / 2 ^ (7 - slot % 8)) % 2 == 1 then return slot end
+  end
 end
 
 local function choose(set)
-  local tier, inside = turn_of('ring', 'tier', set, {})
+  local tier, tier_pass, group, group_pass, owner, owner_pass
+  tier, tier_pass, set = turn_of('ring', 'tier', set, {})
   if not tier then return end
   local of_tier = 'ring\n' .. tier
-  local group, of_group
-  group, inside = turn_of(of_tier, 'group', inside, {P .. 'b:tier=' .. tier})
+  group, group_pass, set = turn_of(of_tier, 'group', set, {P .. 'b:tier=' .. tier})
   if not group then return end
-  of_group = of_tier .. '\n' .. group
-  local turn = {{'ring', tier, 'tier:' .. tier}, {of_tier, group, 'group:' .. group}}
-  local entity = tier .. '\n' .. group
+  local turn = {{'ring', tier, tier_pass, 'tier:' .. tier}, {of_tier, group, group_pass, 'group:' .. group}}
+  local entity, of_group = tier .. '\n' .. group, of_tier .. '\n' .. group
   if call('SISMEMBER', P .. 'sharing', group) == 0 then
     local above = {P .. 'b:tier=' .. tier, P .. 'b:group=' .. group}
-    local owner
-    owner, inside = turn_of(of_group, 'owner', inside, above)
+    owner, owner_pass, set = turn_of(of_group, 'owner', set, above)
     if not owner then return end
-    turn[3] = {of_group, owner, 'owner:' .. group .. '/' .. owner}
+    turn[3] = {of_group, owner, owner_pass, 'owner:' .. group .. '/' .. owner}
     entity = entity .. '\n' .. owner
   end
-  local number_of_turn = tonumber(call('HGET', P .. 'turn', entity) or 0) + 1
-  return soonest(inside, number_of_turn % OLDEST == 0 and 30 or 34), turn, entity
+  if call('HINCRBY', P .. 'turn', entity, 1) % OLDEST == 0 then return soonest(set, 30), turn end
+  return first_of(set) or soonest(set, 34), turn
 end
 
 local function pop(class, info)
@@ -231,19 +261,18 @@ local function narrow(set, left)
 end
 
 local function take(set, left)
-  local slot, turn, entity = choose(set)
+  local slot, turn = choose(set)
   if not slot then return false end
   lasting(true)
   local class = call('HGET', P .. 'at', slot)
   local info = class_info(class)
   local job = pop(class, info)
   if job then
-    for _, one in ipairs(turn) do advance(one[1], one[2], one[3]) end
-    call('HINCRBY', P .. 'turn', entity, 1)
+    for _, one in ipairs(turn) do advance(one[1], one[2], one[3], one[4]) end
     call('ZADD', P .. 'leases', now + lease, job)
     if rules then reserve(job, class, info) end
     for alternative, one in ipairs(info.slots) do
-      if one == slot then
+      if one == tonumber(slot) then
         local cores, ram = use(left, info.asked[alternative])
         for _, part in ipairs({job, class, alternative - 1, cores, ram}) do answer[#answer + 1] = part end
       end
@@ -280,12 +309,13 @@ if wait > 0 then
   answer[2] = tostring(wait)
   return answer
 end
-local left = cjson.decode(ARGV[2]).has
+local left = {cores = tonumber(ARGV[9]), ram = tonumber(ARGV[10])}
+if wanted > 1 then left = cjson.decode(ARGV[2]).has end
 local most = 2 + 5 * (is_slow and 1 or wanted)
 while #answer < most do
   call('BITOP', 'AND', C .. 'set', key, P .. 'live')
   if #answer > 2 then narrow(C .. 'set', left) end
-  if not any(C .. 'set') or not unblocked(C .. 'set') or not take(C .. 'set', left) then break end
+  if not unblocked(C .. 'set') or not take(C .. 'set', left) then break end
 end
 lasting(true)
 if is_slow and #answer > 2 then slow_down() end

@@ -1,9 +1,8 @@
 """A pilot asks for work: Redis chooses in one step, the database decides."""
 
 import time
-from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -21,8 +20,11 @@ from diracx_tasks.matching import queue, store
 from diracx_tasks.matching.limits import Rules, rules
 from diracx_tasks.matching.node import Node
 from diracx_tasks.pilots import register
+from diracx_tasks.resources import mask
 
 ROUNDS = 5
+# Jobs of this type run where others may not.
+TEST = "Test"
 # A pilot that got nothing asks again after so many seconds.
 RETRY_AFTER = 1.0
 # This process asks for the queue of a VO to be made once in so many seconds.
@@ -91,7 +93,7 @@ def match(vo: str, node: Node, *, stamp: str, count: int = 1) -> Matches:
             _ask_for_queue(vo)
         if not answer.taken:
             break
-        works = _claim(_Asked(vo, node, stamp, answer.taken))
+        works = _claim(vo)(_Asked(vo, node, stamp, answer.taken))
         given = [one for one in answer.taken if one.job_id in works]
         found += [Match(one.job_id, works[one.job_id], one.cores, one.ram_mb) for one in given]
         # Jobs that were killed meanwhile leave room: ask again.
@@ -104,7 +106,7 @@ def match(vo: str, node: Node, *, stamp: str, count: int = 1) -> Matches:
 
 def take(vo: str, node: Node, count: int = 1) -> Answer:
     """Put up to `count` jobs under a lease that fit the node, in one step."""
-    kind, terms = node.kind()
+    kind, terms = _usable(vo, node).kind()
     arguments = (
         kind,
         terms,
@@ -112,8 +114,10 @@ def take(vo: str, node: Node, count: int = 1) -> Answer:
         settings().lease_seconds,
         node.site,
         f"{node.site}/{node.name}",
-        _rules(rules(vo, node.site, node.ce)),
         node.ce,
+        _rules(rules(vo, node.site, node.ce)),
+        node.cores,
+        node.ram_mb,
     )
     try:
         is_ready, wait, *parts = store.run("match", vo, *arguments)
@@ -122,6 +126,15 @@ def take(vo: str, node: Node, count: int = 1) -> Answer:
     numbers = list(map(int, parts))
     taken = [Taken(*numbers[start : start + 5]) for start in range(0, len(numbers), 5)]
     return Answer(taken, float(wait), bool(is_ready))
+
+
+def _usable(vo: str, node: Node) -> Node:
+    """The node; where its site or computing element is not to be used, for test jobs only, as in DIRAC."""
+    barred = mask.barred(vo)
+    if node.site not in barred and node.ce not in barred:
+        return node
+    types = (TEST,) if node.job_types is None or TEST in node.job_types else ()
+    return replace(node, job_types=types)
 
 
 @lru_cache(4096)
@@ -141,16 +154,9 @@ def _claim_many(db: Session, asked: Sequence[_Asked]) -> list[dict[int, Work]]:
     queue.claimed(db, works)
     answers = [{one.job_id: works[one.job_id] for one in ask.taken if one.job_id in works} for ask in asked]
     register.seen_many(db, [(ask.stamp, list(got)) for ask, got in zip(asked, answers, strict=True) if got])
-    leased = defaultdict(list)
-    for claim in claims:
-        leased[claim.vo].append(claim.job_id)
-    after_commit(db, lambda: _confirm(leased))
+    vo, leased = asked[0].vo, [claim.job_id for claim in claims]
+    after_commit(db, lambda: store.confirm(vo, leased))
     return answers
-
-
-def _confirm(leased: dict[str, list[int]]) -> None:
-    for vo, job_ids in leased.items():
-        store.confirm(vo, job_ids)
 
 
 def _ask_for_queue(vo: str) -> None:
@@ -161,4 +167,7 @@ def _ask_for_queue(vo: str) -> None:
     _asked[vo] = time.monotonic()
 
 
-_claim = Gathered(_claim_many)
+@lru_cache(1024)
+def _claim(vo: str) -> Gathered[_Asked, dict[int, Work]]:
+    """One for each VO: what holds up one VO's claims does not hold up another's."""
+    return Gathered(_claim_many)

@@ -7,19 +7,40 @@ local list = P .. 'q:' .. class
 local leased = call('EXISTS', P .. 'leases') == 1
 local first = tonumber(call('LINDEX', list, 0) or 'inf')
 local before, after = {}, {}
+-- Lua hands over 8000 arguments at most, four for each job.
+local MOST = 1500
+local chunk, jobs, fields = nil, {}, {}
+
+local function flush()
+  if #jobs == 0 then return end
+  local was = call('BITFIELD', P .. 'in:' .. chunk, unpack(fields))
+  for place, job in ipairs(jobs) do
+    local into = tonumber(job) < first and before or after
+    if was[place] == 0 then into[#into + 1] = job end
+  end
+  jobs, fields = {}, {}
+end
+
+local function is_taken(job)
+  if not leased then return false end
+  if not is_return then return call('ZSCORE', P .. 'leases', job) end
+  call('ZREM', P .. 'leases', job)
+  call('HDEL', P .. 'lease', job)
+  return false
+end
+
 for place = 3, #ARGV do
   local job = ARGV[place]
-  if leased and is_return then
-    call('ZREM', P .. 'leases', job)
-    call('HDEL', P .. 'lease', job)
-  end
-  if leased and not is_return and call('ZSCORE', P .. 'leases', job) then
-    -- Taken, and not confirmed yet.
-  elseif not set_waits(job, 1) then
-    local into = tonumber(job) < first and before or after
-    into[#into + 1] = job
+  local id = tonumber(job)
+  if not is_taken(job) then
+    if floor(id / CHUNK) ~= chunk or #jobs == MOST then flush() end
+    chunk = floor(id / CHUNK)
+    jobs[#jobs + 1] = job
+    local count = #fields
+    fields[count + 1], fields[count + 2], fields[count + 3], fields[count + 4] = 'SET', 'u1', id % CHUNK, 1
   end
 end
+flush()
 if first == math.huge then before, after = {}, before end
 for place = #before, 1, -1 do call('LPUSH', list, before[place]) end
 if #after > 0 then call('RPUSH', list, unpack(after)) end

@@ -6,6 +6,7 @@
 -- in:CHUNK   bits: the jobs of a chunk of 65536 numbers that wait; entries of lists without a bit are dead
 -- live       bits over slots: the class has jobs
 -- heads      a double a slot: how soon the class's first job is; larger is sooner
+-- order      sorted set: slot with jobs -> the same
 -- h:BIT      bits over slots: that bit of `heads`, so that the soonest of many is found without reading each
 -- leases     sorted set: jobs taken and not confirmed, by the time at which they return
 local P = KEYS[1]
@@ -57,6 +58,7 @@ local function bits(high, low, slot, old_high, old_low)
 end
 
 local function set_head(slot, soon)
+  call('ZADD', P .. 'order', soon, slot)
   local text = call('GETRANGE', P .. 'heads', slot * 8, slot * 8 + 7)
   local old = #text == 8 and struct.unpack('>d', text) or 0
   if old == soon then return end
@@ -90,6 +92,7 @@ local function settle(class, info)
   local soon = head and (5 + info.priority) * NUMBERS + NUMBERS - 1 - tonumber(head)
   for _, slot in ipairs(info.slots) do
     if head then set_head(slot, soon) end
+    if not head then call('ZREM', P .. 'order', slot) end
     if was_live ~= (head and true or false) then call('SETBIT', P .. 'live', slot, head and 1 or 0) end
   end
 end

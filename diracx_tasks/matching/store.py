@@ -17,6 +17,8 @@ from diracx_tasks.matching.specification import Specification, from_json
 SLICE = 2000
 UNKNOWN = -1
 HOUR = 3600
+# What lists of tags satisfy is found again when it is needed.
+MOST_LISTS = 10_000
 
 
 @dataclass(frozen=True)
@@ -156,6 +158,8 @@ def forget_kinds(vo: str) -> int:
             pipe.hdel(f"{prefix}eg", *old)
             pipe.unlink(*[f"{prefix}e:{kind}" for kind in old])
             pipe.execute()
+    if redis().hlen(f"{prefix}satisfied") > MOST_LISTS:
+        redis().unlink(f"{prefix}satisfied")
     return len(old)
 
 

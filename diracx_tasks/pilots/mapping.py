@@ -12,15 +12,16 @@ from diracx_tasks.pilots.tables import Pilot, PilotJob
 
 def note(db: Session, jobs: Mapping[str, Collection[int]]) -> None:
     """Keep which jobs pilots got, by their stamps; what is known stays, unknown pilots are left out."""
-    query = select(Pilot.stamp, Pilot.pilot_id).where(Pilot.stamp.in_(sorted(jobs)))
-    numbers = {row.stamp: row.pilot_id for row in db.execute(query)}
-    given = {(numbers[stamp], job_id) for stamp, ids in jobs.items() if stamp in numbers for job_id in ids}
+    wanted = sorted({job_id for ids in jobs.values() for job_id in ids})
     # DIRAC's table has no key that would tell what is there: INSERT IGNORE would add a second row.
-    had = select(PilotJob.pilot_id, PilotJob.job_id).where(PilotJob.job_id.in_([job for _, job in given]))
-    new = given.difference((row.pilot_id, row.job_id) for row in db.execute(had)) if given else given
+    had = (PilotJob.pilot_id == Pilot.pilot_id) & PilotJob.job_id.in_(wanted)
+    query = select(Pilot.stamp, Pilot.pilot_id, PilotJob.job_id).outerjoin(PilotJob, had)
+    rows = db.execute(query.where(Pilot.stamp.in_(sorted(jobs)))).all()
+    known = {(row.pilot_id, row.job_id) for row in rows}
+    given = {(row.pilot_id, job_id) for row in rows for job_id in jobs.get(row.stamp, ())}
     moment = now().replace(microsecond=0)
-    rows = [(pilot_id, job_id, moment) for pilot_id, job_id in sorted(new)]
-    insert_many(db, plain(PilotJob), ("PilotID", "JobID", "StartTime"), rows)
+    new = [(pilot_id, job_id, moment) for pilot_id, job_id in sorted(given - known)]
+    insert_many(db, plain(PilotJob), ("PilotID", "JobID", "StartTime"), new)
 
 
 def pilots_of(job_ids: Collection[int]) -> Select[int]:

@@ -1,0 +1,15 @@
+-- What holds jobs back at some places. ARGV: rules as JSON, as `match.lua` takes them
+-- Returns {do the counts hold, then of each limit how many run, then of each delay how many may start now}
+local rules = cjson.decode(ARGV[1])
+local time = call('TIME')
+local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
+local found = {tostring(call('EXISTS', P .. 'counted'))}
+for _, rule in ipairs(rules.limits) do
+  found[#found + 1] = call('HGET', P .. 'run:' .. rule[1], rule[2] .. '=' .. rule[3]) or '0'
+end
+for _, rule in ipairs(rules.delays) do
+  local text = call('HGET', P .. 'bucket', rule[1] .. '\n' .. rule[2] .. '=' .. rule[3])
+  local had = text and cmsgpack.unpack(text) or {rule[5], now}
+  found[#found + 1] = tostring(math.min(rule[5], had[1] + (now - had[2]) / rule[4]))
+end
+return found
