@@ -172,14 +172,6 @@ class JobState(BaseModel):
     outcome: str = stated("applied, or refused when it was so already.", "applied")
 
 
-class Why(BaseModel):
-    """Why a job is where it is."""
-
-    job_id: int = stated("The job's number.", 17)
-    status: str = stated("Its status.", "Waiting")
-    reasons: list[str] = stated("In words.", ["3 jobs of its kind are ahead."])
-
-
 class Log(BaseModel):
     """The tail of a job's output."""
 

@@ -5,11 +5,29 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from diracx_api.models.fields import LARGEST, stated
+from diracx_api.models.slots import Asking, Description, Slot
+
+__all__ = [
+    "Address",
+    "Asking",
+    "Description",
+    "Downloads",
+    "Location",
+    "MatchedJob",
+    "Matches",
+    "PilotMetadata",
+    "PilotRegistration",
+    "PilotStatus",
+    "Release",
+    "Slot",
+    "Stamp",
+    "Upload",
+    "Uploads",
+]
 
 # DIRAC's tables may be in latin1, and a database takes small letters for capitals.
 Stamp = Annotated[str, StringConstraints(min_length=1, max_length=32, pattern="^[!-~]+$")]
 PilotStatus = Literal["Submitted", "Waiting", "Running", "Done", "Failed", "Deleted", "Aborted", "Unknown"]
-Tag = Annotated[str, StringConstraints(max_length=255)]
 Location = Annotated[str, StringConstraints(max_length=1024)]
 LARGEST_JOB = 2**31 - 1
 
@@ -53,19 +71,6 @@ class PilotMetadata(BaseModel):
     GridType: str | None = stated("What kind of computing element.", "DIRAC", default=None, max_length=32)
     AccountingSent: bool | None = stated("Whether it is accounted for.", True, default=None)
     CurrentJobID: int | None = stated("The job that it runs.", 17, default=None, ge=0, le=LARGEST_JOB)
-
-
-class Slot(BaseModel):
-    """A pilot asks for work for a slot."""
-
-    stamp: str = stated("The pilot's stamp.", "0f3c9a…", max_length=64)
-    site: str = stated("The site it runs at.", "LCG.CERN.ch", max_length=100)
-    ce: str = stated("The computing element.", "ce01.cern.ch", default="", max_length=128)
-    cores: int = stated("Free cores.", 1, ge=1, le=LARGEST_JOB)
-    ram_mb: int = stated("Free memory in MB.", 4096, ge=1, le=LARGEST_JOB)
-    platform: str | None = stated("The platform.", "x86_64-el9", default=None, max_length=128)
-    tags: list[Tag] = stated("What the node offers.", ["cvmfs:lhcb"], default=[], max_length=1000)
-    count: int = stated("How many jobs at most.", 1, default=1, ge=1, le=100)
 
 
 class MatchedJob(BaseModel):

@@ -7,6 +7,7 @@ from fastapi import Response
 from diracx_api import paging
 from diracx_api.deps import Me, ReadDb, Router
 from diracx_api.models import jobs as models
+from diracx_api.models import matching
 from diracx_api.models.fields import JobId
 from diracx_api.models.search import Search, Summary, plain
 from diracx_api.paging import Cursor, PageNumber, PerPage
@@ -80,9 +81,7 @@ def get_job_logs(db: ReadDb, me: Me, job_id: JobId) -> Any:
     return read.log(db, job_id, by=me)
 
 
-@router.get("/{job_id}/why", right=rights.read, response_model=models.Why)
+@router.get("/{job_id}/why", right=rights.read, response_model=matching.Why)
 def get_job_why(db: ReadDb, me: Me, job_id: JobId) -> Any:
-    """Why the job is where it is, in words."""
-    job = read.get(db, job_id, by=me)
-    reasons = explain(db, job_id) or [f"{job['MinorStatus']}: {job['ApplicationStatus']}"]
-    return {"job_id": job_id, "status": job["Status"], "reasons": reasons}
+    """Why the job is where it is, in words, and what to change."""
+    return explain(db, job_id, by=me)

@@ -15,7 +15,6 @@ from diracx_tasks.core.errors import Forbidden
 from diracx_tasks.core.settings import settings
 from diracx_tasks.jobs import control, heartbeat
 from diracx_tasks.matching.match import match
-from diracx_tasks.matching.node import node_of
 from diracx_tasks.pilots import metadata as pilot_metadata
 from diracx_tasks.pilots import register
 from diracx_tasks.pilots import search as pilot_search
@@ -79,12 +78,12 @@ def summary(db: ReadDb, me: Me, body: Summary) -> Response:
 
 
 @router.post("/match", right=rights.pilot, response_model=pilots.Matches)
-def match_jobs(me: Me, body: pilots.Slot) -> Any:
-    """Give a pilot the jobs that are next for its slot."""
-    if body.stamp != me.pilot_stamp:
-        raise Forbidden(f"this token is of the pilot {me.pilot_stamp}, not {body.stamp}")
-    node = node_of(site=body.site, ce=body.ce, cores=body.cores, ram_mb=body.ram_mb, platform=body.platform, tags=body.tags)
-    found = match(me.vo, node, stamp=body.stamp, count=body.count)
+def match_jobs(me: Me, body: pilots.Asking) -> Any:
+    """Give a pilot the jobs that are next for its slot, which it describes in our words or in DIRAC's."""
+    stamp = body.stamp or me.pilot_stamp
+    if stamp is None or stamp != me.pilot_stamp:
+        raise Forbidden(f"this token is of the pilot {me.pilot_stamp}, not {stamp}")
+    found = match(me.vo, body.node(), stamp=stamp, count=body.count)
     pace = {"heartbeat_seconds": settings().heartbeat_seconds}
     given = [
         {

@@ -13,7 +13,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from diracx_tasks.cli import output
-from diracx_tasks.cli.main import one_line
+from diracx_tasks.cli.matching import show_why
 from diracx_tasks.cli.output import Column, Row, output_option
 from diracx_tasks.core.errors import BadRequest, Unreachable
 
@@ -167,14 +167,12 @@ def kill(job_ids: tuple[int, ...], yes: bool) -> None:
 @job_argument
 @output_option
 def why(job_id: int, form: str) -> None:
-    """Say why a job is where it is."""
+    """Say why a job is where it is, and what to do."""
     found = output.connect().get(f"/api/jobs/{job_id}/why")
     if form == output.JSON:
         output.show_json(found)
     else:
-        click.echo(f"job {job_id} is {found['status']}")
-        for reason in found["reasons"]:
-            click.echo(f"  {one_line(reason)}")
+        show_why(found)
 
 
 @dataclass

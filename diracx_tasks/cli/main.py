@@ -32,6 +32,9 @@ SUBJECTS = {
         "diracx_tasks.cli.workflows:workflows", "Submit CWL workflows, watch them, get their outputs."
     ),
     "jobs": Subject("diracx_tasks.cli.jobs:jobs", "See jobs, their logs and why they wait; kill them."),
+    "matching": Subject(
+        "diracx_tasks.cli.matching:matching", "See what waits, which nodes ask, and what holds jobs back."
+    ),
     "login": Subject("diracx_tasks.cli.login:login", "Log in to a VO."),
     "whoami": Subject("diracx_tasks.cli.login:whoami", "Say who you are to the server."),
     "logout": Subject("diracx_tasks.cli.login:logout", "End the login."),

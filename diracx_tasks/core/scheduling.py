@@ -135,11 +135,16 @@ class Tier(Section):
 
 
 class Batch(Section):
-    """A computing element whose nodes cannot call out: what one of its nodes offers, as a pilot says it."""
+    """A computing element whose nodes cannot call out, so that its jobs are matched here.
 
-    Site: str = Field(min_length=1, max_length=100)
+    `Kind` is the entry point that knows how to talk to it, `Node` what a slot for one job there offers, in
+    the words of DIRAC's pilots; its GridCE is the key under which it stands.
+    """
+
+    Kind: str = Field(min_length=1)
     MaxJobs: int = Field(100, ge=1, le=1000)
-    Node: dict[str, Any] = Field({})
+    Node: dict[str, Any]
+    Options: dict[str, Any] = Field({})
 
 
 class Matching(Open):

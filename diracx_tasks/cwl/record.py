@@ -1,4 +1,4 @@
-"""Reading the stored record of what a job asks: every field checked, faults named by their field."""
+"""Reading what a job asks of its node, field by field; what is wrong is named by its field."""
 
 import re
 from collections.abc import Mapping
@@ -6,19 +6,25 @@ from dataclasses import dataclass
 from typing import Any
 
 from diracx_tasks.core.errors import BadRequest
-from diracx_tasks.matching import tags
+from diracx_tasks.cwl import tags
 
 LARGEST = 10**12
-MAX_CORES = 100_000
 MAX_NAMES = 1000
 MAX_NAME = 255
 GLIBC, CAPABILITY = 1000, 100
+# DIRAC's tags of jobs that need several processors.
+MULTI_CORE = "MultiProcessor"
 
+processors = re.compile("([1-9][0-9]{0,3})Processors").fullmatch
 _version = re.compile(r"([0-9]{1,6})(?:\.([0-9]{1,3}))?").fullmatch
 
 
 class InvalidRequirements(BadRequest):
-    """What a job asks of its node cannot be understood; the words begin with the field."""
+    """What a job asks of its node cannot be understood; the words begin with the field, at `path`."""
+
+    def __init__(self, message: str, path: tuple[str, ...] = ()) -> None:
+        super().__init__(f"{'.'.join(path)}: {message}" if path else message)
+        self.path = path
 
 
 def version(text: str, unit: int) -> int | None:
@@ -31,34 +37,32 @@ def version(text: str, unit: int) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Fields of a record, or of a mapping in it, whose name is then `inside`."""
+    """Fields of a record, or of a mapping in it, to which `path` leads."""
 
     values: Mapping[str, Any]
-    inside: str = ""
+    path: tuple[str, ...] = ()
 
     def part(self, field: str) -> "Record":
         """The mapping under a field; one without fields when it is absent."""
         value = self.values.get(field)
         if value is not None and not isinstance(value, Mapping):
             raise self.wrong(field, f"{str(value)[:40]!r} is no mapping")
-        return Record(value or {}, f"{self.inside}{field}.")
+        return Record(value or {}, (*self.path, field))
 
     def number(self, field: str, least: int = 0, most: int = LARGEST) -> int | None:
         """A whole number; None when it is absent."""
         value = self.values.get(field)
         if value is None:
             return None
-        if type(value) is not int or not least <= value <= most:
+        if not _is_whole(value) or not least <= value <= most:
             raise self.wrong(field, f"{str(value)[:40]!r} is no whole number between {least} and {most}")
-        return value
+        return int(value)
 
     def limits(self, field: str) -> tuple[int | None, int | None]:
         """`{min, max}`, or one number, which is the least."""
-        if type(self.values.get(field)) is int:
+        if _is_whole(self.values.get(field)):
             return self.number(field), None
-        least, most = (part := self.part(field)).number("min"), part.number("max")
-        self._ordered(field, least, most)
-        return least, most
+        return self._ordered(field, (part := self.part(field)).number("min"), part.number("max"))
 
     def version(self, field: str, unit: int) -> int | None:
         """A version, as one number (see `version`); None when it is absent."""
@@ -66,10 +70,10 @@ class Record:
         if value is None:
             return None
         # In YAML 2.30 without quotes is the number 2.3, which is another version.
-        if type(value) is float and unit > CAPABILITY:
+        if isinstance(value, float) and unit > CAPABILITY:
             raise self.wrong(field, f"{value} is a number: write the version in quotes")
         found = version(str(value), unit)
-        if found is None or isinstance(value, bool):
+        if found is None:
             raise self.wrong(field, f"{str(value)[:40]!r} is no version such as 2.34")
         return found
 
@@ -77,9 +81,8 @@ class Record:
         """`{min, max}` of a version, or one version, which is the least."""
         if isinstance(self.values.get(field), str | float | int):
             return self.version(field, unit), None
-        least, most = (part := self.part(field)).version("min", unit), part.version("max", unit)
-        self._ordered(field, least, most)
-        return least, most
+        part = self.part(field)
+        return self._ordered(field, part.version("min", unit), part.version("max", unit))
 
     def flag(self, field: str) -> bool:
         """Whether it is true; False when it is absent."""
@@ -89,15 +92,19 @@ class Record:
         return bool(value)
 
     def name(self, field: str) -> str | None:
-        """One name; None when it is absent or empty."""
+        """One name; None when it is absent, empty or ANY."""
         value = self.values.get(field)
-        if not isinstance(value, str | None) or len(value or "") > MAX_NAME:
-            raise self.wrong(field, f"{str(value)[:40]!r} is no name of {MAX_NAME} characters at most")
-        return value or None
+        if not isinstance(value, str | None):
+            raise self.wrong(field, "this is not a name")
+        if len(value or "") > MAX_NAME:
+            raise self.wrong(field, f"a name has {MAX_NAME} characters at most")
+        return None if not value or value.upper() == "ANY" else str(value)
 
     def names(self, field: str) -> tuple[str, ...]:
         """Names, sorted; a text is taken apart at its commas. Empty when it is absent or one is ANY."""
-        found = {name for item in self.items(field) if (name := item.strip())}
+        found = {str(name) for item in self.items(field) if (name := item.strip())}
+        if any(len(name) > MAX_NAME for name in found):
+            raise self.wrong(field, f"a name has {MAX_NAME} characters at most")
         return () if any(name.upper() == "ANY" for name in found) else tuple(sorted(found))
 
     def items(self, field: str) -> list[str]:
@@ -106,21 +113,48 @@ class Record:
         items = value.split(",") if isinstance(value, str) else value
         if not isinstance(items, list | tuple) or not all(isinstance(item, str) for item in items):
             raise self.wrong(field, "this is not a list of names")
-        if len(items) > MAX_NAMES or any(len(item) > tags.MAX_TEXT for item in items):
-            raise self.wrong(field, f"{MAX_NAMES} names of {tags.MAX_TEXT} characters are the most")
+        if len(items) > MAX_NAMES:
+            raise self.wrong(field, f"{MAX_NAMES} names are the most, not {len(items)}")
         return list(items)
 
     def tags(self, field: str) -> tags.Tree | None:
         """All expressions over tags of a list, or of a text with commas, as one; None: no condition."""
         try:
-            return tags.all_of([tags.parse(item) for item in self.items(field) if item.strip()])
+            found = tags.all_of([tags.parse(item) for item in self.items(field) if item.strip()])
         except tags.InvalidTags as error:
             raise self.wrong(field, str(error)) from error
+        if found and (count := sum(1 for _ in tags.names_in(found))) > tags.MAX_NAMES:
+            raise self.wrong(field, f"{tags.MAX_NAMES} tags are the most, not {count}")
+        for part in tags.conjuncts(found):
+            if not isinstance(part, str) and any(map(processors, tags.names_in(part))):
+                words = f"{tags.render(part)[:80]}: state a choice between cores in alternatives"
+                raise self.wrong(field, words)
+        return found
+
+    def cores(self) -> tuple[int, int | None]:
+        """The least number of cores, and the largest that it can use; None: no more than the least."""
+        least, most = self.number("cores", 1) or 1, self.number("max_cores", 1)
+        if most is not None and most < least:
+            raise self.wrong("max_cores", f"{most} is less than cores, {least}")
+        return least, most
+
+    def sites(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The sites that may run it (none: all), and those of all that may not."""
+        stated, banned = self.names("sites"), self.names("banned_sites")
+        left = tuple(name for name in stated if name not in banned)
+        if stated and not left:
+            raise self.wrong("sites", f"banned_sites leave none of {', '.join(stated)[:200]}")
+        return left, () if left else banned
 
     def wrong(self, field: str, words: str) -> InvalidRequirements:
         """The error about a field."""
-        return InvalidRequirements(f"{self.inside}{field}: {words}")
+        return InvalidRequirements(words, (*self.path, field))
 
-    def _ordered(self, field: str, least: int | None, most: int | None) -> None:
+    def _ordered(self, field: str, least: int | None, most: int | None) -> tuple[int | None, int | None]:
         if least is not None and most is not None and most < least:
             raise self.wrong(field, "max is less than min")
+        return least, most
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

@@ -7,8 +7,9 @@ from typing import Any
 from urllib.parse import unquote
 
 from diracx_tasks.core.operations import Operations
+from diracx_tasks.core.sections import names_in
 from diracx_tasks.jobs.ad import Ad, Expression, InvalidJdl, render
-from diracx_tasks.jobs.requirements import requirements
+from diracx_tasks.jobs.requirements import requirements, segments_of
 
 COLUMNS = {"JobName": 128, "JobGroup": 32, "JobType": 32, "InputData": 255}
 MAX_STORED = 4 << 20
@@ -76,7 +77,9 @@ def describe(
     if (stated := ad.text("VirtualOrganization", vo)) not in ("", vo):
         raise InvalidJdl(f"VirtualOrganization: {stated[:40]} is not yours, which is {vo}")
     cpu_seconds, priority = _cpu_seconds(ad, operations), _priority(ad, operations)
-    needs = requirements(ad, priority, platforms)
+    intervals = (operations.JobScheduling or {}).get("taskQueueCPUTimeIntervals")
+    segments = segments_of(tuple(names_in(intervals)))
+    needs = requirements(ad, priority, platforms, cpu_seconds=cpu_seconds, segments=segments)
     job_type = needs.record["job_type"] = _job_type(ad, operations)
     stored = _stored(ad, operations, CPUTime=cpu_seconds, Priority=priority)
     stored |= {"Owner": owner, "OwnerGroup": group, "VirtualOrganization": vo}

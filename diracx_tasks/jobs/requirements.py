@@ -1,15 +1,21 @@
 """What a job description asks of the machine that runs it, as the matcher's record."""
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
+from diracx_tasks.cwl.record import LARGEST, MAX_NAMES, InvalidRequirements
+from diracx_tasks.cwl.tags import is_name
 from diracx_tasks.jobs.ad import Ad, InvalidJdl
+from diracx_tasks.matching.grid import SEGMENTS, segment
+from diracx_tasks.matching.specification import specifications
 
 MAX_PROCESSORS = 1024
 DEFAULT_RAM_MB = 256
 MAX_SITE = 100
+MAX_TAGS = 256
 # Pilots that run descriptions of this kind offer it.
 PAYLOAD_TAG = "payload:jdl"
 
@@ -18,15 +24,25 @@ _numbered = re.compile(r"[0-9]+|[a-z]+").findall
 
 @dataclass(frozen=True)
 class Requirements:
-    """`record` is what `matching/queue` takes, and fields for later; `site` is the column of that name."""
+    """`record` is what `matching/specification` reads; `site` is the column of that name."""
 
     site: str
     platforms: list[str]
     record: dict[str, Any]
 
 
-def requirements(ad: Ad, priority: int, table: Mapping[str, Collection[str]]) -> Requirements:
-    """What the matcher needs; `table` is the CS's OSCompatibility. Raises InvalidJdl."""
+def requirements(
+    ad: Ad,
+    priority: int,
+    table: Mapping[str, Collection[str]],
+    *,
+    cpu_seconds: int,
+    segments: Sequence[int] = SEGMENTS,
+) -> Requirements:
+    """What the matcher needs; `table` is the CS's OSCompatibility, `segments` its CPU times.
+
+    `cpu_seconds` is the CPU time that is in force. Raises InvalidJdl.
+    """
     site, sites, banned = _sites(ad)
     found = _platforms(ad, table)
     least, most = _processors(ad)
@@ -38,21 +54,35 @@ def requirements(ad: Ad, priority: int, table: Mapping[str, Collection[str]]) ->
         "platform": None,
         "tags": _tags(ad, least, most),
         "priority": priority,
+        "cpu_time": segment(cpu_seconds, segments),
     }
     if found:
         asked = [name for name in ad.strings("Platform") if name in found]
         record |= {"platform": (asked or found)[0], "platforms": found}
     if most is not None and most != least:
         record["max_cores"] = most
+    if "MaxRAM" in ad:
+        record["max_ram_mb"] = ad.integer("MaxRAM")
     if "GridCE" in ad:
-        record["grid_ces"] = ad.strings("GridCE")
+        record["grid_ces"] = _few("GridCE", ad.strings("GridCE"))
     return Requirements(site, found, record)
+
+
+@lru_cache(maxsize=64)
+def segments_of(stated: tuple[Any, ...]) -> tuple[int, ...]:
+    """The CPU times of the CS's taskQueueCPUTimeIntervals; DIRAC's own unless they are numbers that grow."""
+    try:
+        found = tuple(int(one) for one in stated)
+    except ValueError:
+        return SEGMENTS
+    grows = all(low < high for low, high in zip((0, *found), found, strict=False))
+    return found if found and grows else SEGMENTS
 
 
 def _sites(ad: Ad) -> tuple[str, list[str], list[str]]:
     """The column Site, the sites that may run the job (none: all), and those that may not."""
-    stated = ad.strings("Site")
-    banned = sorted(set(ad.strings("BannedSites"))) if "BannedSites" in ad else []
+    stated = _few("Site", ad.strings("Site"))
+    banned = sorted(set(_few("BannedSites", ad.strings("BannedSites")))) if "BannedSites" in ad else []
     for name in (*stated, *banned):
         if len(name) > MAX_SITE:
             raise InvalidJdl(f"Site: {len(name)} characters, {MAX_SITE} at most are kept: {name[:40]}...")
@@ -99,7 +129,7 @@ def _count(ad: Ad, name: str) -> int | None:
 
 def _ram_mb(ad: Ad) -> int:
     least, most = ad.integer("MinRAM"), ad.integer("MaxRAM")
-    if least is not None and least < 1:
+    if least is not None and not 1 <= least <= LARGEST:
         raise InvalidJdl(f"MinRAM: {least} is no number of MB")
     if most is not None and most < (least or 1):
         raise InvalidJdl(f"MaxRAM: {most} MB is less than MinRAM, {least or 1}")
@@ -118,4 +148,20 @@ def _tags(ad: Ad, least: int, most: int | None) -> list[str]:
         found.add("MultiProcessor")
     if least == most and least > 1:
         found.add(f"{least}Processors")
+    if len(found) > MAX_TAGS or not all(map(is_name, found)):
+        _refuse_wrong(found)
     return sorted(found)
+
+
+def _refuse_wrong(tags: Collection[str]) -> None:
+    """Tags that are expressions are read as the matcher will read them."""
+    try:
+        specifications({"tags": list(tags)})
+    except InvalidRequirements as error:
+        raise InvalidJdl(f"T{str(error)[1:]}") from None
+
+
+def _few(name: str, names: list[str]) -> list[str]:
+    if len(names) > MAX_NAMES:
+        raise InvalidJdl(f"{name}: {len(names)} names, {MAX_NAMES} are the most")
+    return names

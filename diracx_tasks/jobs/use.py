@@ -170,7 +170,7 @@ def ended_since(
         .limit(limit)
     )
     rows: Any = db.execute(query)
-    return [EndedAttempt(*row[:-1], int((row[-1] or {}).get("cores") or 1)) for row in rows]
+    return [EndedAttempt._make([*row[:-1], int((row[-1] or {}).get("cores") or 1)]) for row in rows]
 
 
 def surviving(db: Session, vo: str, owners: Collection[str], seconds: float) -> list[Surviving]:

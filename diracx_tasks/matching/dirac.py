@@ -16,9 +16,9 @@ _whole = re.compile("[0-9]{1,15}").fullmatch
 def node_of_description(description: Mapping[str, Any]) -> Node:
     """The node of a DIRAC resource description; numbers may be texts, lists texts with commas.
 
-    As in DIRAC's matcher: `Site` and `CPUTime` must be there, without `NumberOfProcessors` it has one, without
-    `MaxRAM` it takes jobs of any memory, and what the matcher does not know does not count. Other than there,
-    one without `Platform` gets no job that asks for one. Raises BadRequest, which names the field.
+    As in DIRAC's matcher: `Site` and `CPUTime` must be there, without `NumberOfProcessors` it has one,
+    without `MaxRAM` it takes jobs of any memory, and what the matcher does not know does not count. Unlike
+    there, one without `Platform` gets no job that asks for one. Raises BadRequest, which names the field.
     """
     if "JobID" in description:
         raise BadRequest("JobID: a pilot gets the job whose turn it is, not one that it names")
@@ -42,11 +42,13 @@ def node_of_description(description: Mapping[str, Any]) -> Node:
 
 def _number(description: Mapping[str, Any], name: str, is_needed: bool = False) -> int | None:
     value = description.get(name)
-    if value is None and not is_needed:
+    if value is None:
+        if is_needed:
+            raise BadRequest(_lacks(name))
         return None
     if _whole(str(value)) is None:
-        raise BadRequest(f"{name}: {str(value)[:40]!r} is no whole number" if name in description else _lacks(name))
-    return int(value)  # type: ignore[arg-type]
+        raise BadRequest(f"{name}: {str(value)[:40]!r} is no whole number")
+    return int(value)
 
 
 def _text(description: Mapping[str, Any], name: str, is_needed: bool = False) -> str:

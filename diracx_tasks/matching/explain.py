@@ -1,70 +1,178 @@
-"""Why a job waits, in words that say what to change."""
+"""Why a job is where it is, in words that say what to change; whatever its status."""
 
-import json
-import time
-from typing import Any
+from collections.abc import Callable, Iterator
 
 from redis.exceptions import RedisError
-from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from diracx_tasks.core.redis import redis
-from diracx_tasks.matching import keys
-from diracx_tasks.matching.tables import JobClass, Queued
+from diracx_tasks.auth.tokens import User
+from diracx_tasks.core.errors import Unavailable
+from diracx_tasks.core.settings import settings
+from diracx_tasks.jobs.standing import Standing, sees_all, standing
+from diracx_tasks.jobs.states import FINAL, Status
+from diracx_tasks.matching.waiting import Why, waiting
+from diracx_tasks.matching.words import span
 
-HOUR = 3600
-
-
-def explain(db: Session, job_id: int) -> list[str]:
-    """Sentences about a waiting job; empty when it is not in the queue."""
-    row = db.execute(
-        select(Queued.vo, Queued.class_id, Queued.place, JobClass.requirements)
-        .join(JobClass, JobClass.class_id == Queued.class_id)
-        .where(Queued.job_id == job_id)
-    ).one_or_none()
-    if row is None:
-        return []
-    pilots = _recent(row.vo)
-    if not pilots:
-        return ["No pilot has asked for work in the last hour: start pilots, or see `diracx pilots`."]
-    fitting = [seconds for pilot, seconds in pilots if not _misses(row.requirements, pilot)]
-    if fitting:
-        query = select(func.count()).where(Queued.class_id == row.class_id, Queued.place < row.place)
-        ahead = db.execute(query).scalar_one()
-        return [f"{ahead} jobs of its kind are ahead; a pilot that fits last asked {min(fitting):.0f} s ago."]
-    reasons = sorted({reason for pilot, _ in pilots for reason in _misses(row.requirements, pilot)})
-    return [f"None of the {len(pilots)} kinds of pilots of the last hour fits.", *reasons]
+__all__ = ["Why", "explain"]
+# The optimizer looks every so many seconds at least.
+OPTIMIZER = 30
+SILENT = ("Unknown", "", None)
+Words = Iterator[str]
 
 
-def _recent(vo: str) -> list[tuple[dict[str, Any], float]]:
-    try:
-        seen: dict[str, str] = redis().hgetall(keys.seen(vo))  # type: ignore[assignment]
-    except RedisError:
-        return []
-    if old := [text for text, at in seen.items() if time.time() - float(at) > HOUR]:
-        redis().hdel(keys.seen(vo), *old)
-    ages = [(json.loads(text), time.time() - float(at)) for text, at in seen.items()]
-    return [(pilot, age) for pilot, age in ages if age < HOUR]
+def explain(db: Session, job_id: int, *, by: User) -> Why:
+    """Sentences, advice and numbers about a job that the caller may see; NotFound otherwise."""
+    job = standing(db, job_id, by=by)
+    why = Why(job_id, job.status)
+    if job.status == Status.WAITING:
+        try:
+            waiting(db, why, job.vo, sees_all=sees_all(by))
+        except (RedisError, Unavailable):
+            why.reasons.append(
+                "The matcher's Redis does not answer: no job is given to a node until it does."
+            )
+            why.advice.append(
+                "Ask the operators. Nothing is lost: the queue is made again from the database."
+            )
+        if job.since is not None:
+            why.reasons.append(f"It has been waiting for {span(job.since)}.")
+    else:
+        why.reasons += _SENTENCES.get(job.status, _other)(job)
+        why.advice += _advice(job)
+    if job.lost and job.status not in FINAL and job.reschedules:
+        why.reasons.append(_before(job))
+    return why
 
 
-def _misses(needs: dict[str, Any], pilot: dict[str, Any]) -> list[str]:
-    found = []
-    if needs["cores"] > pilot["cores"]:
-        found.append(
-            f"It asks for {needs['cores']} cores; the pilots at {pilot['site']} have {pilot['cores']}."
+def _early(job: Standing) -> Words:
+    if job.expands:
+        made, total = job.expands
+        yield f"It is one of {total} jobs of a parametric one: {made} have been made so far."
+    else:
+        yield f"It is being submitted{_detail(job)}; it goes on when all of its bulk is there."
+
+
+def _received(job: Standing) -> Words:
+    yield f"The optimizer has not seen it yet{_detail(job)}: it looks every {OPTIMIZER} s."
+    if job.since is not None:
+        yield f"It was received {span(job.since)} ago."
+
+
+def _checking(job: Standing) -> Words:
+    yield f"What it asks for and its input data are being checked{_detail(job)}."
+    yield from _for(job)
+
+
+def _staging(job: Standing) -> Words:
+    yield f"Its input data is being brought from tape to disk{_detail(job)}: only then it waits for a node."
+    yield from _for(job)
+
+
+def _matched(job: Standing) -> Words:
+    yield f"A pilot has it and has not started it yet: {_place(job)}."
+    yield from _for(job)
+    if job.left is not None:
+        yield f"If the pilot does not start it within {span(job.left)}, another one gets it."
+
+
+def _running(job: Standing) -> Words:
+    yield f"It runs: {_place(job)}{_detail(job)}."
+    if job.silent is not None:
+        yield f"The last sign of life came {span(job.silent)} ago."
+
+
+def _stalled(job: Standing) -> Words:
+    missed = f"{settings().missed_heartbeats} heartbeats of {settings().heartbeat_seconds:g} s"
+    yield f"Its pilot has missed {missed}: {_place(job)}."
+    if job.silent is not None:
+        yield f"The last sign of life came {span(job.silent)} ago."
+    if job.left is not None:
+        yield f"If nothing is heard within {span(job.left)}, another pilot gets it."
+
+
+def _completing(job: Standing) -> Words:
+    yield f"Its payload has ended and its outputs are being stored{_detail(job)}: {_place(job)}."
+
+
+def _completed(job: Standing) -> Words:
+    yield f"Its payload has ended{_detail(job)}; what is left to do with its outputs is under way."
+
+
+def _rescheduled(job: Standing) -> Words:
+    yield "It is to run again: the optimizer puts it back into the queue."
+    yield from _for(job)
+
+
+def _ended(job: Standing) -> Words:
+    words: dict[str, str] = {
+        Status.DONE: "It has ended well",
+        Status.FAILED: "It has failed",
+        Status.KILLED: "It was killed",
+        Status.DELETED: "It was deleted",
+    }
+    ago = f" {span(job.since)} ago" if job.since is not None else ""
+    yield f"{words[job.status]}{ago}{_detail(job)}."
+    if job.site:
+        yield f"It ran here: {_place(job)}."
+
+
+def _other(job: Standing) -> Words:
+    yield f"It is in a status of DIRAC's that says no more{_detail(job)}."
+    yield from _for(job)
+
+
+_SENTENCES: dict[str, Callable[[Standing], Words]] = {
+    Status.SUBMITTING: _early,
+    Status.RECEIVED: _received,
+    Status.CHECKING: _checking,
+    Status.SCOUTING: _checking,
+    Status.STAGING: _staging,
+    Status.MATCHED: _matched,
+    Status.RUNNING: _running,
+    Status.STALLED: _stalled,
+    Status.COMPLETING: _completing,
+    Status.COMPLETED: _completed,
+    Status.RESCHEDULED: _rescheduled,
+    **dict.fromkeys(FINAL, _ended),
+}
+
+
+def _advice(job: Standing) -> Words:
+    late = job.since is not None and job.since > 2 * OPTIMIZER
+    if job.status in (Status.RECEIVED, Status.RESCHEDULED, Status.SUBMITTING):
+        yield (
+            "Ask the operators whether a Celery worker runs jobs.optimize: `diracx tasks queues` shows it."
+            if late
+            else "Wait: it takes seconds."
         )
-    if needs["ram_mb"] > pilot["ram_mb"]:
-        found.append(
-            f"It asks for {needs['ram_mb']} MB of RAM; the pilots at {pilot['site']} have {pilot['ram_mb']}."
+    elif job.status in (Status.CHECKING, Status.SCOUTING, Status.STAGING):
+        yield "Wait; if it lasts for hours, ask the operators of the data."
+    elif job.status == Status.STALLED:
+        again = job.most_reschedules - job.reschedules
+        yield (
+            f"Wait: it is given to other pilots {again} times at most."
+            if again > 0
+            else "It has been given to other pilots as often as it may: if the pilot stays silent, it fails."
         )
-    if needs["sites"] and pilot["site"] not in needs["sites"]:
-        found.append(f"It may only run at {', '.join(needs['sites'])}; pilots ask from {pilot['site']}.")
-    if pilot["site"] in needs["banned_sites"]:
-        found.append(f"It must not run at {pilot['site']}.")
-    if needs["platform"] and needs["platform"] != pilot["platform"]:
-        found.append(
-            f"It needs the platform {needs['platform']}; {pilot['site']} offers {pilot['platform']}."
-        )
-    if missing := sorted(set(needs["tags"]) - set(pilot["tags"])):
-        found.append(f"It needs the tags {', '.join(missing)}, which the pilots at {pilot['site']} lack.")
-    return found
+    elif job.status == Status.FAILED:
+        yield f"See its output with `diracx jobs logs {job.job_id}`."
+
+
+def _detail(job: Standing) -> str:
+    known = [text.strip().rstrip(".") for text in (job.minor, job.application) if text not in SILENT]
+    return f" ({': '.join(known)})" if known else ""
+
+
+def _place(job: Standing) -> str:
+    node = f" on {job.node}" if job.node else ""
+    return f"pilot {job.pilot} at {job.site}{node}" if job.pilot else "a pilot that is not known"
+
+
+def _for(job: Standing) -> Words:
+    if job.since is not None:
+        yield f"It has been so for {span(job.since)}."
+
+
+def _before(job: Standing) -> str:
+    again = f"{job.reschedules} of {job.most_reschedules} times"
+    return f"It has been rescheduled {again}, last because of this: {job.lost.strip().rstrip('.')}."

@@ -126,8 +126,9 @@ local function bucket(rule)
 end
 
 local function is_full(rule)
-  local running = call('HGET', P .. 'run:' .. rule[1], rule[2] .. '=' .. rule[3]) or 0
-  return tonumber(running) >= rule[4] or call('EXISTS', P .. 'counted') == 0
+  local running = call('HGET', P .. 'run:' .. rule[1], rule[2] .. '=' .. rule[3])
+  -- What has not been counted is full: a limit is never exceeded for want of a number.
+  return not running or tonumber(running) >= rule[4] or call('EXISTS', P .. 'counted') == 0
 end
 
 local function unblocked(set)

@@ -1,7 +1,6 @@
 """What a node offers to jobs: typed, in the terms that jobs are compared with."""
 
 import hashlib
-import re
 from collections.abc import Iterable
 from dataclasses import KW_ONLY, dataclass, field
 from functools import lru_cache
@@ -10,11 +9,9 @@ from typing import Any
 import orjson
 
 from diracx_tasks.core.errors import BadRequest
+from diracx_tasks.cwl.record import MULTI_CORE, processors
 from diracx_tasks.matching import grid
-from diracx_tasks.matching.specification import MULTI_CORE, Specification
-
-# What a node offers of these follows from its cores, whatever its tags say.
-_processors = re.compile("[1-9][0-9]{0,3}Processors").fullmatch
+from diracx_tasks.matching.specification import Specification
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +19,8 @@ class Node:
     """A pilot's slot. Tuples are sorted and without repeats; use `node_of` for values from outside.
 
     Times in s, RAM and scratch space in MB; glibc 2.34 is 2034, compute capability 8.6 is 806. None
-    is no limit in `ram_mb`, times and `cpu_work`, anyone's jobs in `job_types`, `groups` and `owner`, and else
-    not known: jobs that ask for it go elsewhere. Nodes that differ only in `name` and `queue` are equal.
+    is no limit in `ram_mb`, times and `cpu_work`, anyone's jobs in `job_types`, `groups` and `owner`, and
+    else not known: jobs that ask for it go elsewhere. Nodes that differ in `name` and `queue` only are equal.
     """
 
     site: str
@@ -57,7 +54,7 @@ class Node:
     @property
     def offered_tags(self) -> list[str]:
         """Its tags and `MultiProcessor` if it has several cores, sorted; not DIRAC's `<n>Processors`."""
-        found = {tag for tag in self.tags if not _processors(tag)}
+        found = {tag for tag in self.tags if not processors(tag)}
         return sorted(found | {MULTI_CORE} if self.cores > 1 else found)
 
     def terms(self) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """What a job asks of the node that runs it: typed, in normal form, and compared with what a node offers."""
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from functools import lru_cache
@@ -8,20 +7,24 @@ from typing import Any
 
 import orjson
 
+from diracx_tasks.cwl.record import (
+    CAPABILITY,
+    GLIBC,
+    MULTI_CORE,
+    InvalidRequirements,
+    Record,
+    processors,
+)
 from diracx_tasks.matching import grid
 from diracx_tasks.matching.fit import Miss, fits, misses
-from diracx_tasks.matching.record import CAPABILITY, GLIBC, MAX_CORES, InvalidRequirements, Record
-from diracx_tasks.matching.tags import Tree, all_of, conjuncts, demanded, names_in, render
+from diracx_tasks.matching.tags import Tree, all_of, conjuncts, demanded
 
 __all__ = ["InvalidRequirements", "Miss", "Specification", "fits", "from_json", "misses", "needs_json"]
 __all__ += ["specifications"]
 
 MAX_ALTERNATIVES = 8
 DEFAULT_RAM_MB = 256
-MULTI_CORE, WHOLE_NODE = "MultiProcessor", "WholeNode"
-
-# DIRAC's tags of jobs that need so many processors.
-_processors = re.compile("([1-9][0-9]{0,3})Processors").fullmatch
+WHOLE_NODE = "WholeNode"
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +160,7 @@ def _specifications(text: bytes) -> tuple[Specification, ...]:
 
 def _one(record: Record) -> Specification:
     cores, max_cores, tags = _cores(record)
+    sites, banned_sites = record.sites()
     per_core = record.number("ram_per_core_mb") or 0
     ram = record.number("ram_mb")
     ram = ram if ram is not None else (0 if per_core else DEFAULT_RAM_MB)
@@ -166,14 +170,15 @@ def _one(record: Record) -> Specification:
         ram_mb=grid.up("ram", ram),
         ram_per_core_mb=grid.up("ram_per_core", per_core),
         tags=tags,
+        sites=sites,
+        banned_sites=banned_sites,
         grid_ces=record.names("grid_ces"),
-        platforms=record.names("platforms") or record.names("platform"),
+        platforms=record.names("platforms") or _listed(record.name("platform")),
         wall_time=_up(record, "wall_time"),
         cpu_time=_up(record, "cpu_time"),
         cpu_work=_up(record, "cpu_work"),
         scratch_mb=_up(io := record.part("io"), "scratch_mb", "scratch"),
         lan_mbits=_up(io, "lan_mbits", "lan"),
-        **_places(record),
         **_kind(record),
         **_gpu(record.part("gpu")),
     )
@@ -181,29 +186,14 @@ def _one(record: Record) -> Specification:
 
 def _cores(record: Record) -> tuple[int, int | None, Tree | None]:
     """The least and largest number of cores, and the tags without DIRAC's that say the same."""
-    cores, most = record.number("cores", 1, MAX_CORES) or 1, record.number("max_cores", 1, MAX_CORES)
-    if most is not None and most < cores:
-        raise record.wrong("max_cores", f"{most} is less than cores, {cores}")
-    left = []
+    (cores, most), left = record.cores(), []
     for part in conjuncts(record.tags("tags")):
-        found = _processors(part) if isinstance(part, str) else None
+        found = processors(part) if isinstance(part, str) else None
         if found or part == MULTI_CORE:
             cores = max(cores, int(found[1]) if found else 2)
-        elif any(map(_processors, names_in(part))):
-            raise record.wrong("tags", f"{render(part)[:80]}: state a choice between cores in alternatives")
         else:
             left.append(part)
     return cores, most if most and most > cores else None, all_of(left)
-
-
-def _places(record: Record) -> dict[str, Any]:
-    sites, banned = record.names("sites"), record.names("banned_sites")
-    if not sites:
-        return {"banned_sites": banned}
-    left = tuple(sorted(set(sites).difference(banned)))
-    if not left:
-        raise record.wrong("sites", f"banned_sites leave none of {', '.join(sites)[:200]}")
-    return {"sites": left}
 
 
 def _kind(record: Record) -> dict[str, Any]:

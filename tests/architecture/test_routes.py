@@ -48,6 +48,10 @@ OWN = {
     "auth_get_refresh_tokens",
     "auth_userinfo",
     "config_serve_config",
+    "matching_get_classes",
+    "matching_get_nodes",
+    "matching_get_limits",
+    "matching_get_health",
 }
 # Jobs that are not there: 400 with the reasons, or nothing to be done.
 MISSING = {"jobs_reschedule_jobs": 400, "jobs_unassign_bulk_jobs_sandboxes": 204}

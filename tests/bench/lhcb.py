@@ -1,8 +1,7 @@
 """LHCb's task queues of 2026-03-28: 871 885 waiting jobs in 498 queues, drawn from the files beside.
 
 The files give each queue's size, CPU time and group, and of sites, platforms and job types only the totals.
-What a queue has of these is drawn so that both totals, of queues and of jobs, come out; the draw is always the
-same.
+What a queue has of these is drawn so that both totals, of queues and of jobs, come out, always the same.
 """
 
 import csv

@@ -6,8 +6,10 @@ import time
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import cycle, islice
 from multiprocessing.synchronize import Barrier
+from threading import BrokenBarrierError
 from typing import Any, TypeAlias
 
 from diracx_tasks.core.redis import redis
@@ -23,27 +25,29 @@ Call: TypeAlias = Callable[[Node, int], int]
 CHUNK = 100
 START = 60.0
 NOTHING = "return 1"
-# Every kind of node has asked once before the clock starts, by one client or another.
+# Before the clock starts so many nodes ask, whichever clients they ask through.
 WARM_UP = 2500
 
 
 @dataclass(frozen=True)
 class Client:
-    """One process: what it asks for how long, and how many jobs at once."""
+    """One process of several: what it asks for how long, and how many jobs at once."""
 
     what: str
     number: int
+    warm_up: int
     seconds: float
     count: int
 
 
 @dataclass
 class Rates:
-    """What some clients got in so many seconds."""
+    """What some clients got in so many seconds; CPU of Redis in seconds."""
 
     seconds: float = 0.0
     jobs: int = 0
     empty: int = 0
+    redis_cpu: float = 0.0
     latencies: list[float] = field(default_factory=list)
 
     @property
@@ -55,6 +59,11 @@ class Rates:
     def jobs_per_s(self) -> float:
         """Jobs a second."""
         return self.jobs / self.seconds if self.seconds else 0.0
+
+    @property
+    def redis_ms(self) -> float:
+        """CPU of Redis for one answer, in ms; 1000 of these is the most in a second."""
+        return 1000 * self.redis_cpu / len(self.latencies) if self.latencies else 0.0
 
     @property
     def empty_share(self) -> float:
@@ -86,23 +95,33 @@ def insert(parts: Sequence[Burst]) -> float:
     return time.perf_counter() - began
 
 
-def press(what: str, clients: int, seconds: float, count: int = 1) -> Rates:
-    """What clients get that all begin at once: `take` asks for `count` jobs, `nothing` for no work at all."""
-    context = multiprocessing.get_context("spawn")
-    barrier, answers = context.Barrier(clients), context.SimpleQueue()
+def press(what: str, clients: int, seconds: float, count: int = 1, *, warm_up: int = WARM_UP) -> Rates:
+    """What clients get that all begin at once: `take` asks for `count` jobs, `nothing` for no work at all.
+
+    Before that, nodes have asked `warm_up` times.
+    """
+    # Forked, so that no client spends its start on imports and nodes.
+    context = multiprocessing.get_context("fork")
+    _nodes()
+    barrier, answers = context.Barrier(clients + 1), context.SimpleQueue()
     processes = [
-        context.Process(target=_run, args=(Client(what, number, seconds, count), barrier, answers))
-        for number in range(clients)
+        context.Process(target=_run, args=(one, barrier, answers))
+        for one in (Client(what, number, warm_up // clients, seconds, count) for number in range(clients))
     ]
     for one in processes:
         one.start()
     try:
+        barrier.wait(START)
+        cpu = _redis_cpu()
         found = [_told(answers, processes, seconds) for _ in processes]
+        cpu = _redis_cpu() - cpu
+    except BrokenBarrierError:
+        raise RuntimeError("a client of the matcher ended before the start") from None
     finally:
         for one in processes:
             one.join(START)
             one.kill()
-    rates = Rates(max(one.seconds for one in found), sum(one.jobs for one in found))
+    rates = Rates(max(one.seconds for one in found), sum(one.jobs for one in found), redis_cpu=cpu)
     rates.empty = sum(one.empty for one in found)
     rates.latencies = [latency for one in found for latency in one.latencies]
     return rates
@@ -110,9 +129,20 @@ def press(what: str, clients: int, seconds: float, count: int = 1) -> Rates:
 
 def asked(seed: int = 0) -> Iterator[Node]:
     """Nodes that ask for work, for ever, in an order of one's own."""
-    made = [node_of(**values) for values in nodes()]
+    made = [*_nodes()]
     random.Random(seed).shuffle(made)
     return cycle(made)
+
+
+@cache
+def _nodes() -> list[Node]:
+    return [node_of(**values) for values in nodes()]
+
+
+def _redis_cpu() -> float:
+    """Seconds of CPU that Redis has used, its threads with it."""
+    found = redis().info("cpu")
+    return sum(float(found[name]) for name in ("used_cpu_user", "used_cpu_sys"))
 
 
 def _told(answers: Any, processes: Sequence[Any], seconds: float) -> Rates:
@@ -128,11 +158,19 @@ def _told(answers: Any, processes: Sequence[Any], seconds: float) -> Rates:
 
 
 def _run(client: Client, barrier: Barrier, answers: Any) -> None:
-    call, those = _CALLS[client.what](client.number), asked(client.number)
-    # Connections, scripts and kinds of nodes are known before the clock starts.
-    for node in islice(those, WARM_UP):
-        call(node, client.count)
-    barrier.wait(START)
+    try:
+        call, those = _CALLS[client.what](client.number), asked(client.number)
+        # Connections, scripts and kinds of nodes are known before the clock starts.
+        for node in islice(those, client.warm_up):
+            call(node, client.count)
+        barrier.wait(START)
+    except BaseException:
+        barrier.abort()
+        raise
+    answers.put(_measured(client, call, those))
+
+
+def _measured(client: Client, call: Call, those: Iterator[Node]) -> Rates:
     rates, latencies = Rates(), array("d")
     began = ended = time.perf_counter()
     until = began + client.seconds
@@ -144,7 +182,7 @@ def _run(client: Client, barrier: Barrier, answers: Any) -> None:
         rates.jobs += jobs
         rates.empty += not jobs
     rates.seconds, rates.latencies = ended - began, latencies.tolist()
-    answers.put(rates)
+    return rates
 
 
 def _taking(_: int) -> Call:
@@ -159,7 +197,7 @@ def _nothing(number: int) -> Call:
     script = redis().register_script(NOTHING)
 
     def call(node: Node, count: int) -> int:
-        return int(script(keys=["bench"], args=[number]))  # type: ignore[call-overload]
+        return int(script(keys=["bench"], args=[number]))
 
     return call
 

@@ -7,11 +7,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import orjson
 import psutil
-from sqlalchemy import Engine, create_engine
 
 from diracx_tasks.auth.tokens import issue_pilot
 from diracx_tasks.core import database
@@ -20,9 +18,9 @@ from diracx_tasks.core.schema import migrate
 from diracx_tasks.matching import sweep
 from tests.bench.installations import TOKEN_SECONDS, Database, Ours, configuration
 from tests.bench.load import Answer, Load, Maker, Target, press
-from tests.bench.matching_sql import add_pilots, fill_jobs, fill_queue
+from tests.bench.matching_sql import fill_jobs, fill_queue
 from tests.bench.mixes import Burst, JobClass
-from tests.bench.nodes import nodes
+from tests.bench.nodes import nodes, slot
 from tests.bench.population import VO
 from tests.builders import environment
 from tests.servers import Redis, Server
@@ -31,7 +29,6 @@ from tests.servers import Redis, Server
 PILOTS = 2000
 WARM_UP = 2.0
 LOGGED = 60.0
-FIELDS = ("site", "ce", "cores", "ram_mb", "platform", "tags")
 
 
 @dataclass
@@ -53,7 +50,7 @@ class Pilots:
         self.nodes = nodes(PILOTS)
         tokens = [issue_pilot(VO, stamp, seconds=TOKEN_SECONDS) for stamp in self.stamps]
         self._requests = [
-            Target(api.url, token).request("POST", "/api/pilots/match", _body(stamp, node))
+            Target(api.url, token).request("POST", "/api/pilots/match", {"stamp": stamp, **slot(node)})
             for stamp, token, node in zip(self.stamps, tokens, self.nodes, strict=True)
         ]
         self.jobs = self.empty = 0
@@ -86,18 +83,17 @@ def installation(folder: Path, redis_server: Redis, mariadb: Database | None) ->
     made = Ours(folder, Path(sys.executable), stated)
     stated["DIRACX_URL"] = made.url
     with environment(**stated):
-        if mariadb:
-            migrate()
+        # Without MariaDB in SQLite: the matcher asks which sites are barred.
+        migrate()
         yield made
 
 
-def fill(mariadb: Database, made: Sequence[JobClass], parts: Sequence[Burst], *, whole: bool) -> None:
+def fill(made: Sequence[JobClass], parts: Sequence[Burst], *, whole: bool) -> None:
     """Have the jobs wait in the database, and Redis know nothing; `whole` jobs have all that a pilot gets."""
     began = time.perf_counter()
-    with _engine(mariadb) as engine:
-        fill_queue(engine, made, parts)
-        if whole:
-            fill_jobs(engine, made)
+    fill_queue(made, parts)
+    if whole:
+        fill_jobs(made)
     redis().flushall()
     last = parts[-1]
     took = time.perf_counter() - began
@@ -123,12 +119,6 @@ def ask(api: Ours, mariadb: Database, pilots: Pilots, connections: int, seconds:
     return Asked(load, pilots.jobs, pilots.empty, *spent)
 
 
-def register(mariadb: Database, pilots: Pilots) -> None:
-    """Have the database know the pilots."""
-    with _engine(mariadb) as engine:
-        add_pilots(engine, pilots.stamps, pilots.nodes)
-
-
 def memory() -> int:
     """Bytes that Redis holds."""
     return int(redis().info("memory")["used_memory"])
@@ -139,19 +129,6 @@ def settle() -> None:
     until = time.monotonic() + LOGGED
     while redis().info("persistence")["aof_rewrite_in_progress"] and time.monotonic() < until:
         time.sleep(0.2)
-
-
-@contextmanager
-def _engine(mariadb: Database) -> Iterator[Engine]:
-    made = create_engine(mariadb.url)
-    try:
-        yield made
-    finally:
-        made.dispose()
-
-
-def _body(stamp: str, node: dict[str, Any]) -> dict[str, Any]:
-    return {"stamp": stamp, **{name: value for name, value in node.items() if name in FIELDS}}
 
 
 def _cpu(server: Server) -> float:

@@ -6,6 +6,7 @@ A task queue is a class even where the files do not tell two apart. All draws ar
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, NamedTuple
 
 from tests.bench.lhcb import SEED, USERS, TaskQueue, task_queues
@@ -70,12 +71,12 @@ def expressions(sites: Sequence[str]) -> list[str]:
     chance = random.Random(SEED)
     found: dict[str, None] = {}
     while len(found) < EXPRESSIONS:
-        one, other = chance.sample(SYSTEMS, 2)
+        one, other = sorted(chance.sample(SYSTEMS, 2))
         parts = [f"(os:{one} | os:{other})", f"~diracx:site:{chance.choice(sites)}"]
         parts += [chance.choice(NETWORKS)] * (chance.random() < 0.3)
-        parts += [f"({' | '.join(chance.sample(SOFTWARE, 3))})"] * (chance.random() < 0.4)
+        parts += [f"({' | '.join(sorted(chance.sample(SOFTWARE, 3)))})"] * (chance.random() < 0.4)
         parts += [chance.choice(DATA)] * (chance.random() < 0.2)
-        parts += [f"~({' & '.join(chance.sample(NETWORKS, 2))})"] * (chance.random() < 0.1)
+        parts += [f"~({' & '.join(sorted(chance.sample(NETWORKS, 2)))})"] * (chance.random() < 0.1)
         found[" & ".join(["cvmfs:lhcb", *parts])] = None
     return list(found)
 
@@ -92,7 +93,7 @@ def _scaled(made: Sequence[JobClass], jobs: int) -> Iterator[JobClass]:
 
 
 def _lhcb() -> list[JobClass]:
-    return [JobClass(0, one.record, one.job_type, one.group, one.owner, one.jobs) for one in task_queues()]
+    return [JobClass(0, one.record, one.job_type, one.group, one.owner, one.jobs) for one in _queues()]
 
 
 def _tags() -> list[JobClass]:
@@ -110,7 +111,7 @@ def _users() -> list[JobClass]:
     made, chance, sites = _lhcb(), random.Random(SEED), _sites()
     number = OWNERS * CLASSES_OF_AN_OWNER
     each = max(1, round(sum(one.jobs for one in made) * USERS_SHARE / (1 - USERS_SHARE) / number))
-    queues = task_queues()
+    queues = _queues()
     for place in range(number):
         record = _analysis(chance, chance.choice(queues), sites)
         made.append(JobClass(0, record, "User", USERS, f"user{place % OWNERS:03}", each))
@@ -121,7 +122,7 @@ def _explosion() -> list[JobClass]:
     """A hundred classes of each queue, which differ in all that users vary."""
     known, chance, sites = expressions(_sites()), random.Random(SEED), _sites()
     made = []
-    for queue in task_queues():
+    for queue in _queues():
         for _ in range(100):
             record = _analysis(chance, queue, sites) | {"tags": chance.choice(known)}
             owner = queue.owner if queue.group != USERS else f"user{chance.randrange(OWNERS):03}"
@@ -140,8 +141,13 @@ def _analysis(chance: random.Random, queue: TaskQueue, sites: Sequence[str]) -> 
     }
 
 
+@cache
+def _queues() -> list[TaskQueue]:
+    return task_queues()
+
+
 def _sites() -> list[str]:
-    return sorted({site for one in task_queues() for site in one.sites})
+    return sorted({site for one in _queues() for site in one.sites})
 
 
 MIXES = {"lhcb": _lhcb, "tags": _tags, "users": _users, "explosion": _explosion}

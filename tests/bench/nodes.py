@@ -52,6 +52,27 @@ def nodes(count: int = NODES) -> list[dict[str, Any]]:
     return [_node(chance, chance.choice(by_site[site]), number) for number, site in enumerate(sites)]
 
 
+def slot(node: Mapping[str, Any]) -> dict[str, Any]:
+    """A node as the match route takes it."""
+    found = dict(node)
+    if capability := found.pop("capability", None):
+        found["compute_capability"] = f"{capability // 100}.{capability % 100}"
+    return found
+
+
+def description(node: Mapping[str, Any]) -> dict[str, Any]:
+    """A node as DIRAC's pilots describe theirs, which the match route takes as well."""
+    return {
+        "Site": node["site"],
+        "GridCE": node["ce"],
+        "CPUTime": node["cpu_time"],
+        "NumberOfProcessors": node["cores"],
+        "MaxRAM": node["ram_mb"],
+        "Platform": node["platform"],
+        "Tag": list(node["tags"]),
+    }
+
+
 def _model(chance: random.Random, site: str, number: int) -> Model:
     is_arm = chance.random() < ARM_PERCENT / 100 or (site == "LCG.CERN.cern" and number == 0)
     system = chance.choices(SYSTEMS, (1, 6, 3, 1, 1))[0]

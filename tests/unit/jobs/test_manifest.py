@@ -30,6 +30,7 @@ def test_a_description_of_nothing_but_an_executable_has_every_default() -> None:
         "platform": None,
         "tags": ["payload:jdl"],
         "priority": 2,
+        "cpu_time": 21_600,
         "job_type": "User",
     }
     assert found.payload == {

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from diracx_tasks.jobs.jdl import parse
-from diracx_tasks.matching.queue import normalised
+from diracx_tasks.matching.specification import specifications
 from tests.unit.jobs.descriptions import TABLE, described, refusal
 
 
@@ -55,11 +55,66 @@ def test_processors_become_cores_and_tags(text: str, cores: int, tags: list[str]
     assert found["tags"] == sorted([*tags, "payload:jdl"])
 
 
+@pytest.mark.parametrize(
+    ("text", "cores", "max_cores"),
+    [
+        ("NumberOfProcessors = 4;", 4, None),
+        ("MinNumberOfProcessors = 2; MaxNumberOfProcessors = 8;", 2, 8),
+        ("WholeNode = true;", 2, None),
+        ('Tags = {"8Processors"};', 8, None),
+    ],
+)
+def test_processors_mean_the_same_as_their_tags(text: str, cores: int, max_cores: int | None) -> None:
+    (spec,) = specifications(needs(text))
+    assert (spec.cores, spec.max_cores) == (cores, max_cores)
+    assert spec.is_whole == ("WholeNode" in text)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("", 21_600),
+        ("CPUTime = 300;", 360),
+        ("CPUTime = 360;", 360),
+        ("CPUTime = 361;", 1800),
+        ("CPUTime = 86400;", 86_400),
+        ("CPUTime = 9999999;", 172_800),
+    ],
+)
+def test_cpu_time_goes_up_to_dirac_s_segments(text: str, seconds: int) -> None:
+    found = described(text)
+    assert found.requirements["cpu_time"] == seconds
+    assert parse(found.jdl(1))["CPUTime"] == found.cpu_seconds <= 90_000
+
+
+@pytest.mark.parametrize(
+    ("stated", "seconds"),
+    [
+        ([1000, 6000, 7000], 6000),
+        ([1000, 2000], 2000),
+        (["1000", "6000"], 6000),
+        ([6000, 6000], 21_600),
+        (["long"], 21_600),
+        ([], 21_600),
+        (None, 21_600),
+    ],
+)
+def test_a_vo_may_have_segments_of_its_own(stated: Any, seconds: int) -> None:
+    found = described("CPUTime = 5000;", JobScheduling={"taskQueueCPUTimeIntervals": stated})
+    assert found.requirements["cpu_time"] == seconds
+
+
+def test_tags_may_be_expressions_and_all_of_them_must_hold() -> None:
+    found = needs('Tags = {"os:el9 | os:el10", "GPU"};')
+    (spec,) = specifications(found)
+    assert spec.terms()["tags"] == ["&", "GPU", "payload:jdl", ["|", "os:el10", "os:el9"]]
+
+
 def test_memory_and_what_is_kept_for_later() -> None:
-    assert needs("MinRAM = 2500; MaxRAM = 4000;")["ram_mb"] == 2500
+    found = needs("MinRAM = 2500; MaxRAM = 4000;")
+    assert (found["ram_mb"], found["max_ram_mb"]) == (2500, 4000)
     found = needs("MinNumberOfProcessors = 2; MaxNumberOfProcessors = 8; GridCE = ce1.x.org; JobType = Test;")
     assert (found["max_cores"], found["grid_ces"], found["job_type"]) == (8, ["ce1.x.org"], "Test")
-    assert normalised(found) == normalised(needs("MinNumberOfProcessors = 2;"))
 
 
 @pytest.mark.parametrize(
@@ -86,3 +141,26 @@ def test_any_platform_is_none_and_without_a_table_every_platform_is_known() -> N
 def test_an_unknown_platform_is_refused_with_those_there_are() -> None:
     words = refusal("Platform = vax;", TABLE)
     assert words == "Platform: none is compatible with vax; there are arm, x86_64-el10, x86_64-el9"
+
+
+MANY = "{" + ",".join(f'"x{number}"' for number in range(1001)) + "}"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('Tags = {"two words"};', "Tags: column 5: 'words' instead of & or |"),
+        ('Tags = {"a & (b"};', "Tags: column 7: the end instead of &, | or the ) of the ( in column 5"),
+        (
+            'Tags = {"a | 2Processors"};',
+            "Tags: 2Processors | a: state a choice between cores in alternatives",
+        ),
+        (f"Tags = {MANY};", "Tags: 1000 names are the most, not 1002"),
+        (f"Site = {MANY};", "Site: 1001 names, 1000 are the most"),
+        (f"BannedSites = {MANY};", "BannedSites: 1001 names, 1000 are the most"),
+        (f"GridCE = {MANY};", "GridCE: 1001 names, 1000 are the most"),
+        ("MinRAM = 9999999999999;", "MinRAM: 9999999999999 is no number of MB"),
+    ],
+)
+def test_what_the_matcher_could_not_read_is_refused(text: str, words: str) -> None:
+    assert refusal(text).startswith(words)

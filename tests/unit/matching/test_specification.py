@@ -192,7 +192,7 @@ def test_every_miss_is_named_with_what_is_wanted_and_what_is_offered() -> None:
 @pytest.mark.parametrize(
     ("record", "words"),
     [
-        ({"cores": "4"}, "cores: '4' is no whole number between 1 and 100000"),
+        ({"cores": "4"}, "cores: '4' is no whole number between 1 and 1000000000000"),
         ({"cores": 0}, "cores: '0' is no whole number"),
         ({"cores": True}, "cores: 'True' is no whole number"),
         ({"cores": 4, "max_cores": 2}, "max_cores: 2 is less than cores, 4"),
@@ -200,10 +200,11 @@ def test_every_miss_is_named_with_what_is_wanted_and_what_is_offered() -> None:
         ({"wall_time": 1.5}, "wall_time: '1.5' is no whole number"),
         ({"sites": ["A"], "banned_sites": ["A"]}, "sites: banned_sites leave none of A"),
         ({"sites": [1]}, "sites: this is not a list of names"),
-        ({"sites": ["x"] * 1001}, "sites: 1000 names"),
-        ({"platform": 7}, "platform: this is not a list of names"),
-        ({"tags": ["a", "b &"]}, "tags: column 4: the end where a tag"),
+        ({"sites": ["x"] * 1001}, "sites: 1000 names are the most, not 1001"),
+        ({"platform": 7}, "platform: this is not a name"),
+        ({"tags": ["a", "b &"]}, "tags: column 4: the end instead of a tag"),
         ({"tags": "a | 4Processors"}, "tags: 4Processors | a: state a choice between cores in alternatives"),
+        ({"tags": [f"t{n}" for n in range(257)]}, "tags: 256 tags are the most, not 257"),
         ({"system": "Linux"}, "system: 'Linux' is no mapping"),
         ({"system": {"glibc": 2.3}}, "system.glibc: 2.3 is a number: write the version in quotes"),
         ({"system": {"glibc": "new"}}, "system.glibc: 'new' is no version such as 2.34"),

@@ -1,0 +1,158 @@
+"""`diracx matching`: what waits, which nodes ask, what is limited or slowed; and reasons in words."""
+
+from datetime import timedelta
+from typing import Any
+
+import click
+
+from diracx_tasks.cli import output
+from diracx_tasks.cli.main import one_line
+from diracx_tasks.cli.output import Column, Row, output_option
+from diracx_tasks.core.errors import ApiError
+
+NO_SUCH_PAGE = 416
+
+
+def _span(seconds: float | None) -> str:
+    return "" if seconds is None else output.span(timedelta(seconds=seconds))
+
+
+def _jobs(row: Row) -> str:
+    return str(row["jobs"]) if row["is_exact"] else f"about {row['jobs']}"
+
+
+def _asked(row: Row) -> str:
+    seconds = row["last_asked_seconds"]
+    return "none in the last hour" if seconds is None else f"{_span(seconds)} ago"
+
+
+def _used(row: Row) -> str:
+    if row["kind"] == "delay":
+        burst = f", {row['burst']} at once after a while" if row["burst"] > 1 else ""
+        return f"one every {row['seconds']:g} s{burst}"
+    running = "not counted" if row["running"] is None else row["running"]
+    return f"{running} of {row['most']}"
+
+
+CLASSES = (
+    Column("Class", lambda row: row["class_no"], is_number=True),
+    Column("Jobs", _jobs, is_number=True),
+    Column("Oldest", lambda row: _span(row["oldest_seconds"]), is_number=True),
+    Column("Owner", lambda row: f"{row['owner']} ({row['group']})"),
+    Column("Type", lambda row: row["job_type"]),
+    Column("Priority", lambda row: row["priority"], is_number=True),
+    Column("Node asked", _asked),
+    Column("Asks for", lambda row: " or: ".join(row["asks"])),
+    Column("Held back by", lambda row: "; ".join(row["blocked"])),
+)
+NODES = (
+    Column("Site", lambda row: row["site"]),
+    Column("CE", lambda row: row["ce"]),
+    Column("Asked", lambda row: f"{_span(row['last_asked_seconds'])} ago"),
+    Column("Offers", lambda row: row["offers"]),
+    Column("Banned", lambda row: row["banned"]),
+)
+LIMITS = (
+    Column("Where", lambda row: row["scope"]),
+    Column("Jobs of", lambda row: f"{row['attribute']} {row['value']}"),
+    Column("Used", _used),
+    Column("State", lambda row: "full" if row["is_full"] else ""),
+)
+SLOWED = (
+    Column("Site", lambda row: row["site"]),
+    Column("Node", lambda row: row["node"] or "all"),
+    Column("A job every", lambda row: f"{row['seconds']:g} s", is_number=True),
+    Column("Failed", lambda row: row["failed"], is_number=True),
+    Column("Done", lambda row: row["done"], is_number=True),
+)
+
+
+@click.group()
+def matching() -> None:
+    """See what waits, which nodes ask for work, and what holds jobs back."""
+
+
+def _page_options(command: Any) -> Any:
+    size = click.option(
+        "--limit", type=click.IntRange(1, 200), default=25, show_default=True, help="How many at most."
+    )
+    page = click.option("--page", type=click.IntRange(1), default=1, help="Go on with this page of so many.")
+    return size(page(output_option(command)))
+
+
+@matching.command()
+@_page_options
+def classes(limit: int, page: int, form: str) -> None:
+    """What waits: jobs that ask for the same together, the most numerous first."""
+    _show_page("/api/matching/classes", CLASSES, "class_no", (limit, page, form), "no job waits")
+
+
+@matching.command()
+@_page_options
+def nodes(limit: int, page: int, form: str) -> None:
+    """The kinds of nodes that asked for work within the last hour, the newest first."""
+    empty = "no node has asked for work within the last hour"
+    _show_page("/api/matching/nodes", NODES, "site", (limit, page, form), empty)
+
+
+@matching.command()
+@output_option
+def limits(form: str) -> None:
+    """Limits and delays of the configuration, and how far they are used up."""
+    _show(output.connect().get("/api/matching/limits"), LIMITS, "scope", form, "nothing is limited")
+
+
+@matching.command()
+@output_option
+def health(form: str) -> None:
+    """Sites and nodes on which jobs fail, and which get fewer of them for that."""
+    rows = output.connect().get("/api/matching/health")
+    _show(rows, SLOWED, "site", form, "no site and no node is slowed")
+    if rows and form == output.TABLE:
+        click.echo("Let one go with `diracx matching release SITE [NODE]`.", err=True)
+
+
+@matching.command()
+@click.argument("site")
+@click.argument("node", default="")
+def release(site: str, node: str) -> None:
+    """Give a site, or one node of it, jobs as to any other again; for service administrators."""
+    found = output.connect().post("/api/matching/health/release", {"site": site, "node": node})
+    name = f"{site}/{node}" if node else site
+    click.echo(f"{name} is released" if found["is_released"] else f"{name} was not slowed")
+
+
+def show_why(found: Row) -> None:
+    """Print why a job is where it is, and below that what to do."""
+    click.echo(f"job {found['job_id']} is {found['status']}")
+    for reason in found["reasons"]:
+        click.echo(f"  {one_line(reason)}")
+    if advice := found.get("advice"):
+        click.echo("What to do:")
+        for text in advice:
+            click.echo(f"  {one_line(text)}")
+
+
+def _show_page(
+    path: str, columns: tuple[Column, ...], key: str, how: tuple[int, int, str], empty: str
+) -> None:
+    limit, page, form = how
+    try:
+        rows = output.connect().get(path, page=page, per_page=limit)
+    except ApiError as error:
+        if error.status != NO_SUCH_PAGE:
+            raise
+        rows, empty = [], f"there is no page {page}"
+    more = f"There may be more: --page {page + 1}." if len(rows) == limit else ""
+    _show(rows, columns, key, form, empty, more=more)
+
+
+def _show(
+    rows: list[Row], columns: tuple[Column, ...], key: str, form: str, empty: str, *, more: str = ""
+) -> None:
+    if not rows:
+        output.show_nothing(empty, form)
+        return
+    # A column without any words takes room from the others.
+    used = [column for column in columns if any(column.cell(row) not in (None, "") for row in rows)]
+    output.show_rows(rows, form, key=key, columns=used, more=more)

@@ -1,0 +1,156 @@
+"""The matcher and the reference, given the same jobs and asked by the same nodes."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from hypothesis import strategies as st
+
+from diracx_tasks.core.redis import redis
+from diracx_tasks.matching import keys, limits, store
+from diracx_tasks.matching.match import take
+from diracx_tasks.matching.node import Node
+from diracx_tasks.matching.queue import Entry
+from diracx_tasks.matching.specification import specifications
+from diracx_tasks.matching.store import Class
+from tests.unit.matching.asked import nodes as plain_nodes
+from tests.unit.matching.asked import records
+from tests.unit.matching.reference import Reference, Room, alternatives
+
+TYPES, GROUPS, OWNERS = ["MC", "Merge", "User"], ["user", "prod", "pool"], ["alice", "bob", "carol"]
+TIERS = {"Merge": "urgent"}
+WEIGHTS = {"tier:urgent": 3.0, "group:prod": 2.5, "owner:user/bob": 0.1}
+SHARING = ["pool"]
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a job is to be."""
+
+    record: dict[str, Any]
+    job_type: str
+    group: str
+    owner: str
+    priority: int
+
+    def entry(self, job_id: int, vo: str) -> Entry:
+        """The job, with its number."""
+        return Entry(job_id, vo, self.job_type, self.group, self.owner, self.priority, self.record)
+
+
+wishes = st.builds(
+    Wish,
+    records,
+    st.sampled_from(TYPES),
+    st.sampled_from(GROUPS),
+    st.sampled_from(OWNERS),
+    st.integers(0, 10),
+)
+
+
+def _particular(node: Node, given: dict[str, Any]) -> Node:
+    required = tuple(tag for tag in node.tags if tag in given.pop("required"))
+    return replace(node, **given, required_tags=required)
+
+
+def _seldom(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.one_of(st.none(), st.none(), st.none(), values)
+
+
+nodes = st.builds(
+    _particular,
+    plain_nodes,
+    st.fixed_dictionaries(
+        {
+            "required": st.one_of(st.just([]), st.just([]), st.sampled_from([["GPU"], ["os:el9"], ["WholeNode"]])),
+            "job_types": _seldom(st.sampled_from([("MC",), ("MC", "User"), ()])),
+            "groups": _seldom(st.sampled_from([("prod",), ("pool", "user"), ("nobody",)])),
+            "owner": _seldom(st.sampled_from([*OWNERS, "nobody"])),
+        }
+    ),
+)
+
+
+@dataclass
+class Together:
+    """A VO's queue in Redis beside the reference; each step is taken by both and compared."""
+
+    vo: str
+    reference: Reference = field(default_factory=lambda: Reference(TIERS, WEIGHTS, SHARING))
+    jobs: dict[int, Entry] = field(default_factory=dict)
+    leased: set[int] = field(default_factory=set)
+    classes: dict[Any, Class] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.set_policy()
+
+    def set_policy(self) -> None:
+        """Tell Redis of tiers, weights and groups that share."""
+        set_policy(self.vo, TIERS, WEIGHTS, SHARING)
+
+    def class_of(self, job: Entry) -> Class:
+        """The job's class, with a number of its own."""
+        number = len(self.classes) + 1
+        return self.classes.setdefault(job.identity, Class(number, *job.identity))
+
+    def push(self, jobs: Iterable[Entry], *, is_return: bool = False) -> None:
+        """Jobs begin to wait, or return."""
+        jobs = sorted(jobs, key=lambda one: one.job_id)
+        of_class: dict[Class, list[int]] = {}
+        for job in jobs:
+            self.jobs[job.job_id] = job
+            of_class.setdefault(self.class_of(job), []).append(job.job_id)
+        store.push(of_class, is_return=is_return)
+        self.reference.push(jobs)
+
+    def drop(self, job_ids: Sequence[int]) -> None:
+        """Jobs wait no more."""
+        store.drop(self.vo, {one: self.class_of(self.jobs[one]).class_no for one in job_ids})
+        self.reference.drop(job_ids)
+
+    def ask(self, node: Node, count: int = 1) -> list[int]:
+        """A node asks; answers the jobs that are under a lease now."""
+        taken = take(self.vo, node, count).taken
+        room, rules = Room.of(node, count), limits.rules(self.vo, node.site, node.ce)
+        for one in taken:
+            job = self.reference.next(room, rules)
+            assert job is not None, f"{one} fits nobody's reading of it"
+            assert one.job_id == job.job_id
+            record = _stated(dict(job.requirements), one.alternative)
+            assert room.fits(record)
+            assert_granted(room.granted(record), (one.cores, one.ram_mb))
+            room.use(record)
+            self.reference.take(job, rules)
+        if len(taken) < count:
+            assert self.reference.next(room, rules) is None
+        self.leased.update(one.job_id for one in taken)
+        return [one.job_id for one in taken]
+
+    def expire(self) -> None:
+        """What is under a lease returns."""
+        back, self.leased = [self.jobs[one] for one in self.leased], set()
+        self.push(back, is_return=True)
+        assert redis().zcard(keys.leases(self.vo)) == 0
+
+
+def set_policy(vo: str, tiers: dict[str, str], weights: dict[str, float], sharing: Iterable[str]) -> None:
+    """What `shares.recompute` tells Redis of a VO."""
+    store.set_tiers(vo, tiers)
+    prefix = keys.prefix(vo)
+    redis().delete(f"{prefix}weights", f"{prefix}sharing")
+    if weights:
+        redis().hset(f"{prefix}weights", mapping={name: repr(value) for name, value in weights.items()})
+    if names := list(sharing):
+        redis().sadd(f"{prefix}sharing", *names)
+
+
+def assert_granted(expected: tuple[int, int | None], given: tuple[int, int]) -> None:
+    """Cores and memory are as they should be; of memory without limit any amount is right."""
+    assert given[0] == expected[0]
+    assert expected[1] is None or given[1] == expected[1]
+
+
+def _stated(record: dict[str, Any], alternative: int) -> dict[str, Any]:
+    """The alternative as it was stated, of which the matcher gives its own number."""
+    wanted = specifications(record)[alternative]
+    return next(one for one in alternatives(record) if specifications(one) == (wanted,))
