@@ -29,6 +29,7 @@ bench: $(VENV)/dev-installed
 	$(BIN)/python -m tests.bench overhead
 	$(BIN)/python -m tests.bench tasks
 	$(BIN)/python -m tests.bench api
+	$(BIN)/python -m tests.bench matching
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-output

@@ -22,10 +22,10 @@ def rebuild(db: Session, vo: str) -> int:
 
     Answers how many jobs were not there.
     """
+    classes = queue.classes_of(db, vo)
     total = 0
-    for of in queue.classes_of(db, vo).values():
-        for page in _pages(db, of.class_no):
-            total += store.push({of: page})
+    for jobs in _pages(db, vo):
+        total += store.push({classes[number]: ids for number, ids in jobs.items() if number in classes})
     store.set_ready(vo)
     return total
 
@@ -97,16 +97,40 @@ def _forget(vo: str, numbers: list[int]) -> None:
     store.forget_kinds(vo)
 
 
-def _pages(db: Session, class_no: int) -> Iterator[list[int]]:
-    last = 0
-    query = select(Queued.job_id).order_by(Queued.job_id).limit(PAGE)
-    while True:
-        page = list(db.scalars(query.where(Queued.class_no == class_no, Queued.job_id > last)))
+def _pages(db: Session, vo: str) -> Iterator[dict[int, list[int]]]:
+    """A VO's jobs by their classes, some PAGE at a time: a large class in pages, small ones together."""
+    of_vo = select(JobClass.class_no).where(JobClass.vo == vo)
+    counts = select(Queued.class_no, func.count()).where(Queued.class_no.in_(of_vo)).group_by(Queued.class_no)
+    together: list[int] = []
+    room = PAGE
+    for number, count in db.execute(counts).all():
+        if count > PAGE:
+            yield from _pages_of(db, number)
+            continue
+        if count > room:
+            yield _jobs_of(db, together)
+            together, room = [], PAGE
+        together.append(number)
+        room -= count
+    yield _jobs_of(db, together)
+
+
+def _pages_of(db: Session, class_no: int) -> Iterator[dict[int, list[int]]]:
+    last, page = 0, [0]
+    while page:
+        query = select(Queued.job_id).where(Queued.class_no == class_no, Queued.job_id > last)
+        page = list(db.scalars(query.order_by(Queued.job_id).limit(PAGE)))
         if page:
-            yield page
-        if len(page) < PAGE:
-            return
-        last = page[-1]
+            yield {class_no: page}
+            last = page[-1]
+
+
+def _jobs_of(db: Session, class_nos: list[int]) -> dict[int, list[int]]:
+    query = select(Queued.class_no, Queued.job_id).where(Queued.class_no.in_(class_nos))
+    found: dict[int, list[int]] = defaultdict(list)
+    for class_no, job_id in db.execute(query.order_by(Queued.class_no, Queued.job_id)):
+        found[class_no].append(job_id)
+    return found
 
 
 def _by_class(db: Session, vo: str, job_ids: list[int]) -> dict[Class, list[int]]:
