@@ -37,8 +37,8 @@ def get_classes(db: ReadDb, me: Me, page: PageNumber = 1, per_page: PerPage = 10
 def get_nodes(me: Me, page: PageNumber = 1, per_page: PerPage = 100) -> Response:
     """The kinds of nodes that asked for work within the last hour, those that asked last first."""
     first = (page - 1) * per_page
-    found = classes.kinds(by=me)
-    return _page(found[first : first + per_page], len(found), first, "kinds")
+    found, total = classes.kinds(by=me, first=first, count=per_page)
+    return _page(found, total, first, "kinds")
 
 
 @router.get("/limits", right=rights.not_a_pilot, response_model=list[models.Limit])

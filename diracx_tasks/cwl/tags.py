@@ -55,7 +55,7 @@ def joined(operator: str, parts: Iterable[Tree]) -> Tree:
     So `a & (~a | b)` is `a & b`; what is found never to hold is NEVER, what always holds ALWAYS.
     """
     flat = _flat(operator, parts)
-    while (simpler := _flat(operator, [_beside(operator, one, flat) for one in flat])) != flat:
+    while (simpler := _flat(operator, _beside(operator, flat))) != flat:
         flat = simpler
     if not flat:
         return NEUTRAL[operator]
@@ -75,21 +75,29 @@ def _flat(operator: str, parts: Iterable[Tree]) -> set[Tree]:
     return found
 
 
-def _beside(operator: str, part: Tree, others: set[Tree]) -> Tree:
-    """What of a part matters where a part that is one name decides already, under `&` or `|`."""
-    if _is_literal(part) or part in (NEVER, ALWAYS):
-        return part
+def _beside(operator: str, parts: set[Tree]) -> list[Tree]:
+    """What of each part matters beside those that are one name."""
     # Under `|` a part only matters where the others do not hold.
-    known = {one if operator == "&" else negated(one) for one in others if _is_literal(one)}
-    inner = OPPOSITE[operator]
-    return joined(inner, [_under(member, known) for member in part[1:]])
+    known = {one if operator == "&" else negated(one) for one in parts if _is_literal(one)}
+    return [one if _is_literal(one) else _under(one, known) for one in parts]
 
 
-def _under(tree: Tree, known: set[Tree]) -> Tree:
-    """An expression where these names, or `~` and a name, hold."""
-    if _is_literal(tree):
-        return ALWAYS if tree in known else NEVER if negated(tree) in known else tree
-    return joined(str(tree[0]), [_under(part, known) for part in tree[1:]])
+def _under(part: Tree, known: set[Tree]) -> Tree:
+    """A part with several members where these names, or `~` and a name, hold."""
+    operator, left = str(part[0]), []
+    for member in part[1:]:
+        value = ALWAYS if member in known else NEVER if _fails(member, known) else member
+        if value == NEUTRAL[OPPOSITE[operator]]:
+            return value
+        if value != NEUTRAL[operator]:
+            left.append(member)
+    if len(left) < 2:
+        return left[0] if left else NEUTRAL[operator]
+    return (operator, *left)
+
+
+def _fails(member: Tree, known: set[Tree]) -> bool:
+    return _is_literal(member) and negated(member) in known
 
 
 def negated(tree: Tree) -> Tree:

@@ -102,14 +102,15 @@ def waiting(db: Session, *, by: User, first: int, count: int) -> tuple[list[Wait
     return list(_rows(db, by.vo, order, found)), len(found)
 
 
-def kinds(*, by: User) -> list[Kind]:
-    """The kinds of nodes of the last hour, those that asked last first; those for one owner only he sees."""
+def kinds(*, by: User, first: int, count: int) -> tuple[list[Kind], int]:
+    """So many kinds of nodes of the last hour from a place on, the newest first, and how many there are.
+
+    Those for one owner only he sees, and who may see all jobs of the VO. Raises Unavailable.
+    """
     is_shown, barred = sees_all(by), mask.barred(by.vo)
-    return [
-        _kind(one, barred.get(one.site) or barred.get(one.ce))
-        for one in seen(by.vo)
-        if is_shown or by.name in one.terms["only"].get("owner", [by.name])
-    ]
+    found = [one for one in seen(by.vo) if is_shown or by.name in one.terms["only"].get("owner", [by.name])]
+    page = found[first : first + count]
+    return [_kind(one, barred.get(one.site) or barred.get(one.ce)) for one in page], len(found)
 
 
 def limited(*, by: User) -> list[Limited]:

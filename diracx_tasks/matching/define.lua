@@ -125,8 +125,6 @@ end
 if not info or call('EXISTS', P .. 'q:' .. class) == 1 then return 0 end
 mark_class(class, cjson.decode(call('HGET', P .. 'def', class)), info, 0)
 for _, slot in ipairs(info.slots) do
-  set_head(slot, 0)
-  call('ZREM', P .. 'order', slot)
   call('RPUSH', P .. 'free', slot)
 end
 call('HDEL', P .. 'class', class)

@@ -34,55 +34,56 @@ local function without(key, other)
   call('BITOP', 'XOR', key, key, C .. 'x')
 end
 
-local function holds(tree, tags)
-  if type(tree) == 'string' then return tags[tree] == true end
-  if tree[1] == '~' then return not holds(tree[2], tags) end
-  local is_or = tree[1] == '|'
-  for place = 2, #tree do
-    if holds(tree[place], tags) == is_or then return is_or end
-  end
-  return not is_or
-end
-
--- The expressions that a list of tags satisfies; each is looked at once for it.
-local function satisfied_by(tags)
-  local field = redis.sha1hex(cjson.encode(tags))
-  local text = call('HGET', P .. 'satisfied', field)
-  local known = text and cmsgpack.unpack(text) or {upto = 0, names = {}}
-  local fresh = call('ZRANGEBYSCORE', P .. 'exprs', '(' .. known.upto, '+inf', 'WITHSCORES')
-  if #fresh == 0 then return known.names end
-  local has = {}
-  for _, tag in ipairs(tags) do has[tag] = true end
-  for place = 1, #fresh, 2 do
-    local tree = cjson.decode(call('HGET', P .. 'trees', fresh[place]))
-    if holds(tree, has) then known.names[#known.names + 1] = fresh[place] end
-    known.upto = tonumber(fresh[place + 1])
-  end
-  call('HSET', P .. 'satisfied', field, cmsgpack.pack(known))
-  return known.names
-end
-
-local function satisfied(terms)
-  local keys = {P .. 'b:tags?'}
-  for _, name in ipairs(satisfied_by(terms.tags)) do
-    keys[#keys + 1] = P .. 'b:tags=' .. name
-    -- Lua hands over 8000 arguments at most.
-    if #keys > 4000 then
-      call('BITOP', 'OR', C .. 'tags', unpack(keys))
-      keys = {C .. 'tags'}
-    end
-  end
-  call('BITOP', 'OR', C .. 'tags', unpack(keys))
-  return C .. 'tags'
-end
-
 -- The slots whose lower limit of a dimension is met.
 local function threshold(dim, has)
   local met = has and call('ZREVRANGEBYSCORE', P .. 't:' .. dim, number(has), '-inf', 'LIMIT', 0, 1)[1]
   return P .. 'b:' .. dim .. '>' .. (met or '')
 end
 
+-- The bitmaps whose AND are the eligible slots. What it needs is made here: it is seldom called.
 local function operands(terms)
+  local function holds(tree, tags)
+    if type(tree) == 'string' then return tags[tree] == true end
+    if tree[1] == '~' then return not holds(tree[2], tags) end
+    local is_or = tree[1] == '|'
+    for place = 2, #tree do
+      if holds(tree[place], tags) == is_or then return is_or end
+    end
+    return not is_or
+  end
+
+  -- The expressions that a list of tags satisfies; each is looked at once for it.
+  local function satisfied_by(tags)
+    local field = redis.sha1hex(cjson.encode(tags))
+    local text = call('HGET', P .. 'satisfied', field)
+    local known = text and cmsgpack.unpack(text) or {upto = 0, names = {}}
+    local fresh = call('ZRANGEBYSCORE', P .. 'exprs', '(' .. known.upto, '+inf', 'WITHSCORES')
+    if #fresh == 0 then return known.names end
+    local has = {}
+    for _, tag in ipairs(tags) do has[tag] = true end
+    for place = 1, #fresh, 2 do
+      local tree = cjson.decode(call('HGET', P .. 'trees', fresh[place]))
+      if holds(tree, has) then known.names[#known.names + 1] = fresh[place] end
+      known.upto = tonumber(fresh[place + 1])
+    end
+    call('HSET', P .. 'satisfied', field, cmsgpack.pack(known))
+    return known.names
+  end
+
+  local function satisfied(terms)
+    local keys = {P .. 'b:tags?'}
+    for _, name in ipairs(satisfied_by(terms.tags)) do
+      keys[#keys + 1] = P .. 'b:tags=' .. name
+      -- Lua hands over 8000 arguments at most.
+      if #keys > 4000 then
+        call('BITOP', 'OR', C .. 'tags', unpack(keys))
+        keys = {C .. 'tags'}
+      end
+    end
+    call('BITOP', 'OR', C .. 'tags', unpack(keys))
+    return C .. 'tags'
+  end
+
   local found = {P .. 'b:all'}
   for _, used in ipairs(call('SMEMBERS', P .. 'dims')) do
     local dim = string.sub(used, 2)
@@ -173,10 +174,20 @@ local function advance(ring, name, pass, weight)
   call('ZADD', P .. ring, math.max(pass, before - CREDIT * step) + step, name)
 end
 
+-- The highest bit in which the soonest and the last of all slots with jobs differ.
+local function differing()
+  local most = tonumber(call('ZREVRANGE', P .. 'order', 0, 0, 'WITHSCORES')[2])
+  local least = tonumber(call('ZRANGE', P .. 'order', 0, 0, 'WITHSCORES')[2])
+  local place, changed = 31, bit.bxor(floor(most / NUMBERS), floor(least / NUMBERS))
+  if changed == 0 then place, changed = 0, bit.bxor(most % NUMBERS, least % NUMBERS) end
+  while changed > 1 do place, changed = place + 1, bit.rshift(changed, 1) end
+  return place
+end
+
 -- The slot with the soonest job of a set, bit by bit: what it costs does not depend on how many there are.
 local function soonest(set, from)
   local last = set
-  for place = from, 0, -1 do
+  for place = math.min(from, differing()), 0, -1 do
     local into = last == C .. 'a' and C .. 'b' or C .. 'a'
     call('BITOP', 'AND', into, last, P .. 'h:' .. place)
     if any(into) then last = into end
@@ -188,9 +199,9 @@ end
 -- The same, when it is among the soonest of all, as it mostly is.
 local function first_of(set)
   local bits = call('GET', set)
-  for _, slot in ipairs(call('ZREVRANGE', P .. 'order', 0, 23)) do
+  for _, slot in ipairs(call('ZREVRANGE', P .. 'order', 0, 11)) do
     local byte = string.byte(bits, floor(slot / 8) + 1) or 0
-    if floor(byte / 2 ^ (7 - slot % 8)) % 2 == 1 then return slot end
+    if bit.band(bit.rshift(byte, 7 - slot % 8), 1) == 1 then return slot end
   end
 end
 
@@ -215,9 +226,10 @@ local function choose(set)
 end
 
 local function pop(class, info)
-  local job = call('LPOP', P .. 'q:' .. class)
+  local first = call('LPOP', P .. 'q:' .. class)
+  local job = first
   while job and not set_waits(job, 0) do job = call('LPOP', P .. 'q:' .. class) end
-  settle(class, info)
+  settle(class, info, first)
   return job
 end
 

@@ -1,5 +1,6 @@
 """A pilot asks for work: Redis chooses in one step, the database decides."""
 
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -23,6 +24,8 @@ from diracx_tasks.pilots import register
 from diracx_tasks.resources import mask
 
 ROUNDS = 5
+# Of the 40 threads of an API process, so that one VO's pilots leave some to those of others.
+AT_ONCE = 30
 # Jobs of this type run where others may not.
 TEST = "Test"
 # A pilot that got nothing asks again after so many seconds.
@@ -81,27 +84,16 @@ class _Asked(NamedTuple):
 def match(vo: str, node: Node, *, stamp: str, count: int = 1) -> Matches:
     """Up to `count` waiting jobs of the VO that fit the node together, claimed for the pilot.
 
-    They are in the database under the pilot when this returns. Raises Unavailable when Redis does not answer:
-    the jobs keep waiting.
+    They are in the database under the pilot when this returns. Raises Unavailable when Redis does not answer,
+    or when AT_ONCE pilots of the VO are being answered: the jobs keep waiting.
     """
-    found: list[Match] = []
-    wait = 0.0
-    for _ in range(ROUNDS):
-        answer = take(vo, node, count - len(found))
-        wait = max(wait, answer.wait)
-        if not answer.is_ready:
-            _ask_for_queue(vo)
-        if not answer.taken:
-            break
-        works = _claim(vo)(_Asked(vo, node, stamp, answer.taken))
-        given = [one for one in answer.taken if one.job_id in works]
-        found += [Match(one.job_id, works[one.job_id], one.cores, one.ram_mb) for one in given]
-        # Jobs that were killed meanwhile leave room: ask again.
-        if len(found) == count or len(works) == len(answer.taken):
-            break
-    if not found:
-        register.note_idle(vo, stamp)
-    return Matches(found, wait or RETRY_AFTER)
+    hand = _hand(vo)
+    if not hand.acquire(blocking=False):
+        raise Unavailable(f"{AT_ONCE} pilots of {vo} are being answered at this moment")
+    try:
+        return _found(vo, node, stamp, count)
+    finally:
+        hand.release()
 
 
 def take(vo: str, node: Node, count: int = 1) -> Answer:
@@ -126,6 +118,27 @@ def take(vo: str, node: Node, count: int = 1) -> Answer:
     numbers = list(map(int, parts))
     taken = [Taken(*numbers[start : start + 5]) for start in range(0, len(numbers), 5)]
     return Answer(taken, float(wait), bool(is_ready))
+
+
+def _found(vo: str, node: Node, stamp: str, count: int) -> Matches:
+    found: list[Match] = []
+    wait = 0.0
+    for _ in range(ROUNDS):
+        answer = take(vo, node, count - len(found))
+        wait = max(wait, answer.wait)
+        if not answer.is_ready:
+            _ask_for_queue(vo)
+        if not answer.taken:
+            break
+        works = _claim(vo)(_Asked(vo, node, stamp, answer.taken))
+        given = [one for one in answer.taken if one.job_id in works]
+        found += [Match(one.job_id, works[one.job_id], one.cores, one.ram_mb) for one in given]
+        # Jobs that were killed meanwhile leave room: ask again.
+        if len(found) == count or len(works) == len(answer.taken):
+            break
+    if not found:
+        register.note_idle(vo, stamp)
+    return Matches(found, wait or RETRY_AFTER)
 
 
 def _usable(vo: str, node: Node) -> Node:
@@ -165,6 +178,11 @@ def _ask_for_queue(vo: str) -> None:
     with session() as db:
         enqueue(db, "matching.rebuild", f"vo-{vo}.rebuild", vo=vo)
     _asked[vo] = time.monotonic()
+
+
+@lru_cache(1024)
+def _hand(vo: str) -> threading.Semaphore:
+    return threading.Semaphore(AT_ONCE)
 
 
 @lru_cache(1024)

@@ -5,7 +5,8 @@ local info = class_info(class)
 if not info then return -1 end
 local list = P .. 'q:' .. class
 local leased = call('EXISTS', P .. 'leases') == 1
-local first = tonumber(call('LINDEX', list, 0) or 'inf')
+local old = call('LINDEX', list, 0)
+local first = tonumber(old or 'inf')
 local before, after = {}, {}
 -- Lua hands over 8000 arguments at most, four for each job.
 local MOST = 1500
@@ -44,5 +45,5 @@ flush()
 if first == math.huge then before, after = {}, before end
 for place = #before, 1, -1 do call('LPUSH', list, before[place]) end
 if #after > 0 then call('RPUSH', list, unpack(after)) end
-if #before > 0 or first == math.huge then settle(class, info) end
+if #before > 0 or first == math.huge then settle(class, info, old) end
 return #before + #after

@@ -5,9 +5,8 @@
 -- q:CLASS    list: the class's jobs, the next one first
 -- in:CHUNK   bits: the jobs of a chunk of 65536 numbers that wait; entries of lists without a bit are dead
 -- live       bits over slots: the class has jobs
--- heads      a double a slot: how soon the class's first job is; larger is sooner
--- order      sorted set: slot with jobs -> the same
--- h:BIT      bits over slots: that bit of `heads`, so that the soonest of many is found without reading each
+-- order      sorted set: slot with jobs -> how soon the class's first job is; larger is sooner
+-- h:BIT      bits over slots: that bit of it, so that the soonest of many is found without reading each
 -- leases     sorted set: jobs taken and not confirmed, by the time at which they return
 local P = KEYS[1]
 local call = redis.call
@@ -36,34 +35,35 @@ local function class_info(class)
   return text and cmsgpack.unpack(text)
 end
 
-local function bits(high, low, slot, old_high, old_low)
-  local changed = bit.bxor(low, old_low)
+-- How soon a job is, in two parts: its priority, and its number turned round.
+local function soonness(priority, job)
+  return 5 + priority, NUMBERS - 1 - tonumber(job)
+end
+
+local function write_bits(slot, new, old, first)
+  local changed = bit.bxor(new, old)
   local place = 0
   while changed ~= 0 do
     if bit.band(changed, 1) == 1 then
-      call('SETBIT', P .. 'h:' .. place, slot, bit.band(bit.rshift(low, place), 1))
-    end
-    changed = bit.rshift(changed, 1)
-    place = place + 1
-  end
-  changed = bit.bxor(high, old_high)
-  place = 31
-  while changed ~= 0 do
-    if bit.band(changed, 1) == 1 then
-      call('SETBIT', P .. 'h:' .. place, slot, bit.band(bit.rshift(high, place - 31), 1))
+      call('SETBIT', P .. 'h:' .. first + place, slot, bit.band(bit.rshift(new, place), 1))
     end
     changed = bit.rshift(changed, 1)
     place = place + 1
   end
 end
 
-local function set_head(slot, soon)
-  call('ZADD', P .. 'order', soon, slot)
-  local text = call('GETRANGE', P .. 'heads', slot * 8, slot * 8 + 7)
-  local old = #text == 8 and struct.unpack('>d', text) or 0
-  if old == soon then return end
-  call('SETRANGE', P .. 'heads', slot * 8, struct.pack('>d', soon))
-  bits(floor(soon / NUMBERS), soon % NUMBERS, slot, floor(old / NUMBERS), old % NUMBERS)
+-- A slot's first job is now `head` instead of `old`; either may be none.
+local function set_head(slot, priority, head, old)
+  local high, low, old_high, old_low = 0, 0, 0, 0
+  if old then old_high, old_low = soonness(priority, old) end
+  if head then
+    high, low = soonness(priority, head)
+    call('ZADD', P .. 'order', high * NUMBERS + low, slot)
+  else
+    call('ZREM', P .. 'order', slot)
+  end
+  write_bits(slot, low, old_low, 0)
+  if high ~= old_high then write_bits(slot, high, old_high, 31) end
 end
 
 -- Let an entity that has work again take its turn with the others: what it did not use before is not made up.
@@ -77,8 +77,8 @@ local function enter_all(info)
   enter('ring\n' .. info.tier .. '\n' .. info.group, info.owner)
 end
 
--- Drop dead jobs from the front of a class; then bring what is known of its front up to date.
-local function settle(class, info)
+-- Drop dead jobs from the front of a class; then bring what is known of its front up to date, which was `old`.
+local function settle(class, info, old)
   local list = P .. 'q:' .. class
   local head = call('LINDEX', list, 0)
   -- Each entry is dropped once; the bound keeps one call short, and a match drops the others.
@@ -87,12 +87,9 @@ local function settle(class, info)
     call('LPOP', list)
     head = call('LINDEX', list, 0)
   end
-  local was_live = call('GETBIT', P .. 'live', info.slots[1]) == 1
-  if head and not was_live then enter_all(info) end
-  local soon = head and (5 + info.priority) * NUMBERS + NUMBERS - 1 - tonumber(head)
+  if head and not old then enter_all(info) end
   for _, slot in ipairs(info.slots) do
-    if head then set_head(slot, soon) end
-    if not head then call('ZREM', P .. 'order', slot) end
-    if was_live ~= (head and true or false) then call('SETBIT', P .. 'live', slot, head and 1 or 0) end
+    set_head(slot, info.priority, head, old)
+    if not head or not old then call('SETBIT', P .. 'live', slot, head and 1 or 0) end
   end
 end

@@ -1,8 +1,7 @@
 """The kinds of nodes that asked for work within the last hour, and which conditions of a job they meet."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -20,13 +19,17 @@ from diracx_tasks.resources import mask
 # Of more kinds those are looked at that asked last.
 MOST = 20_000
 SLICE = 1000
+CHOICES = frozenset({"site", "ce", "platform", "system", "architecture", "gpu_vendor"})
+
+# What a kind's name stands for never changes.
+_known: dict[str, tuple[dict[str, Any], frozenset[str]]] = {}
 
 
 class Seen(NamedTuple):
     """A kind of nodes: its name and terms (see `Node.terms`), its tags, seconds since one of them asked."""
 
     kind: str
-    terms: dict[str, Any]
+    terms: Mapping[str, Any]
     tags: frozenset[str]
     ago: float
 
@@ -39,6 +42,19 @@ class Seen(NamedTuple):
     def ce(self) -> str:
         """Their computing element; empty when they do not say."""
         return str(self.terms["is"].get("ce", ""))
+
+    def offer(self, name: str) -> Hashable:
+        """What it has of a condition, as it is compared; None: it does not say."""
+        if name == "banned_site":
+            return self.site
+        if name == "tags":
+            return self.tags
+        if name == "required_tags":
+            return tuple(self.terms["requires"])
+        if name == "only":
+            return tuple((what, tuple(names)) for what, names in self.terms["only"].items())
+        found: Hashable = self.terms["is" if name in CHOICES else "has"].get(name)
+        return found
 
 
 class Who(NamedTuple):
@@ -57,52 +73,97 @@ class Who(NamedTuple):
 class Condition(NamedTuple):
     """One thing that a node must offer: one of the terms, `banned_site`, `tags`, `required_tags`, `only`.
 
-    `offer` is what a kind has of it, as it is compared.
+    `told` is what an offer has of it that matters to people: of `required_tags` those that the job lacks.
     """
 
     name: str
     wanted: Any
-    is_met: Callable[[Seen], bool]
-    offer: Callable[[Seen], Any]
+    is_met: Callable[[Any], bool]
+    told: Callable[[Any], Any] = lambda offer: offer
+
+    def holds(self, one: Seen) -> bool:
+        """Whether a kind meets it."""
+        return self.is_met(one.offer(self.name))
 
 
-@dataclass(frozen=True)
-class Group:
-    """So many kinds miss the same conditions, a bit each; `last` asked last of them."""
+class Group(NamedTuple):
+    """Kinds that miss the same conditions, a bit each; `last` asked last of them."""
 
     misses: int
-    count: int
     last: Seen
+
+
+class Nodes:
+    """Kinds of nodes, in the order of `seen`, and by what they offer."""
+
+    def __init__(self, kinds: Sequence[Seen]) -> None:
+        self.kinds = kinds
+        self._offers: dict[str, dict[Any, list[int]]] = {}
+
+    def offers(self, name: str) -> dict[Any, list[int]]:
+        """Every offer of a condition, and the places of the kinds that make it."""
+        if name not in self._offers:
+            found: dict[Any, list[int]] = {}
+            for place, one in enumerate(self.kinds):
+                found.setdefault(one.offer(name), []).append(place)
+            self._offers[name] = found
+        return self._offers[name]
+
+    def misses(self, wanted: Sequence[Condition]) -> list[int]:
+        """Which conditions each kind misses, a bit each."""
+        found = [0] * len(self.kinds)
+        for number, condition in enumerate(wanted):
+            for offer, places in self.offers(condition.name).items():
+                if not condition.is_met(offer):
+                    for place in places:
+                        found[place] |= 1 << number
+        return found
+
+    def groups(self, misses: Sequence[int]) -> dict[int, Group]:
+        """The kinds by what they miss."""
+        found: dict[int, Group] = {}
+        for one, missed in zip(self.kinds, misses, strict=True):
+            if missed not in found:
+                found[missed] = Group(missed, one)
+        return found
 
 
 def seen(vo: str) -> list[Seen]:
     """The kinds of the last hour, those that asked last first. Raises Unavailable when Redis is away."""
-    prefix, now = keys.prefix(vo), time.time()
+    now = time.time()
     try:
         asked: Any = redis().zrevrangebyscore(
-            f"{prefix}kinds", "+inf", now - HOUR, start=0, num=MOST, withscores=True
+            f"{keys.prefix(vo)}kinds", "+inf", now - HOUR, start=0, num=MOST, withscores=True
         )
-        texts: list[Any] = []
-        # One call for all would keep the matcher waiting.
-        for start in range(0, len(asked), SLICE):
-            found: Any = redis().hmget(f"{prefix}kind", [kind for kind, _ in asked[start : start + SLICE]])
-            texts += found
+        _learn(vo, [kind for kind, _ in asked if kind not in _known])
     except RedisError as error:
         raise Unavailable(f"the matcher's Redis does not answer: {error}") from error
     barred = mask.barred(vo)
-    return [
-        _seen(kind, orjson.loads(text), max(0.0, now - float(at)), barred)
-        for (kind, at), text in zip(asked, texts, strict=True)
-        if text
-    ]
+    found = ((kind, _known.get(kind), max(0.0, now - float(at))) for kind, at in asked)
+    return [_opened(Seen(kind, *known, ago), barred) for kind, known, ago in found if known]
 
 
-def _seen(kind: str, terms: dict[str, Any], ago: float, barred: Mapping[str, str]) -> Seen:
+def _learn(vo: str, kinds: Sequence[str]) -> None:
+    if len(_known) + len(kinds) > 2 * MOST:
+        _known.clear()
+    # One call for all would keep the matcher waiting.
+    for start in range(0, len(kinds), SLICE):
+        some = kinds[start : start + SLICE]
+        texts: Any = redis().hmget(f"{keys.prefix(vo)}kind", some)
+        for kind, text in zip(some, texts, strict=True):
+            if text:
+                terms = orjson.loads(text)
+                _known[kind] = terms, frozenset(terms["tags"])
+
+
+def _opened(one: Seen, barred: Collection[str]) -> Seen:
     """A kind as its nodes described it: where they may not be used `match.py` lets them run tests only."""
-    one = Seen(kind, terms, frozenset(terms["tags"]), ago)
-    if terms["only"].get("type") in ([TEST], []) and not barred.keys().isdisjoint((one.site, one.ce)):
-        del terms["only"]["type"]
-    return one
+    if not barred or not (one.site in barred or one.ce in barred):
+        return one
+    only = dict(one.terms["only"])
+    if only.get("type") in ([TEST], []):
+        del only["type"]
+    return one._replace(terms={**one.terms, "only": only})
 
 
 def conditions(spec: Specification, who: Who) -> list[Condition]:
@@ -110,76 +171,45 @@ def conditions(spec: Specification, who: Who) -> list[Condition]:
     wants = spec.terms()
     found = [_one_of(dimension, values) for dimension, values in wants["one_of"].items()]
     if wants["none_of"]:
-        found.append(_none_of(wants["none_of"]))
+        banned = frozenset(wants["none_of"])
+        found.append(Condition("banned_site", wants["none_of"], lambda site: site not in banned))
     found += [_least(dimension, value) for dimension, value in wants["least"].items()]
     found += [_tags(part) for part in conjuncts(spec.tags)]
-    demands = frozenset(wants["demands"])
-    found.append(
-        Condition(
-            "required_tags",
-            sorted(demands),
-            lambda one: demands.issuperset(one.terms["requires"]),
-            lambda one: sorted(set(one.terms["requires"]) - demands),
-        )
-    )
-    return [*found, _only(who)]
+    return [*found, _required_tags(wants["demands"]), _only(who)]
 
 
 def fits(wanted: Sequence[Condition], one: Seen) -> bool:
     """Whether a kind meets all conditions."""
-    return all(condition.is_met(one) for condition in wanted)
-
-
-def groups(wanted: Sequence[Condition], kinds: Iterable[Seen]) -> dict[int, Group]:
-    """Kinds by the conditions that they miss; 0 are those that fit. `kinds` are in the order of `seen`."""
-    found: dict[int, Group] = {}
-    for one in kinds:
-        misses = 0
-        for place, condition in enumerate(wanted):
-            if not condition.is_met(one):
-                misses |= 1 << place
-        known = found.get(misses)
-        found[misses] = Group(misses, known.count + 1, known.last) if known else Group(misses, 1, one)
-    return found
+    return all(condition.holds(one) for condition in wanted)
 
 
 def _one_of(dimension: str, values: list[str]) -> Condition:
     chosen = frozenset(values)
-    return Condition(
-        dimension,
-        values,
-        lambda one: one.terms["is"].get(dimension) in chosen,
-        lambda one: one.terms["is"].get(dimension),
-    )
-
-
-def _none_of(sites: list[str]) -> Condition:
-    banned = frozenset(sites)
-    return Condition("banned_site", sites, lambda one: one.site not in banned, lambda one: one.site)
+    return Condition(dimension, values, lambda offer: offer in chosen)
 
 
 def _least(dimension: str, wanted: int) -> Condition:
-    def is_met(one: Seen) -> bool:
-        value = one.terms["has"].get(dimension)
-        return value is not None and value >= wanted
-
-    return Condition(dimension, wanted, is_met, lambda one: one.terms["has"].get(dimension))
+    return Condition(dimension, wanted, lambda offer: offer is not None and offer >= wanted)
 
 
 def _tags(tree: Any) -> Condition:
-    return Condition("tags", render(tree), lambda one: holds(tree, one.tags), lambda one: one.terms["tags"])
+    return Condition("tags", render(tree), lambda tags: holds(tree, tags), sorted)
+
+
+def _required_tags(demands: list[str]) -> Condition:
+    known = frozenset(demands)
+    return Condition(
+        "required_tags", demands, known.issuperset, lambda tags: [tag for tag in tags if tag not in known]
+    )
 
 
 def _only(who: Who) -> Condition:
     mine = who.attributes
 
-    def is_met(one: Seen) -> bool:
-        return all(mine[attribute] in values for attribute, values in one.terms["only"].items())
+    def told(offer: Any) -> list[str]:
+        return [f"{what} {name}" for what, names in offer for name in names if mine[what] not in names]
 
-    def offer(one: Seen) -> list[str]:
-        only = one.terms["only"].items()
-        return [
-            f"{attribute} {', '.join(values)}" for attribute, values in only if mine[attribute] not in values
-        ]
+    def is_met(offer: Any) -> bool:
+        return all(mine[what] in names for what, names in offer)
 
-    return Condition("only", [f"{name} {value}" for name, value in mine.items()], is_met, offer)
+    return Condition("only", [f"{name} {value}" for name, value in mine.items()], is_met, told)

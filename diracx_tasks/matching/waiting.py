@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from diracx_tasks.core.database import utc_now
 from diracx_tasks.jobs import use
 from diracx_tasks.matching import ahead as counting
 from diracx_tasks.matching import health, queue, store
 from diracx_tasks.matching.ahead import Ahead
 from diracx_tasks.matching.obstacles import BANNED, DELAYED, FULL, UNCOUNTED, Obstacle, measure
-from diracx_tasks.matching.seen import Condition, Group, Seen, Who, conditions, groups, seen
+from diracx_tasks.matching.seen import Condition, Nodes, Seen, Who, conditions, seen
 from diracx_tasks.matching.specification import from_json
 from diracx_tasks.matching.store import Class
 from diracx_tasks.matching.tables import Queued
@@ -47,12 +46,7 @@ class Why:
 @dataclass(frozen=True)
 class _Alternative:
     conditions: list[Condition]
-    found: dict[int, Group]
-
-    def fitting(self, kinds: Sequence[Seen]) -> list[Seen]:
-        if 0 not in self.found:
-            return []
-        return [one for one in kinds if all(condition.is_met(one) for condition in self.conditions)]
+    misses: list[int]
 
 
 def waiting(db: Session, why: Why, vo: str, *, sees_all: bool) -> None:
@@ -60,27 +54,27 @@ def waiting(db: Session, why: Why, vo: str, *, sees_all: bool) -> None:
 
     Raises Unavailable and what Redis raises.
     """
-    row = db.execute(
-        select(Queued.class_no, Queued.queued_at, utc_now()).where(Queued.job_id == why.job_id)
-    ).one_or_none()
-    of = queue.classes_of(db, vo, [row[0]]).get(row[0]) if row else None
-    if row is None or of is None:
+    class_no = db.scalar(select(Queued.class_no).where(Queued.job_id == why.job_id))
+    of = queue.classes_of(db, vo, [class_no]).get(class_no) if class_no is not None else None
+    if of is None:
         why.reasons.append("It waits and is not in the matcher's queue: a sweep puts it there in 10 minutes.")
         return
     who = counting.owner_of(of)
-    waits = (row[2] - row[1]).total_seconds()
     kinds = seen(vo)
     if not kinds:
         why.reasons.append("No node has asked for work within the last hour.")
         why.advice.append("Have pilots started: `diracx matching nodes` shows when they ask.")
         return
+    nodes = Nodes(kinds)
     wanted = [conditions(one, who) for one in from_json(of.needs)]
-    alternatives = [_Alternative(one, groups(one, kinds)) for one in wanted]
-    fitting = _fitting(alternatives, kinds)
+    alternatives = [_Alternative(one, nodes.misses(one)) for one in wanted]
+    fitting = [
+        kinds[place] for place in range(len(kinds)) if any(not one.misses[place] for one in alternatives)
+    ]
     if fitting:
-        _held_back(db, why, _Case(of, who, fitting, waits, sees_all))
+        _held_back(db, why, _Case(of, who, fitting, sees_all))
     else:
-        _nothing_fits(why, alternatives, kinds)
+        _nothing_fits(why, alternatives, nodes)
     _banned(why, vo, alternatives, {one.site for one in fitting})
 
 
@@ -89,7 +83,6 @@ class _Case:
     of: Class
     who: Who
     fitting: list[Seen]
-    waits: float
     sees_all: bool
 
     @property
@@ -102,15 +95,10 @@ class _Case:
         return [site for site, _ in Counter(one.site for one in self.fitting).most_common()]
 
 
-def _fitting(alternatives: Sequence[_Alternative], kinds: Sequence[Seen]) -> list[Seen]:
-    found = {one.kind: one for each in alternatives for one in each.fitting(kinds)}
-    return sorted(found.values(), key=lambda one: one.ago)
-
-
-def _nothing_fits(why: Why, alternatives: Sequence[_Alternative], kinds: Sequence[Seen]) -> None:
-    why.reasons.append(not_seen(kinds))
+def _nothing_fits(why: Why, alternatives: Sequence[_Alternative], nodes: Nodes) -> None:
+    why.reasons.append(not_seen(nodes))
     for number, one in enumerate(alternatives, 1):
-        found = verdict(one.conditions, kinds, one.found)
+        found = verdict(one.conditions, nodes, nodes.groups(one.misses))
         if len(alternatives) > 1:
             words = f"Alternative {number} of {len(alternatives)} asks for {summary(one.conditions)}."
             why.reasons.append(words)

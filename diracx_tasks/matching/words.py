@@ -30,6 +30,11 @@ def listed(names: Sequence[str], most: int = LISTED) -> str:
     return f"{', '.join(names[:most])}{more}"
 
 
+def joined(parts: Sequence[str]) -> str:
+    """Parts of a sentence: `a, b and c`."""
+    return f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else "".join(parts)
+
+
 def counted(count: int, one: str, many: str = "") -> str:
     """A number with its noun."""
     return f"{count} {one if count == 1 else many or one + 's'}"

@@ -150,6 +150,7 @@ class Ring:
 
     passes: dict[str, float] = field(default_factory=dict)
     turn: float = 0.0
+    is_alone: bool = False
 
     def enter(self, name: str) -> None:
         """Have work again."""
@@ -157,7 +158,7 @@ class Ring:
 
     def advance(self, name: str, weight: float) -> None:
         """Have had a turn."""
-        if len(self.passes) == 1:
+        if self.is_alone:
             return
         step, before, mine = 1 / weight, self.turn, self.passes[name]
         self.turn = max(self.turn, mine)
@@ -264,6 +265,7 @@ class Reference:
 
     def _turn(self, above: tuple[str, ...], left: list[Entry]) -> str:
         ring, depth = self.rings[above].passes, len(above)
+        self.rings[above].is_alone = len(ring) == 1
         if len(ring) == 1:
             return next(iter(ring))
         alive = {self.levels(job)[: depth + 1] for job in self.firsts()}

@@ -37,7 +37,7 @@ REQUIREMENTS: list[tuple[dict[str, Any], str, str]] = [
     (
         {"sites": ["PIC", "KIT"]},
         "It may only run at KIT, PIC; nodes asked from CERN, RAL.",
-        "Allow other sites (sites in dirac:Job, Site in JDL), such as CERN, or have pilots started at these.",
+        "Allow other sites (sites in dirac:Job, Site in JDL), such as CERN, or have pilots started at others.",
     ),
     (
         {"sites": ["CRN"]},
@@ -48,7 +48,7 @@ REQUIREMENTS: list[tuple[dict[str, Any], str, str]] = [
         {"banned_sites": ["CERN", "RAL"]},
         "It must not run at CERN, RAL; nodes asked from nowhere else.",
         "Allow other sites (banned_sites in dirac:Job, BannedSites in JDL), such as CERN, "
-        "or have pilots started at these.",
+        "or have pilots started at others.",
     ),
     (
         {"platform": "arm"},

@@ -38,9 +38,9 @@ def step(both: Together, jobs: list[Wish], kinds: list[Any], what: tuple[str, in
 
 @settings(max_examples=60, deadline=None, database=None, suppress_health_check=FIXTURE)
 @given(
-    jobs=st.lists(wishes, min_size=1, max_size=8),
-    kinds=st.lists(nodes, min_size=1, max_size=4),
-    steps=st.lists(STEPS, min_size=5, max_size=40),
+    jobs=st.lists(wishes, min_size=4, max_size=10),
+    kinds=st.lists(nodes, min_size=2, max_size=5),
+    steps=st.lists(STEPS, min_size=15, max_size=60),
 )
 def test_every_pilot_gets_what_the_reference_gives(
     installation: Installation, jobs: list[Wish], kinds: list[Any], steps: list[Any]

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from diracx_tasks.core.redis import redis
 from diracx_tasks.matching import keys, limits, store
 from diracx_tasks.matching.match import take
-from diracx_tasks.matching.node import Node
+from diracx_tasks.matching.node import Node, node_of
 from diracx_tasks.matching.queue import Entry
 from diracx_tasks.matching.specification import specifications
 from diracx_tasks.matching.store import Class
+from tests.unit.matching.asked import CES, FIELDS, PLATFORMS, SITES, TAGS, records
 from tests.unit.matching.asked import nodes as plain_nodes
-from tests.unit.matching.asked import records
 from tests.unit.matching.reference import Reference, Room, alternatives
 
 TYPES, GROUPS, OWNERS = ["MC", "Merge", "User"], ["user", "prod", "pool"], ["alice", "bob", "carol"]
@@ -38,38 +38,64 @@ class Wish:
         return Entry(job_id, vo, self.job_type, self.group, self.owner, self.priority, self.record)
 
 
+def _few(names: str) -> dict[str, st.SearchStrategy[Any]]:
+    return {name: FIELDS[name] for name in names.split()}
+
+
+# Most ask for little: of jobs that fit nowhere, and nodes that fit nothing, nothing is learnt.
+light = st.fixed_dictionaries({}, optional=_few("cores max_cores ram_per_core_mb tags banned_sites"))
 wishes = st.builds(
     Wish,
-    records,
+    st.one_of(st.just({}), light, light, records),
     st.sampled_from(TYPES),
     st.sampled_from(GROUPS),
     st.sampled_from(OWNERS),
     st.integers(0, 10),
 )
+ROOMY = node_of(
+    site=SITES[0],
+    ce=CES[0],
+    cores=16,
+    ram_mb=64_000,
+    platform=PLATFORMS[0],
+    system="Linux",
+    glibc=2034,
+    user_namespaces=True,
+    architecture="x86_64",
+    level=3,
+    gpus=2,
+    gpu_ram_mb=16_000,
+    gpu_vendor="nvidia",
+    capability=900,
+    scratch_mb=1_000_000,
+    lan_mbits=1000,
+    tags=TAGS,
+)
 
 
 def _particular(node: Node, stated: dict[str, Any]) -> Node:
-    given = dict(stated)
-    wanted = given.pop("required")
-    if node.ram_mb is None: node = replace(node, ram_mb=64000)  # DEV
-    return replace(node, **given, required_tags=tuple(tag for tag in node.tags if tag in wanted))
+    given = {name: value for name, value in stated.items() if name != "required_tags"}
+    required = tuple(tag for tag in node.tags if tag in stated.get("required_tags", ()))
+    if node.ram_mb is None and not given.get("ram_mb"): given["ram_mb"]=64000 # DEV
+    return replace(node, **given, required_tags=required)
 
 
-def _seldom(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    return st.one_of(st.none(), st.none(), st.none(), values)
-
-
-nodes = st.builds(
-    _particular,
-    plain_nodes,
-    st.fixed_dictionaries(
-        {
-            "required": st.one_of(st.just([]), st.just([]), st.sampled_from([["GPU"], ["os:el9"], ["WholeNode"]])),
-            "job_types": _seldom(st.sampled_from([("MC",), ("MC", "User"), ()])),
-            "groups": _seldom(st.sampled_from([("prod",), ("pool", "user"), ("nobody",)])),
-            "owner": _seldom(st.sampled_from([*OWNERS, "nobody"])),
-        }
-    ),
+PARTICULAR = {
+    "site": st.sampled_from(SITES),
+    "cores": st.sampled_from([2, 3, 8]),
+    "ram_mb": st.sampled_from([2000, 4095, 64_000]),
+    "tags": st.sampled_from([("GPU",), ("cvmfs:lhcb", "os:el9"), ()]),
+    "required_tags": st.sampled_from([["GPU"], ["os:el9"], ["WholeNode"]]),
+    "job_types": st.sampled_from([("MC",), ("MC", "User"), ()]),
+    "groups": st.sampled_from([("prod",), ("pool", "user"), ("nobody",)]),
+    "owner": st.sampled_from([*OWNERS, "nobody"]),
+}
+nodes = st.one_of(
+    st.just(ROOMY),
+    *[
+        st.builds(_particular, base, st.fixed_dictionaries({}, optional=PARTICULAR))
+        for base in (st.just(ROOMY), plain_nodes)
+    ],
 )
 
 
