@@ -50,7 +50,7 @@ def claim_many(db: Session, claims: Sequence[Claim]) -> dict[int, Work]:
     wanted = {claim.job_id: claim for claim in claims}
     rows = db.connection().execute(_holding(), {"ids": sorted(wanted)})
     works = {
-        row.JobID: Work(*row[2:7], unpacked(row.Payload))
+        row.JobID: Work(row[2], row[3], row[4], row[5], row[6], unpacked(row[7]))
         for row in rows
         if row.Status == Status.WAITING and wanted[row.JobID].vo == row.VO
     }

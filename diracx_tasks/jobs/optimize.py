@@ -1,10 +1,14 @@
 """From Received to Waiting: what DIRAC's chain of executors did, in one transaction for a batch of jobs."""
 
-from sqlalchemy import select
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, Select, select
 from sqlalchemy.orm import Session
 
+from diracx_tasks.cwl.record import InvalidRequirements
 from diracx_tasks.jobs.states import Status
-from diracx_tasks.jobs.status import ENTRY, Change, move_many
+from diracx_tasks.jobs.status import ENTRY, Change, move, move_many
 from diracx_tasks.jobs.tables import Job, Payload
 from diracx_tasks.matching import queue
 
@@ -16,16 +20,10 @@ WAITING = Change(
 
 def optimize(db: Session) -> int:
     """Put up to BATCH received jobs into the matcher's queue; answers how many there were."""
-    rows = db.execute(
-        select(*ENTRY)
-        .join(Payload, Payload.job_id == Job.job_id)
-        .where(Job.status == Status.RECEIVED)
-        .order_by(Job.job_id)
-        .limit(BATCH)
-    ).all()
-    moved = set(move_many(db, [row.job_id for row in rows], WAITING, frm=(Status.RECEIVED,)))
-    chosen = [row for row in rows if row.job_id in moved]
-    queue.add(db, [queue.Entry(*row) for row in chosen])
+    rows = db.execute(_jobs(Job.status == Status.RECEIVED)).all()
+    entries = _entries(db, rows, Status.RECEIVED)
+    moved = set(move_many(db, list(entries), WAITING, frm=(Status.RECEIVED,)))
+    queue.add(db, [entry for job_id, entry in entries.items() if job_id in moved])
     return len(rows)
 
 
@@ -34,16 +32,30 @@ def requeue(db: Session) -> int:
 
     Both happen only when somebody else has written into the tables, or an upgrade has emptied the queue.
     """
-    rows = db.execute(
-        select(*ENTRY)
-        .join(Payload, Payload.job_id == Job.job_id)
-        .where(Job.status == Status.WAITING, Job.job_id.not_in(queue.queued()))
-        .order_by(Job.job_id)
-        .limit(BATCH)
-        .with_for_update(of=Job)
-    ).all()
-    queue.add(db, [queue.Entry(*row) for row in rows])
+    left_out = _jobs(Job.status == Status.WAITING, Job.job_id.not_in(queue.queued()))
+    rows = db.execute(left_out.with_for_update()).all()
+    queue.add(db, list(_entries(db, rows, Status.WAITING).values()))
     others = select(Job.job_id).where(Job.job_id.in_(queue.queued()), Job.status != Status.WAITING)
     gone = list(db.scalars(others.limit(BATCH)))
     queue.remove(db, gone)
     return len(rows) + len(gone)
+
+
+def _jobs(*conditions: ColumnElement[bool]) -> Select[Any]:
+    query = select(*ENTRY, Job.attempt).join(Payload, Payload.job_id == Job.job_id)
+    return query.where(*conditions).order_by(Job.job_id).limit(BATCH)
+
+
+def _entries(db: Session, rows: Sequence[Row[Any]], status: Status) -> dict[int, queue.Entry]:
+    """What is to be queued; a job whose requirements make no sense fails with the reason, and no other."""
+    found = {}
+    for row in rows:
+        entry = queue.Entry(*row[:-1])
+        try:
+            entry.check()
+        except InvalidRequirements as error:
+            change = Change(Status.FAILED, "JobScheduling optimizer", str(error), "JobScheduling")
+            move(db, entry.job_id, change, attempt=row.Attempt, frm=(status,))
+        else:
+            found[entry.job_id] = entry
+    return found

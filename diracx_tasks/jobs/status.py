@@ -8,7 +8,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from sqlalchemy import Executable, case, func, insert, null, or_, select, update
+from sqlalchemy import Executable, case, func, null, or_, select, update
 from sqlalchemy.orm import Session
 
 from diracx_tasks.core.database import changed, now, plain, utc_now

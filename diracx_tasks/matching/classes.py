@@ -239,7 +239,7 @@ def _limited(found: Measured) -> Iterator[Limited]:
     for rules in found.rules.values():
         for limit in rules.limits:
             scope, attribute, value, most = limit
-            running = found.running[limit] if found.has_counts else None
+            running = found.running[limit]
             is_full = running is None or running >= most
             yield Limited(FULL, scope, attribute, value, running, most, None, None, is_full)
         for delay in rules.delays:

@@ -16,6 +16,7 @@ local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
 local C = P .. 'cur:'
 -- What an entity could not use is made up for so many of its turns at most.
 local CREDIT = 32
+local UNLIMITED = 9007199254740992
 -- Every so many turns the oldest job goes first whatever its priority: none waits for ever.
 local OLDEST = 16
 local answer = {call('EXISTS', P .. 'ready'), '0'}
@@ -252,8 +253,9 @@ end
 -- What a job may use of what is left, as `Node.cores_for` and `Node.ram_for` say; it is not left any more.
 local function use(left, asked)
   local cores, ram = left.cores, left.ram
-  if not asked.whole then
-    cores = math.min(asked.max_cores, cores)
+  -- Of memory without a limit even a whole node's job gets what it asks for: the number is none.
+  if not asked.whole or ram >= UNLIMITED then
+    if not asked.whole then cores = math.min(asked.max_cores, cores) end
     if asked.per_core > 0 then cores = math.min(cores, floor((ram - asked.ram) / asked.per_core)) end
     cores = math.max(cores, asked.cores)
     ram = math.min(ram, asked.ram + asked.per_core * cores)

@@ -18,6 +18,7 @@ from diracx_tasks.core.settings import settings
 from diracx_tasks.engine.outbox import enqueue
 from diracx_tasks.jobs.claims import Claim, Work, claim_many
 from diracx_tasks.matching import queue, store
+from diracx_tasks.matching.grid import UNLIMITED
 from diracx_tasks.matching.limits import Rules, rules
 from diracx_tasks.matching.node import Node
 from diracx_tasks.pilots import register
@@ -109,7 +110,7 @@ def take(vo: str, node: Node, count: int = 1) -> Answer:
         node.ce,
         _rules(rules(vo, node.site, node.ce)),
         node.cores,
-        node.ram_mb,
+        UNLIMITED if node.ram_mb is None else node.ram_mb,
     )
     try:
         is_ready, wait, *parts = store.run("match", vo, *arguments)

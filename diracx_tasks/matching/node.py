@@ -91,7 +91,7 @@ class Node:
         most = min(spec.max_cores or spec.cores, self.cores)
         if spec.ram_per_core_mb and self.ram_mb is not None:
             most = min(most, (self.ram_mb - spec.ram_mb) // spec.ram_per_core_mb)
-        return max(most, spec.cores)
+        return most
 
     def ram_for(self, spec: Specification) -> int:
         """How much RAM in MB a job may use that was matched here."""

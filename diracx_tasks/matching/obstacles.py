@@ -54,8 +54,8 @@ class Measured:
     """The rules at places and how far they are used up."""
 
     rules: Mapping[Place, Rules]
-    has_counts: bool
-    running: Mapping[Limit, int]
+    # None where it has not been counted.
+    running: Mapping[Limit, int | None]
     starts: Mapping[Delay, float]
     barred: Mapping[str, str]
 
@@ -73,10 +73,11 @@ class Measured:
             scope, attribute, value, most = limit
             if mine[attribute] != value:
                 continue
-            if not self.has_counts:
+            running = self.running[limit]
+            if running is None:
                 yield Obstacle(UNCOUNTED, scope, attribute, value, most=most)
-            elif self.running[limit] >= most:
-                yield Obstacle(FULL, scope, attribute, value, self.running[limit], most)
+            elif running >= most:
+                yield Obstacle(FULL, scope, attribute, value, running, most)
         for delay in rules.delays:
             scope, attribute, value, seconds, _ = delay
             if mine[attribute] == value and self.starts[delay] < 1:
@@ -107,16 +108,17 @@ def _measured(vo: str, rules: Mapping[Place, Rules], barred: Mapping[str, str]) 
     all_limits = _once(limit for one in rules.values() for limit in one.limits)
     all_delays = _once(delay for one in rules.values() for delay in one.delays)
     if not all_limits and not all_delays:
-        return Measured(rules, True, {}, {}, barred)
+        return Measured(rules, {}, {}, barred)
     asked = orjson.dumps({"limits": all_limits, "delays": all_delays}).decode()
     try:
-        has_counts, *rest = store.run("blocked", vo, asked)
+        is_counted, *rest = store.run("blocked", vo, asked)
     except RedisError as error:
         raise Unavailable(f"the matcher's Redis does not answer: {error}") from error
-    running = {limit: int(text) for limit, text in zip(all_limits, rest, strict=False)}
+    counts = zip(all_limits, rest, strict=False)
+    running = {limit: int(text) if is_counted == "1" and text != "-1" else None for limit, text in counts}
     left = zip(all_delays, rest[len(all_limits) :], strict=True)
     starts = {delay: float(text) for delay, text in left}
-    return Measured(rules, has_counts == "1", running, starts, barred)
+    return Measured(rules, running, starts, barred)
 
 
 def _once(rules: Iterable[Any]) -> list[Any]:

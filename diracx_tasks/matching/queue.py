@@ -26,7 +26,7 @@ NOTED = 600
 
 @dataclass(frozen=True)
 class Entry:
-    """A job to be queued; `requirements` is the record that `matching/record.py` describes."""
+    """A job to be queued; `requirements` is the record that `cwl/record.py` describes."""
 
     job_id: int
     vo: str
@@ -35,6 +35,10 @@ class Entry:
     owner: str
     priority: int
     requirements: Mapping[str, Any]
+
+    def check(self) -> None:
+        """Raise InvalidRequirements when what it asks for makes no sense."""
+        _ = self.identity
 
     @property
     def identity(self) -> tuple[str, str, str, str, int, str]:

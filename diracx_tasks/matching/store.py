@@ -132,7 +132,8 @@ def waiting(vo: str) -> dict[int, int]:
 
 def bits(vo: str, chunk: int) -> bytes:
     """Which jobs of a chunk of 65536 numbers wait: a bit each, the first is the highest of its byte."""
-    found: Any = redis().execute_command("GET", f"{keys.prefix(vo)}in:{chunk}", NEVER_DECODE=True)
+    client: Any = redis()
+    found: bytes | None = client.execute_command("GET", f"{keys.prefix(vo)}in:{chunk}", NEVER_DECODE=True)
     return found or b""
 
 

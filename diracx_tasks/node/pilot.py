@@ -20,6 +20,7 @@ from diracx_tasks.core.errors import ApiError, DiracXError, LoginNeeded, Unreach
 from diracx_tasks.node import prctl
 from diracx_tasks.node.attempt import Attempt, discard, release
 from diracx_tasks.node.halt import Stop
+from diracx_tasks.node.offer import free_space, machine
 from diracx_tasks.node.zygote import Zygote, ZygoteDied
 
 LONGEST_PAUSE = 60.0
@@ -39,10 +40,14 @@ class Slot:
     cores: int
     ram_mb: int
     tags: tuple[str, ...]
+    machine: dict[str, Any]
+    work: Path
 
     def offer(self) -> dict[str, Any]:
         """The body of a match request."""
         return {
+            **self.machine,
+            "scratch_mb": free_space(self.work),
             "stamp": self.stamp,
             "site": self.site,
             "ce": self.ce,
@@ -173,13 +178,13 @@ def main(
     """
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
     stamp = os.environ.get("DIRACX_PILOT_STAMP") or uuid.uuid4().hex
-    slot = Slot(stamp, site, ce, cores, ram_mb or memory_share(cores), tags)
     stop = Stop(grace)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.request())
     if work_dir:
         work_dir.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix="pilot-", dir=work_dir)).resolve()
+    slot = Slot(stamp, site, ce, cores, ram_mb or memory_share(cores), tags, machine(), work)
     try:
         client = _client(url)
         sys.exit(Pilot(client, slot, stop, work).run(max_jobs=max_jobs, idle_seconds=idle_seconds))

@@ -128,6 +128,11 @@ class Room:
         most = max(most, cores(record))
         return most, constant + per_core * most
 
+    def grants(self, record: dict[str, Any], taken: int, memory: int) -> bool:
+        """Whether a job gets just so much; of memory without limit any amount is right."""
+        expected, most = self.granted(record)
+        return taken == expected and most in (None, memory)
+
     def use(self, record: dict[str, Any]) -> None:
         """Take away what a job gets."""
         node, (taken, memory) = self.node, self.granted(record)
@@ -208,6 +213,15 @@ class Reference:
             self.waits.update(ids)
             for depth, name in enumerate(() if queued else self.levels(self.jobs[ids[0]])):
                 self.rings[self.levels(self.jobs[ids[0]])[:depth]].enter(name)
+
+    def set_tiers(self, tiers: dict[str, str]) -> None:
+        """Job types change their tiers; those who have work enter the rings of the new ones."""
+        before, self.tiers = self.tiers, tiers
+        for job in self.firsts():
+            levels = self.levels(job)
+            moved = before.get(job.job_type, "default") != levels[0]
+            for depth, name in enumerate(levels if moved else ()):
+                self.rings[levels[:depth]].enter(name)
 
     def drop(self, job_ids: Iterable[int]) -> None:
         """Jobs wait no more; one that comes back has its old place unless it was the first."""

@@ -165,6 +165,18 @@ def test_equal_requirements_are_equal_however_they_are_stated() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("limits", "fitting"),
+    [({"min": "8.6"}, ["8.6", "9.0", "12.0"]), ({"max": 9}, ["7.5", "8.6", "9.0"]), ("9.0", ["9.0", "12.0"])],
+)
+def test_capabilities_lie_between_their_limits(limits: Any, fitting: list[str]) -> None:
+    spec = one(gpu={"compute_capability": limits})
+    numbers = {"7.5": 705, "8.6": 806, "9.0": 900, "12.0": 1200}
+    found = [text for text, number in numbers.items() if fits(spec, a_node(gpus=1, capability=number))]
+    assert found == fitting
+    assert not fits(spec, a_node(gpus=1)) and not fits(spec, a_node(capability=900))
+
+
 def test_every_miss_is_named_with_what_is_wanted_and_what_is_offered() -> None:
     spec = one(
         cores=16,

@@ -128,7 +128,10 @@ def test_a_wrong_expression_is_refused_at_its_column(text: str, column: int, wor
     assert str(caught.value).startswith(f"column {column}: ")
 
 
-@pytest.mark.parametrize("text", ["(" * 64 + "a" + ")" * 64, "~" * 4000 + "a", " | ".join("abcdefgh" * 30)])
+@pytest.mark.parametrize(
+    "text",
+    ["(" * 64 + "a" + ")" * 64, " & ".join(["(a | b)"] * 80), "~" * 4000 + "a", " | ".join("abcdefgh" * 30)],
+)
 def test_a_large_expression_within_the_limits_is_read(text: str) -> None:
     assert parse(render(parse(text))) == parse(text)
 

@@ -76,7 +76,6 @@ ROOMY = node_of(
 def _particular(node: Node, stated: dict[str, Any]) -> Node:
     given = {name: value for name, value in stated.items() if name != "required_tags"}
     required = tuple(tag for tag in node.tags if tag in stated.get("required_tags", ()))
-    if node.ram_mb is None and not given.get("ram_mb"): given["ram_mb"]=64000 # DEV
     return replace(node, **given, required_tags=required)
 
 
@@ -94,9 +93,19 @@ nodes = st.one_of(
     st.just(ROOMY),
     *[
         st.builds(_particular, base, st.fixed_dictionaries({}, optional=PARTICULAR))
-        for base in (st.just(ROOMY), plain_nodes)
+        for base in (st.just(ROOMY), plain_nodes.filter(lambda n: n.ram_mb is not None))
     ],
 )
+
+
+@dataclass(frozen=True)
+class Given:
+    """A job that a pilot got, and what it may use; the alternative as the matcher numbers it, if it says so."""
+
+    job_id: int
+    cores: int
+    ram_mb: int
+    alternative: int | None = None
 
 
 @dataclass
@@ -106,7 +115,7 @@ class Together:
     vo: str
     reference: Reference = field(default_factory=lambda: Reference(TIERS, WEIGHTS, SHARING))
     jobs: dict[int, Entry] = field(default_factory=dict)
-    leased: set[int] = field(default_factory=set)
+    leased: dict[int, tuple[str, str]] = field(default_factory=dict)
     classes: dict[Any, Class] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -139,26 +148,47 @@ class Together:
     def ask(self, node: Node, count: int = 1) -> list[int]:
         """A node asks; answers the jobs that are under a lease now."""
         taken = take(self.vo, node, count).taken
-        room, rules = Room.of(node, count), limits.rules(self.vo, node.site, node.ce)
-        for one in taken:
-            job = self.reference.next(room, rules)
-            assert job is not None, f"{one} fits nobody's reading of it"
-            assert one.job_id == job.job_id
-            record = _stated(dict(job.requirements), one.alternative)
-            assert room.fits(record)
-            assert_granted(room.granted(record), (one.cores, one.ram_mb))
-            room.use(record)
-            self.reference.take(job, rules)
-        if len(taken) < count:
-            assert self.reference.next(room, rules) is None
-        self.leased.update(one.job_id for one in taken)
+        self.check(node, count, [Given(one.job_id, one.cores, one.ram_mb, one.alternative) for one in taken])
+        self.leased.update((one.job_id, (node.site, node.ce)) for one in taken)
         return [one.job_id for one in taken]
+
+    def check(self, node: Node, count: int, given: Sequence[Given]) -> None:
+        """These jobs, in this order, with so much of the node, are what the reference gives."""
+        room, rules = Room.of(node, count), limits.rules(self.vo, node.site, node.ce)
+        for one in given:
+            job = self.reference.next(room, rules)
+            assert job is not None, f"{one} was given, and nothing is to be given"
+            assert one.job_id == job.job_id
+            room.use(_stated(room, job, one))
+            self.reference.take(job, rules)
+        if len(given) < count:
+            assert self.reference.next(room, rules) is None
 
     def expire(self) -> None:
         """What is under a lease returns."""
-        back, self.leased = [self.jobs[one] for one in self.leased], set()
+        back, self.leased = [self.jobs[one] for one in self.leased], {}
         self.push(back, is_return=True)
         assert redis().zcard(keys.leases(self.vo)) == 0
+
+    def forget_classes(self) -> None:
+        """Redis forgets the classes without jobs."""
+        empty = len(store.classes(self.vo)) - sum(1 for _ in self.reference.firsts())
+        assert store.forget(self.vo, store.classes(self.vo)) == empty
+
+    def set_tiers(self, tiers: dict[str, str]) -> None:
+        """Other tiers are configured."""
+        store.set_tiers(self.vo, tiers)
+        self.reference.set_tiers(tiers)
+
+    def flush(self) -> None:
+        """Redis forgets everything; what waited or was under a lease is queued again."""
+        redis().flushall()
+        self.set_policy()
+        jobs = [self.jobs[one] for one in {*self.reference.waits, *self.leased}]
+        self.leased.clear()
+        self.reference.forget()
+        self.reference.tiers = TIERS
+        self.push(jobs)
 
 
 def set_policy(vo: str, tiers: dict[str, str], weights: dict[str, float], sharing: Iterable[str]) -> None:
@@ -172,13 +202,14 @@ def set_policy(vo: str, tiers: dict[str, str], weights: dict[str, float], sharin
         redis().sadd(f"{prefix}sharing", *names)
 
 
-def assert_granted(expected: tuple[int, int | None], given: tuple[int, int]) -> None:
-    """Cores and memory are as they should be; of memory without limit any amount is right."""
-    assert given[0] == expected[0]
-    assert expected[1] is None or given[1] == expected[1]
-
-
-def _stated(record: dict[str, Any], alternative: int) -> dict[str, Any]:
-    """The alternative as it was stated, of which the matcher gives its own number."""
-    wanted = specifications(record)[alternative]
-    return next(one for one in alternatives(record) if specifications(one) == (wanted,))
+def _stated(room: Room, job: Entry, given: Given) -> dict[str, Any]:
+    """The alternative by which a job was given, as it was stated; it fits, and gets what it should get."""
+    record = dict(job.requirements)
+    found = alternatives(record)
+    if given.alternative is not None:
+        # The matcher's own number of it: it puts them into an order.
+        wanted = specifications(record)[given.alternative]
+        found = [one for one in found if specifications(one) == (wanted,)]
+    fitting = [one for one in found if room.fits(one) and room.grants(one, given.cores, given.ram_mb)]
+    assert fitting, f"{given} of {found} in {room}"
+    return fitting[0]
