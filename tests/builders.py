@@ -173,13 +173,19 @@ def a_job(db: Session, status: Status = Status.WAITING, *, pilot: str = "stamp-1
     if status is Status.WAITING:
         return job_id
     if status is not Status.KILLED:
-        claim_many(db, [Claim(job_id, new.vo, pilot, "LCG.CERN.ch", "ce", "node")])
+        claim(db, job_id, pilot=pilot, vo=new.vo)
     queue.remove(db, [job_id])
     for following in _way_to(status):
         outputs = {"answer": 42} if following is Status.DONE else None
         change = Change(following, "as built", "", "Builder", outputs)
         assert door.move(db, job_id, change, attempt=1) is door.Outcome.APPLIED
     return job_id
+
+
+def claim(db: Session, job_id: int, *, pilot: str = "stamp-1", vo: str = VO) -> int | None:
+    """Give a job to a pilot if it waits: the attempt's number."""
+    found = claim_many(db, [Claim(job_id, vo, pilot, "LCG.CERN.ch", "ce", "node")]).get(job_id)
+    return found and found.attempt
 
 
 def _way_to(status: Status) -> list[Status]:

@@ -50,7 +50,7 @@ def _entries(db: Session, rows: Sequence[Row[Any]], status: Status) -> dict[int,
     """What is to be queued; a job whose requirements make no sense fails with the reason, and no other."""
     found = {}
     for row in rows:
-        entry = queue.Entry(*row[:-1])
+        entry = queue.Entry(*list(row)[:-1])
         try:
             entry.check()
         except InvalidRequirements as error:

@@ -167,8 +167,9 @@ def _claim_many(db: Session, asked: Sequence[_Asked]) -> list[dict[int, Work]]:
     works = claim_many(db, claims)
     queue.claimed(db, works)
     answers = [{one.job_id: works[one.job_id] for one in ask.taken if one.job_id in works} for ask in asked]
-    register.seen_many(db, [(ask.stamp, list(got)) for ask, got in zip(asked, answers, strict=True) if got])
     vo, leased = asked[0].vo, [claim.job_id for claim in claims]
+    given = [(ask.stamp, list(got)) for ask, got in zip(asked, answers, strict=True) if got]
+    register.seen_many(db, vo, given)
     after_commit(db, lambda: store.confirm(vo, leased))
     return answers
 

@@ -10,18 +10,24 @@ from diracx_tasks.core.many import insert_many
 from diracx_tasks.pilots.tables import Pilot, PilotJob
 
 
-def note(db: Session, jobs: Mapping[str, Collection[int]]) -> None:
-    """Keep which jobs pilots got, by their stamps; what is known stays, unknown pilots are left out."""
+def note(db: Session, vo: str, jobs: Mapping[str, Collection[int]]) -> dict[str, int]:
+    """Keep which jobs a VO's pilots got, by their stamps; what is known stays.
+
+    Answers the numbers of the pilots by their stamps; those that are not known are left out.
+    """
     wanted = sorted({job_id for ids in jobs.values() for job_id in ids})
     # DIRAC's table has no key that would tell what is there: INSERT IGNORE would add a second row.
     had = (PilotJob.pilot_id == Pilot.pilot_id) & PilotJob.job_id.in_(wanted)
     query = select(Pilot.stamp, Pilot.pilot_id, PilotJob.job_id).outerjoin(PilotJob, had)
-    rows = db.execute(query.where(Pilot.stamp.in_(sorted(jobs)))).all()
-    known = {(row.pilot_id, row.job_id) for row in rows}
-    given = {(row.pilot_id, job_id) for row in rows for job_id in jobs.get(row.stamp, ())}
+    rows = db.execute(query.where(Pilot.vo == vo, Pilot.stamp.in_(sorted(jobs)))).all()
+    # A database takes small letters for capitals; we do not.
+    mine = [row for row in rows if row.stamp in jobs]
+    known = {(row.pilot_id, row.job_id) for row in mine}
+    given = {(row.pilot_id, job_id) for row in mine for job_id in jobs[row.stamp]}
     moment = now().replace(microsecond=0)
     new = [(pilot_id, job_id, moment) for pilot_id, job_id in sorted(given - known)]
     insert_many(db, plain(PilotJob), ("PilotID", "JobID", "StartTime"), new)
+    return {row.stamp: row.pilot_id for row in mine}
 
 
 def pilots_of(job_ids: Collection[int]) -> Select[int]:

@@ -72,18 +72,21 @@ def must_be(by: User, stamp: str) -> None:
         raise Forbidden(f"this token is of the pilot {by.pilot_stamp}, not {stamp}")
 
 
-def seen_many(db: Session, given: Sequence[tuple[str, Sequence[int]]]) -> None:
-    """Note which jobs pilots got, by their stamps; calling twice is harmless, unknown pilots are left out."""
+def seen_many(db: Session, vo: str, given: Sequence[tuple[str, Sequence[int]]]) -> None:
+    """Note which jobs a VO's pilots got, by their stamps; calling twice is harmless.
+
+    Pilots that are not known are left out.
+    """
     if not given:
         return
-    moment = now().replace(microsecond=0)
     # A pilot that asked twice at the same time is there once, with all its jobs.
     jobs: dict[str, list[int]] = {}
     for stamp, job_ids in given:
         jobs.setdefault(stamp, []).extend(job_ids)
-    rows = [(stamp, min(ids), moment) for stamp, ids in sorted(jobs.items())]
-    update_many(db, plain(Pilot), ("PilotStamp", "CurrentJobID", "LastUpdateTime"), _working, rows)
-    mapping.note(db, jobs)
+    numbers = mapping.note(db, vo, jobs)
+    moment = now().replace(microsecond=0)
+    rows = [(number, min(jobs[stamp]), moment) for stamp, number in sorted(numbers.items())]
+    update_many(db, plain(Pilot), ("PilotID", "CurrentJobID", "LastUpdateTime"), _working, rows)
 
 
 def note_idle(vo: str, stamp: str) -> None:

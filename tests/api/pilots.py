@@ -52,4 +52,4 @@ def put(vo: str, *made: str, jobs: tuple[int, ...] = ()) -> None:
             db.add(Pilot(stamp=stamp, vo=vo))
         db.flush()
         for stamp in made:
-            mapping.note(db, vo, stamp, jobs)
+            mapping.note(db, vo, {stamp: jobs})

@@ -145,7 +145,7 @@ def test_the_stamp_of_a_pilot_stands_for_the_jobs_it_had(api: Api, db: Session) 
     mapped = a_job(db)
     db.add(Pilot(stamp="stamp-0", vo="lhcb"))
     db.flush()
-    mapping.note(db, "lhcb", "stamp-0", [mapped])
+    mapping.note(db, "lhcb", {"stamp-0": [mapped]})
     db.commit()
 
     def jobs_of(operator: str, value: Any) -> list[int]:

@@ -124,7 +124,11 @@ def broken_commits() -> Any:
     event.remove(database.engine(), "commit", refuse)
 
 
-def test_a_commit_that_fails_is_never_a_success(api: Api, db: Session, broken_commits: None) -> None:
+def test_a_commit_that_fails_is_never_a_success(
+    api: Api, db: Session, request: pytest.FixtureRequest
+) -> None:
+    waiting(db, 1)
+    request.getfixturevalue("broken_commits")
     answers = [
         api.submit(),
         ask(api),

@@ -154,7 +154,7 @@ def test_a_match_is_noted_once_with_the_pilot_and_the_job(everywhere: Api) -> No
     job_ids = sorted(one["job_id"] for one in given)
     assert len(job_ids) == 2
     with session() as db:
-        register.seen(db, "lhcb", stamp, job_ids)
+        register.seen_many(db, "lhcb", [(stamp, job_ids)] if job_ids else [])
         row = db.execute(select(Pilot.status, Pilot.current_job, Pilot.initial_job)).one()
         assert tuple(row) == ("Running", job_ids[0], job_ids[0])
         assert sorted(db.scalars(select(PilotJob.job_id))) == job_ids

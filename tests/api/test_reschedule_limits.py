@@ -7,13 +7,13 @@ import pytest
 from sqlalchemy.orm import Session
 
 from diracx_tasks.core.database import session
-from diracx_tasks.jobs import optimize, recover, status
+from diracx_tasks.jobs import optimize, recover
 from diracx_tasks.jobs.states import Status
 from diracx_tasks.matching import queue
 from tests.api.caller import Api
 from tests.api.changes import a_stored_job, status_of, the
 from tests.api.configured import configured
-from tests.builders import VO, Installation
+from tests.builders import VO, Installation, claim
 from tests.unit.core.documents import SMALL
 
 RULE = "Operations: {{{vo}: {{Services: {{JobScheduling: {{MaxRescheduling: {most}}}}}}}}}\n"
@@ -36,7 +36,7 @@ def lose(job_id: int, number: int) -> None:
     with session() as db:
         optimize.optimize(db)
         queue.remove(db, [job_id])
-        status.claim(db, job_id, pilot=f"stamp-{number + 1}", site="LCG.CERN.ch", deadline=300)
+        claim(db, job_id, pilot=f"stamp-{number + 1}")
 
 
 def times(api: Api, job_id: int) -> int:

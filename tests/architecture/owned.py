@@ -157,7 +157,7 @@ def owned(db: Session, monkeypatch: pytest.MonkeyPatch) -> Property:
     db.add(RefreshToken(jti=str(jti), scope=f"vo:lhcb group:{SECRET}", sub=f"lhcb:{a_user().subject}"))
     db.add(Pilot(stamp=STAMP, vo="lhcb", site=SECRET))
     db.flush()
-    mapping.note(db, {STAMP: [job_id]})
+    mapping.note(db, "lhcb", {STAMP: [job_id]})
     db.add(Parameter(job_id=job_id, name="HostName", value=SECRET))
     beats.beat_many(db, {job_id: Beat(1, {"CPUConsumed": 1.0}, SECRET)}, by=a_pilot(STAMP))
     db.commit()

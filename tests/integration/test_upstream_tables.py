@@ -152,7 +152,7 @@ def test_what_a_pilot_had_is_kept_once_though_diracs_table_has_no_key(api: Api) 
     assert api.post("/api/pilots/", {"pilot_stamp": stamp, "vo": "local"}, by=ALICE).status_code == 201
     with session() as db:
         for job_ids in ([7], [7, 8], [8, 7]):
-            register.seen(db, "local", stamp, job_ids)
+            register.seen_many(db, "local", [(stamp, job_ids)] if job_ids else [])
         mine = select(PilotJob.job_id).join(Pilot, Pilot.pilot_id == PilotJob.pilot_id)
         assert sorted(db.scalars(mine.where(Pilot.stamp == stamp))) == [7, 8]
 

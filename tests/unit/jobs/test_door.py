@@ -24,7 +24,7 @@ from diracx_tasks.jobs.states import FINAL, HELD, TRANSITIONS, Status
 from diracx_tasks.jobs.status import Change, Outcome
 from diracx_tasks.jobs.tables import Attempt, Ended, Job, JobEvent, Result
 from diracx_tasks.matching.tables import Queued
-from tests.builders import VO, Installation, a_job, a_pilot, a_user
+from tests.builders import VO, Installation, a_job, a_pilot, a_user, claim
 
 ATTEMPTS = st.integers(1, 5)
 REPORTED = st.sampled_from([Status.RUNNING, Status.COMPLETING, Status.DONE, Status.FAILED])
@@ -59,7 +59,7 @@ class Door(RuleBasedStateMachine):
     def match(self) -> None:
         stamp = secrets.token_hex(4)
         before = self.job
-        attempt = status.claim(self.db, self.job_id, pilot=stamp, site="here", deadline=300)
+        attempt = claim(self.db, self.job_id, pilot=stamp)
         assert (attempt is not None) == (before[0] == Status.WAITING)
         if attempt is not None:
             assert attempt == before[1] and attempt not in self.pilots

@@ -15,7 +15,7 @@ from diracx_tasks.jobs import control, heartbeat, status
 from diracx_tasks.jobs.states import Status
 from diracx_tasks.jobs.status import Change, Outcome
 from diracx_tasks.jobs.tables import Ended, Job, JobEvent
-from tests.builders import a_job, a_pilot, environment
+from tests.builders import a_job, a_pilot, claim, environment
 from tests.servers import MariaDB, Redis
 
 pytestmark = pytest.mark.integration
@@ -59,12 +59,12 @@ def events(job_id: int) -> list[tuple[int, str]]:
 def test_of_many_pilots_one_gets_the_job(real_database: None) -> None:
     job_id = a_stored_job(Status.WAITING)
 
-    def claim(number: int) -> int | None:
+    def match(number: int) -> int | None:
         with database.session() as db:
-            return status.claim(db, job_id, pilot=f"stamp-{number}", site="here", deadline=300)
+            return claim(db, job_id, pilot=f"stamp-{number}")
 
     with ThreadPoolExecutor(MANY) as threads:
-        claims = list(threads.map(claim, range(MANY)))
+        claims = list(threads.map(match, range(MANY)))
     assert sorted(claims, key=str) == [1] + [None] * (MANY - 1)
 
 

@@ -127,14 +127,3 @@ class Stored(Together):
             of_vo = select(Queued.job_id).join(JobClass, JobClass.class_no == Queued.class_no)
             stored = set(db.scalars(of_vo.where(JobClass.vo == self.vo)))
         assert stored == {*self.reference.waits, *self.leased}
-
-
-def swept(vo: str) -> int:
-    """One sweep over a VO's queue; answers how many jobs differed."""
-    with reading() as db:
-        chunks = list(sweep.chunks(db))
-    differed = 0
-    for chunk in chunks:
-        with reading() as db:
-            differed += sweep.compare(db, vo, chunk)
-    return differed
