@@ -24,8 +24,8 @@ from diracx_tasks.core.schema import migrate
 from diracx_tasks.core.settings import settings
 from diracx_tasks.cwl.bundle import Bundle
 from diracx_tasks.engine import history, overrides
+from diracx_tasks.jobs import claims
 from diracx_tasks.jobs import status as door
-from diracx_tasks.jobs.claims import Claim, claim_many
 from diracx_tasks.jobs.optimize import WAITING
 from diracx_tasks.jobs.states import FINAL, Status
 from diracx_tasks.jobs.status import Change
@@ -184,8 +184,11 @@ def a_job(db: Session, status: Status = Status.WAITING, *, pilot: str = "stamp-1
 
 def claim(db: Session, job_id: int, *, pilot: str = "stamp-1", vo: str = VO) -> int | None:
     """Give a job to a pilot if it waits: the attempt's number."""
-    found = claim_many(db, [Claim(job_id, vo, pilot, "LCG.CERN.ch", "ce", "node")]).get(job_id)
-    return found and found.attempt
+    work = claims.hold_waiting(db, vo, [job_id]).get(job_id)
+    if work is None:
+        return None
+    claims.give(db, {claims.Claim(job_id, pilot, "LCG.CERN.ch", "ce", "node"): work})
+    return work.attempt
 
 
 def _way_to(status: Status) -> list[Status]:

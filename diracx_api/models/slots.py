@@ -1,8 +1,9 @@
 """What a pilot says of the slot that it asks for: in our words, or as DIRAC's pilots describe it."""
 
+from collections.abc import Iterable
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Discriminator, StringConstraints
+from pydantic import BaseModel, Discriminator, StringConstraints, model_validator
 from pydantic import Tag as Kind
 
 from diracx_api.models.fields import stated
@@ -15,6 +16,8 @@ Names = list[Name] | None
 LARGEST_COUNT = 2**31 - 1
 LARGEST_AMOUNT = 2**53 - 1
 MAX_NAMES = 1000
+# Of all names of one slot together, in bytes.
+MAX_LENGTH = 16 * 1024
 GLIBC_VERSION = r"^[0-9]{1,6}(\.[0-9]{1,3})?$"
 CAPABILITY_VERSION = r"^[0-9]{1,6}(\.[0-9]{1,2})?$"
 
@@ -29,11 +32,18 @@ def names(description: str, example: Any, default: Any = None) -> Any:
     return stated(description, example, default=default, max_length=MAX_NAMES)
 
 
+def check_length(*lists: Iterable[str] | None) -> None:
+    """Raise ValueError if the names together are longer than a description of one slot may be."""
+    length = sum(len(name.encode()) for one in lists for name in one or ())
+    if length > MAX_LENGTH:
+        raise ValueError(f"tags, types and groups have {length} bytes, {MAX_LENGTH} are the most")
+
+
 class Slot(BaseModel):
     """A pilot asks for work for a slot; what it does not say of it is not known, times are not limited."""
 
     stamp: str = stated("The pilot's stamp.", "0f3c9a…", max_length=64)
-    site: str = stated("The site it runs at.", "LCG.CERN.ch", max_length=100)
+    site: str = stated("The site it runs at.", "LCG.CERN.ch", min_length=1, max_length=100)
     ce: str = stated("The computing element.", "ce01.cern.ch", default="", max_length=128)
     name: str = stated("The host.", "wn17.cern.ch", default="", max_length=128)
     queue: str = stated("The computing element's queue.", "long", default="", max_length=128)
@@ -62,6 +72,11 @@ class Slot(BaseModel):
     groups: Names = names("Run only jobs of these groups.", ["lhcb_mc"])
     owner: str | None = stated("Run only jobs of this user.", "alice", default=None, max_length=255)
     count: int = stated("How many jobs at most.", 1, default=1, ge=1, le=100)
+
+    @model_validator(mode="after")
+    def _short(self) -> "Slot":
+        check_length(self.tags, self.required_tags, self.job_types, self.groups)
+        return self
 
     def node(self) -> Node:
         """What it offers to jobs; raises BadRequest."""
@@ -94,6 +109,11 @@ class Description(BaseModel):
     OwnerGroup: list[Name] | str | None = names("Run only jobs of these groups.", ["lhcb_mc"])
     Owner: str | None = stated("Run only jobs of this user.", "alice", default=None, max_length=255)
     JobID: Any = stated("Refused: a pilot gets the job whose turn it is.", None, default=None)
+
+    @model_validator(mode="after")
+    def _short(self) -> "Description":
+        check_length(self.Tag, self.RequiredTag, self.JobType, self.OwnerGroup)
+        return self
 
     @property
     def stamp(self) -> None:

@@ -11,7 +11,7 @@ from cwltool.update import ORIGINAL_CWLVERSION
 
 from diracx_tasks.core.errors import InvalidCwl
 from diracx_tasks.cwl.job_hint import ASKED, CLASSES, DEFAULT_PRIORITY, Fault, faults, faults_of, job_hint
-from diracx_tasks.cwl.record import LARGEST, Record
+from diracx_tasks.cwl.record import LARGEST, MAX_COUNT, InvalidRequirements, Record
 
 __all__ = ["Fault", "faults", "is_one_job", "job_hint", "requirements"]
 
@@ -33,6 +33,7 @@ def requirements(tool: Process, inputs: dict[str, Any], context: RuntimeContext)
     """
     hint = _plain(job_hint(tool) or {})
     asked = Record(hint)
+    priority = asked.number("priority", -LARGEST)
     record = {
         **_resources(tool, inputs, context),
         **_time(tool, inputs, context),
@@ -42,13 +43,14 @@ def requirements(tool: Process, inputs: dict[str, Any], context: RuntimeContext)
         "banned_sites": sorted(asked.names("banned_sites")),
         "platform": asked.name("platform"),
         "tags": sorted({part for item in asked.items("tags") if (part := item.strip())}),
-        "priority": int(hint.get("priority", DEFAULT_PRIORITY)),
+        "priority": DEFAULT_PRIORITY if priority is None else priority,
     }
     if "cores" in hint and "max_cores" not in hint:
         record.pop("max_cores", None)
     if others := hint.get("alternatives"):
         record["alternatives"] = [_bounded(_stated(other), record) for other in others]
-    return _bounded(record, {})
+    _refuse_excess(_bounded(record, {}))
+    return record
 
 
 def is_one_job(process: Process) -> bool:
@@ -66,14 +68,14 @@ def _resources(tool: Process, inputs: dict[str, Any], context: RuntimeContext) -
         sizes = tool._init_job(inputs, context).resources
         names = {"tmpdir": "tmpdirSize", "outdir": "outdirSize"}
         found = {name: value and sizes[names.get(name, name)] for name, value in found.items()}
-    cores = _whole(found["cores"] or DEFAULT_CORES)
+    cores = min(_whole(found["cores"] or DEFAULT_CORES), MAX_COUNT)
     record: dict[str, Any] = {
         "cores": cores,
         "ram_mb": _whole(found["ram"] or (OLD_RAM_MB if is_old else DEFAULT_RAM_MB)),
     }
     most = asked.get("coresMax")
     if isinstance(most, int | float) and most > cores:
-        record["max_cores"] = int(most)
+        record["max_cores"] = int(min(most, MAX_COUNT))
     if space := [float(found[name]) for name in ("tmpdir", "outdir") if found[name]]:
         record["io"] = {"scratch_mb": _whole(sum(space))}
     return record
@@ -128,9 +130,18 @@ def _bounded(record: dict[str, Any], below: Mapping[str, Any]) -> dict[str, Any]
     return record
 
 
+def _refuse_excess(record: dict[str, Any]) -> None:
+    """Memory for each core that the hint states, of cores that an expression says."""
+    for other in record.get("alternatives") or [{}]:
+        try:
+            Record({**record, **other}).memory()
+        except InvalidRequirements as error:
+            raise InvalidCwl(str(error)) from error
+
+
 def _whole(value: Any) -> int:
     """The next whole number; what no machine has is the largest that is understood."""
-    return max(1, ceil(min(float(value), LARGEST)))
+    return max(1, ceil(min(LARGEST, float(value))))
 
 
 def _plain(value: Any) -> Any:

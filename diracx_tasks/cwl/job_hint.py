@@ -6,7 +6,7 @@ from typing import Any
 
 from cwltool.process import Process
 
-from diracx_tasks.cwl.record import CAPABILITY, GLIBC, InvalidRequirements, Record
+from diracx_tasks.cwl.record import CAPABILITY, GLIBC, LARGEST, MAX_COUNT, InvalidRequirements, Record
 
 CLASSES = ("dirac:Job", "https://diracgrid.org/cwl#Job", "dirac:Scheduling")
 DEFAULT_PRIORITY = 5
@@ -30,21 +30,23 @@ KNOWN = {**ASKED, **dict.fromkeys(("priority", "alternatives", *OTHERS, *FILES))
 
 CHECKS: tuple[Callable[[Record], Any], ...] = (
     Record.cores,
+    Record.memory,
     Record.sites,
+    lambda record: record.number("priority", -LARGEST),
     lambda record: record.tags("tags"),
     lambda record: record.name("platform"),
     lambda record: record.names("platforms"),
     lambda record: record.names("grid_ces"),
     *(
         lambda record, field=field: record.number(field)
-        for field in ("ram_mb", "ram_per_core_mb", "max_ram_mb", "wall_time", "cpu_time", "cpu_work")
+        for field in ("max_ram_mb", "wall_time", "cpu_time", "cpu_work")
     ),
     lambda record: record.part("system").name("name"),
     lambda record: record.part("system").version("glibc", GLIBC),
     lambda record: record.part("system").flag("user_namespaces"),
     lambda record: record.part("architecture").name("name"),
     lambda record: record.part("architecture").limits("level"),
-    lambda record: record.part("gpu").limits("count"),
+    lambda record: record.part("gpu").limits("count", MAX_COUNT),
     lambda record: record.part("gpu").number("ram_mb"),
     lambda record: record.part("gpu").name("vendor"),
     lambda record: record.part("gpu").versions("compute_capability", CAPABILITY),
@@ -67,9 +69,6 @@ def faults(process: Process) -> Iterator[Fault]:
     if hint is None:
         return
     yield from _unknown(hint, KNOWN)
-    priority = hint.get("priority", DEFAULT_PRIORITY)
-    if not isinstance(priority, int) or isinstance(priority, bool):
-        yield hint, "priority", f"priority: {priority!r} is not a whole number"
     others = hint.get("alternatives") or [{}]
     if not isinstance(others, list) or not all(isinstance(one, Mapping) for one in others):
         yield hint, "alternatives", "alternatives: this is not a list of requirements"

@@ -8,8 +8,13 @@ from typing import Any
 from diracx_tasks.core.errors import BadRequest
 from diracx_tasks.cwl import tags
 
+# Sums of such numbers, rounded up, are exact in a double.
 LARGEST = 10**12
+MAX_COUNT = 10**6
 MAX_NAMES = 1000
+# One alternative has so many different ones at most.
+MOST = {"sites": 100, "banned_sites": 100, "grid_ces": 100, "platforms": 200}
+MAX_EXPRESSIONS = 64
 MAX_NAME = 255
 GLIBC, CAPABILITY = 1000, 100
 # DIRAC's tags of jobs that need several processors.
@@ -17,6 +22,8 @@ MULTI_CORE = "MultiProcessor"
 
 processors = re.compile("([1-9][0-9]{0,3})Processors").fullmatch
 _version = re.compile(r"([0-9]{1,6})(?:\.([0-9]{1,3}))?").fullmatch
+# Control characters, and halves of surrogate pairs, which UTF-8 has not.
+_no_text = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]").search
 
 
 class InvalidRequirements(BadRequest):
@@ -58,11 +65,12 @@ class Record:
             raise self.wrong(field, f"{str(value)[:40]!r} is no whole number between {least} and {most}")
         return int(value)
 
-    def limits(self, field: str) -> tuple[int | None, int | None]:
+    def limits(self, field: str, most: int = LARGEST) -> tuple[int | None, int | None]:
         """`{min, max}`, or one number, which is the least."""
         if _is_whole(self.values.get(field)):
-            return self.number(field), None
-        return self._ordered(field, (part := self.part(field)).number("min"), part.number("max"))
+            return self.number(field, most=most), None
+        part = self.part(field)
+        return self._ordered(field, part.number("min", most=most), part.number("max", most=most))
 
     def version(self, field: str, unit: int) -> int | None:
         """A version, as one number (see `version`); None when it is absent."""
@@ -96,15 +104,16 @@ class Record:
         value = self.values.get(field)
         if not isinstance(value, str | None):
             raise self.wrong(field, "this is not a name")
-        if len(value or "") > MAX_NAME:
-            raise self.wrong(field, f"a name has {MAX_NAME} characters at most")
+        self._check_name(field, value or "")
         return None if not value or value.upper() == "ANY" else str(value)
 
     def names(self, field: str) -> tuple[str, ...]:
         """Names, sorted; a text is taken apart at its commas. Empty when it is absent or one is ANY."""
         found = {str(name) for item in self.items(field) if (name := item.strip())}
-        if any(len(name) > MAX_NAME for name in found):
-            raise self.wrong(field, f"a name has {MAX_NAME} characters at most")
+        for name in found:
+            self._check_name(field, name)
+        if len(found) > (most := MOST.get(field, MAX_NAMES)):
+            raise self.wrong(field, f"{most} names are the most, not {len(found)}")
         return () if any(name.upper() == "ANY" for name in found) else tuple(sorted(found))
 
     def items(self, field: str) -> list[str]:
@@ -114,13 +123,28 @@ class Record:
         if not isinstance(items, list | tuple) or not all(isinstance(item, str) for item in items):
             raise self.wrong(field, "this is not a list of names")
         if len(items) > MAX_NAMES:
-            raise self.wrong(field, f"{MAX_NAMES} names are the most, not {len(items)}")
+            words = f"{MOST.get(field, MAX_NAMES)} names are the most, not {len(items)}"
+            raise self.wrong(field, words)
         return list(items)
+
+    def cores_and_tags(self) -> tuple[int, int | None, tags.Tree | None]:
+        """As `cores`, with those of DIRAC's tags of processors; and the other tags."""
+        (cores, most), left = self.cores(), []
+        for part in tags.conjuncts(self.tags("tags")):
+            found = processors(part) if isinstance(part, str) else None
+            if found or part == MULTI_CORE:
+                cores = max(cores, int(found[1]) if found else 2)
+            else:
+                left.append(part)
+        return cores, most if most and most > cores else None, tags.all_of(left)
 
     def tags(self, field: str) -> tags.Tree | None:
         """All expressions over tags of a list, or of a text with commas, as one; None: no condition."""
+        items = {text for item in self.items(field) if (text := item.strip())}
+        if (count := len(items) - sum(map(bool, map(tags.is_name, items)))) > MAX_EXPRESSIONS:
+            raise self.wrong(field, f"{MAX_EXPRESSIONS} expressions are the most, not {count}")
         try:
-            found = tags.all_of([tags.parse(item) for item in self.items(field) if item.strip()])
+            found = tags.all_of(map(tags.parse, sorted(items)))
         except tags.InvalidTags as error:
             raise self.wrong(field, str(error)) from error
         if found and (count := sum(1 for _ in tags.names_in(found))) > tags.MAX_NAMES:
@@ -133,10 +157,18 @@ class Record:
 
     def cores(self) -> tuple[int, int | None]:
         """The least number of cores, and the largest that it can use; None: no more than the least."""
-        least, most = self.number("cores", 1) or 1, self.number("max_cores", 1)
+        least, most = self.number("cores", 1, MAX_COUNT) or 1, self.number("max_cores", 1, MAX_COUNT)
         if most is not None and most < least:
             raise self.wrong("max_cores", f"{most} is less than cores, {least}")
         return least, most
+
+    def memory(self) -> tuple[int | None, int]:
+        """MB for the job as a whole (None: not stated), and for each of its cores."""
+        constant, per_core = self.number("ram_mb"), self.number("ram_per_core_mb") or 0
+        if per_core and (total := (constant or 0) + per_core * (cores := self.cores_and_tags()[0])) > LARGEST:
+            words = f"{total} MB for {cores} cores, {LARGEST} are the most"
+            raise self.wrong("ram_per_core_mb", words)
+        return constant, per_core
 
     def sites(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The sites that may run it (none: all), and those of all that may not."""
@@ -149,6 +181,12 @@ class Record:
     def wrong(self, field: str, words: str) -> InvalidRequirements:
         """The error about a field."""
         return InvalidRequirements(words, (*self.path, field))
+
+    def _check_name(self, field: str, name: str) -> None:
+        if len(name) > MAX_NAME:
+            raise self.wrong(field, f"a name has {MAX_NAME} characters at most")
+        if found := _no_text(name):
+            raise self.wrong(field, f"{name[:40]!r} has the character {found.group()!r}, which no name has")
 
     def _ordered(self, field: str, least: int | None, most: int | None) -> tuple[int | None, int | None]:
         if least is not None and most is not None and most < least:

@@ -1,6 +1,6 @@
 """Jobs that the matcher has chosen are given to their pilots: many in one transaction, each if it waits."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -24,7 +24,6 @@ class Claim(NamedTuple):
     """A job for a pilot, and where that runs."""
 
     job_id: int
-    vo: str
     pilot: str
     site: str
     ce: str
@@ -42,30 +41,31 @@ class Work(NamedTuple):
     payload: dict[str, Any]
 
 
-def claim_many(db: Session, claims: Sequence[Claim]) -> dict[int, Work]:
-    """Give waiting jobs to pilots; those that do not wait any more, or are another VO's, are left out.
-
-    Each must be Running within `matched_seconds`.
-    """
-    wanted = {claim.job_id: claim for claim in claims}
-    rows = db.connection().execute(_holding(), {"ids": sorted(wanted)})
-    works = {
+def hold_waiting(db: Session, vo: str, job_ids: Collection[int]) -> dict[int, Work]:
+    """Those of the jobs that are the VO's and wait, their rows held until the transaction ends."""
+    rows = db.connection().execute(_holding(), {"ids": sorted(set(job_ids))})
+    return {
         row.JobID: Work(row[2], row[3], row[4], row[5], row[6], unpacked(row[7]))
         for row in rows
-        if row.Status == Status.WAITING and wanted[row.JobID].vo == row.VO
+        if row.Status == Status.WAITING and vo == row.VO
     }
-    given = [wanted[job_id] for job_id in works]
+
+
+def give(db: Session, claims: Mapping[Claim, Work]) -> None:
+    """Give held jobs that wait to their pilots, each to one; it must be Running within `matched_seconds`."""
+    if not claims:
+        return
     seconds = settings().matched_seconds
-    update_many(db, plain(Job), ("JobID", "Site"), _given(seconds), [(one.job_id, one.site) for one in given])
-    if given:
-        record(db, list(works), MATCHED)
+    update_many(
+        db, plain(Job), ("JobID", "Site"), _given(seconds), [(one.job_id, one.site) for one in claims]
+    )
+    record(db, [one.job_id for one in claims], MATCHED)
     moment = now()
     attempts = [
-        (one.job_id, works[one.job_id].attempt, one.pilot, one.site, one.ce, one.node, moment, "Matched", "")
-        for one in given
+        (one.job_id, work.attempt, one.pilot, one.site, one.ce, one.node, moment, "Matched", "")
+        for one, work in claims.items()
     ]
     insert_many(db, plain(Attempt), ATTEMPT, attempts)
-    return works
 
 
 @lru_cache(1)

@@ -32,8 +32,11 @@ def requeue(db: Session) -> int:
 
     Both happen only when somebody else has written into the tables, or an upgrade has emptied the queue.
     """
-    left_out = _jobs(Job.status == Status.WAITING, Job.job_id.not_in(queue.queued()))
-    rows = db.execute(left_out.with_for_update()).all()
+    queue.forget_orphans(db)
+    left_out = (Job.status == Status.WAITING, Job.job_id.not_in(queue.queued()))
+    # Found without a lock: it would wait for every job that somebody holds.
+    found = list(db.scalars(select(Job.job_id).where(*left_out).order_by(Job.job_id).limit(BATCH)))
+    rows = db.execute(_jobs(Job.job_id.in_(found), *left_out).with_for_update()).all()
     queue.add(db, list(_entries(db, rows, Status.WAITING).values()))
     others = select(Job.job_id).where(Job.job_id.in_(queue.queued()), Job.status != Status.WAITING)
     gone = list(db.scalars(others.limit(BATCH)))

@@ -129,14 +129,12 @@ def running(db: Session, vo: str, sites: Collection[str]) -> list[Running]:
     return [Running(*row) for row in rows]
 
 
-def ended_since(
-    db: Session, vo: str, after: Position, limit: int, *, settled: float = 0
-) -> list[EndedAttempt]:
+def ended_since(db: Session, vo: str, after: Position, limit: int, *, until: datetime) -> list[EndedAttempt]:
     """The next attempts of a VO's jobs in the order in which they ended, up to `limit`.
 
-    The end is stated before its transaction is committed: what ended a moment ago may appear later, before
-    what was seen already. With `settled` only those that ended so many seconds ago are answered, and none
-    is missed whose transaction takes less than that.
+    The end is stated, in the database's time, before its transaction is committed: what ended shortly before
+    `until` may appear later, before what was seen already. Only what ended between `after` and `until` is
+    read, of all VOs.
     """
     before = or_(
         Attempt.job_id < after.job_id,
@@ -163,7 +161,7 @@ def ended_since(
         .where(
             Job.vo == vo,
             Attempt.ended_at >= after.ended_at,
-            Attempt.ended_at <= utc_now(-settled),
+            Attempt.ended_at <= until,
             not_(and_(Attempt.ended_at == after.ended_at, before)),
         )
         .order_by(Attempt.ended_at, Attempt.job_id, Attempt.attempt)

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from diracx_tasks.auth.tokens import User, issue_pilot
 from diracx_tasks.core.database import session
-from diracx_tasks.core.errors import Conflict, NotFound, SettingsError
+from diracx_tasks.core.errors import Conflict, NotFound, SettingsError, Unavailable
 from diracx_tasks.core.operations import matching
 from diracx_tasks.core.scheduling import Batch
 from diracx_tasks.jobs import control
@@ -62,7 +62,8 @@ def match_batch(vo: str, ce: str) -> Handed:
     """Match as many jobs as a computing element has room for, and hand them over.
 
     Those that it does not take wait again, as a new attempt; if this process dies in between,
-    `jobs.check_stalled` does that. Raises what the element raises: it has taken none then.
+    `jobs.check_stalled` does that. Raises what the element raises: it has taken none then. When the matcher
+    is away in the middle, what was matched before is handed over.
     """
     stated = matching(vo).Batches.get(ce)
     if stated is None:
@@ -73,9 +74,11 @@ def match_batch(vo: str, ce: str) -> Handed:
         return Handed(0, 0)
     node = node_of_description({**stated.Node, "GridCE": ce})
     stamp = _enrolled(vo, ce, node.site)
-    jobs = list(_matched(vo, node, stamp, room))
+    jobs: list[Match] = []
     taken: Collection[int] = ()
     try:
+        for one in _matched(vo, node, stamp, room):
+            jobs.append(one)
         if jobs:
             taken = element.submit(Handover(jobs, stamp, issue_pilot(vo, stamp, seconds=TOKEN_SECONDS)))
     finally:
@@ -88,8 +91,13 @@ def match_batch(vo: str, ce: str) -> Handed:
 
 def _matched(vo: str, node: Node, stamp: str, room: int) -> Iterator[Match]:
     # One at a time: each job has a slot of its own, where a pilot's jobs share one.
-    for _ in range(room):
-        found = match(vo, node, stamp=stamp).jobs
+    for number in range(room):
+        try:
+            found = match(vo, node, stamp=stamp).jobs
+        except Unavailable:
+            if not number:
+                raise
+            return
         if not found:
             return
         yield from found

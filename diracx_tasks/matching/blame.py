@@ -2,7 +2,8 @@
 
 A node is compared with how jobs of the same kind (group, owner, job type) do on other nodes. There a share of
 them is Done; of so many here as many are expected to be. What is missing of that is the node's fault. Jobs
-that fail everywhere are expected to fail, and jobs of which nothing is known elsewhere say next to nothing.
+that fail everywhere are expected to fail, and jobs of which nothing is known elsewhere say next to nothing,
+however many kinds of them an owner has.
 """
 
 from collections import defaultdict
@@ -14,6 +15,9 @@ Kind = tuple[str, str, str]
 VOICE = 5.0
 # Of a kind of which one job has ended elsewhere, up to so many count here.
 TRUST = 2.0
+# Of kinds of which nothing is known elsewhere so many jobs of an owner count, and of all owners: half of them
+# may be missing, which is less than slows a node.
+UNHEARD, UNHEARD_IN_ALL = 1.0, 4.0
 # Before anything is known of a kind elsewhere, so many of its jobs may well fail.
 DOUBT = 0.5
 
@@ -57,15 +61,30 @@ class Fault(NamedTuple):
 def fault_of(here: Mapping[Kind, Tally], elsewhere: Mapping[Kind, Tally]) -> Fault:
     """What is missing at a place, compared with all others."""
     missing = expected = 0.0
+    unheard = _unheard(here)
     for kind, tally in here.items():
         other = elsewhere.get(kind, Tally())
         if not tally.total:
             continue
         failing = (other.failed + DOUBT) / (other.total + 1)
-        counted = min(1.0, (1 + TRUST * other.total) / tally.total)
+        counted = min(1.0, (unheard[kind] + TRUST * other.total) / tally.total)
         expected += tally.total * (1 - failing) * counted
         missing += max(0.0, tally.failed - tally.total * failing) * counted
     return Fault(missing, expected)
+
+
+def _unheard(here: Mapping[Kind, Tally]) -> dict[Kind, float]:
+    """How many jobs of each kind count when nothing is known of it elsewhere."""
+    counts = {kind: min(UNHEARD, tally.total) for kind, tally in here.items()}
+    owners: dict[str, float] = defaultdict(float)
+    for (_, owner, _), count in counts.items():
+        owners[owner] += count
+    whole = sum(min(UNHEARD, count) for count in owners.values())
+    factor = min(1.0, UNHEARD_IN_ALL / whole) if whole else 1.0
+    return {
+        (group, owner, job_type): count * factor * min(1.0, UNHEARD / owners[owner]) if count else 0.0
+        for (group, owner, job_type), count in counts.items()
+    }
 
 
 def heard(tallies: Iterable[Mapping[Kind, Tally]]) -> dict[Kind, Tally]:

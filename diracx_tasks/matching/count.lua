@@ -4,14 +4,25 @@
 -- since:SCOPE  hash: the same -> how many were matched since the count began
 -- counted      while it is there the counts hold
 -- counting     the count that began last: only that one may finish
--- remembers    when the first count began after Redis had lost its memory
+-- remembers    when the first count began after Redis had started
 --
--- ARGV: 'begin', token, seconds, scopes as JSON
+-- The last three are neither in the log nor in replicas: what was matched just before a crash may not be there
+-- either, so that after one nothing has been counted.
+--
+-- ARGV: 'begin', token, seconds until it is void, scopes as JSON
 -- Returns {scope, attribute=value, leased, ...}: what is under a lease, and may not be in the database yet
 -- ARGV: 'finish', token, seconds that the counts hold, patience, {scope: {attribute=value: n}} as JSON
--- Returns 1: the counts hold; 2: too early after a loss of memory; 0: another count has begun meanwhile
+-- Returns 1: the counts hold; 2: too early after a restart; 0: another count has begun meanwhile
 local step, token = ARGV[1], ARGV[2]
 local now = tonumber(call('TIME')[1])
+
+-- A rewrite of the log takes it along: until the next time it is there, and not after that.
+local function keep(key, ...)
+  call('DEL', P .. key)
+  redis.set_repl(redis.REPL_NONE)
+  call('SET', P .. key, ...)
+  redis.set_repl(redis.REPL_ALL)
+end
 
 local function begin()
   local wanted, leased = {}, {}
@@ -19,8 +30,8 @@ local function begin()
     wanted[scope] = {}
     call('DEL', P .. 'since:' .. scope)
   end
-  call('SET', P .. 'counting', token, 'EX', ARGV[3])
-  call('SET', P .. 'remembers', now, 'NX')
+  keep('counting', token, 'EX', ARGV[3])
+  keep('remembers', call('GET', P .. 'remembers') or now)
   for _, text in ipairs(call('HVALS', P .. 'lease')) do
     local one = cjson.decode(text)
     for _, scope in ipairs({one[5], one[5] .. '/' .. one[6]}) do
@@ -58,7 +69,7 @@ local function finish()
   end
   call('DEL', P .. 'counting')
   if now - tonumber(call('GET', P .. 'remembers') or now) < tonumber(ARGV[4]) then return 2 end
-  call('SET', P .. 'counted', now, 'EX', ARGV[3])
+  keep('counted', now, 'EX', ARGV[3])
   return 1
 end
 

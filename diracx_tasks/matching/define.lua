@@ -17,6 +17,8 @@ end
 
 local function mark(key, slot, value)
   call('SETBIT', P .. 'b:' .. key, slot, value)
+  -- Names of sites, owners and tags come and go.
+  if value == 0 and call('BITPOS', P .. 'b:' .. key, 1) < 0 then call('DEL', P .. 'b:' .. key) end
 end
 
 local function mark_one_of(dim, values, slot, value)
@@ -59,10 +61,10 @@ local function mark_tags(tree, slot, value)
       call('ZADD', P .. 'exprs', call('INCR', P .. 'expressions'), name)
     end
     mark('tags=' .. name, slot, value)
-    if call('BITPOS', P .. 'b:tags=' .. name, 1) < 0 then
+    if call('EXISTS', P .. 'b:tags=' .. name) == 0 then
       call('HDEL', P .. 'trees', name)
       call('ZREM', P .. 'exprs', name)
-      call('DEL', P .. 'b:tags=' .. name)
+      call('DEL', P .. 'satisfied')
     end
   elseif known then
     mark('tags?', slot, value)

@@ -23,7 +23,9 @@ from diracx_tasks.matching.records import HALF_LIFE, Place, Record, Records, mom
 
 PAGE = 2000
 REMEMBERED = 2 * HALF_LIFE
-# An end may be committed after later ones: what ended in so many seconds before the last one is read again.
+# Among the ends that are known, the last look.
+LOOK = "look"
+# An end may be committed later: what ended in so many seconds before the last look is read again.
 OVERLAP = 10.0
 
 
@@ -48,7 +50,7 @@ SITE = Threshold(missing=10, share=0.8, longest=60, each=3)
 
 
 class Slowed(NamedTuple):
-    """A node, or a site when `node` is empty, gets a job every so many seconds at most.
+    """A node, or each node of a site when `node` is empty, gets a job every so many seconds at most.
 
     Lately so many jobs failed and were Done there; older ones count less.
     """
@@ -68,26 +70,31 @@ def look(db: Session, vo: str) -> int:
 
     Looks at the same time do no harm: only one of them counts.
     """
-    try:
-        return _look(db, vo)
-    except WatchError:
-        # Another look, or a release, came between.
-        return _look(db, vo)
+    while True:
+        try:
+            return _look(db, vo)
+        except WatchError:
+            # Another look, or a release, came between: one of them has got on.
+            continue
 
 
 def release(vo: str, site: str, node: str = "") -> bool:
     """Forget what failed on a node, or with no node at the whole site; False when it was not slowed."""
     prefix = keys.prefix(vo)
-    known: Any = redis().hkeys(f"{prefix}health")
-    slow: Any = redis().hkeys(f"{prefix}slow")
-    names = {name for name in {*known, *slow} if name.partition("/")[0] == site}
+    keys_of_places = [f"{prefix}{key}" for key in ("health", "slow", "next")]
+    with redis().pipeline(transaction=True) as pipe:
+        for key in keys_of_places:
+            pipe.hkeys(key)
+        found: Any = pipe.execute()
+    names = {name for part in found for name in part if Place.of(name).site == site}
     if node:
         names &= {Place(site, node).name}
     if names:
         with redis().pipeline(transaction=True) as pipe:
-            for key in ("health", "slow", "next"):
-                pipe.hdel(f"{prefix}{key}", *names)
+            for key in keys_of_places:
+                pipe.hdel(key, *names)
             pipe.execute()
+    _, slow, _ = found
     return bool(names & set(slow))
 
 
@@ -113,43 +120,47 @@ def _look(db: Session, vo: str) -> int:
         pipe.watch(f"{prefix}health", f"{prefix}ends")  # type: ignore[no-untyped-call]
         texts: Any = pipe.hgetall(f"{prefix}health")
         records = read(texts, now)
-        ended = _unknown(db, vo, pipe)
+        until = database_time(db)
+        ended = _unknown(db, vo, pipe, until)
         touched = _count(records, ended, now)
         slow: Any = _slow(db, vo, records)
-        before: Any = pipe.hkeys(f"{prefix}slow")
+        pauses: Any = pipe.hgetall(f"{prefix}next")
         pipe.multi()
         if touched:
             news: Any = write({place: records[place] for place in touched})
             pipe.hset(f"{prefix}health", mapping=news)
         if faded := [name for name in texts if not records[Place.of(name)].tallies]:
             pipe.hdel(f"{prefix}health", *faded)
-        if ended:
-            newest = max(map(moment, ended))
-            pipe.zadd(f"{prefix}ends", {_id(one): moment(one) for one in ended})
-            pipe.zremrangebyscore(f"{prefix}ends", "-inf", newest - 2 * OVERLAP)
+        pipe.zadd(f"{prefix}ends", {**{_id(one): moment(one.ended_at) for one in ended}, LOOK: moment(until)})
+        pipe.zremrangebyscore(f"{prefix}ends", "-inf", moment(until) - 2 * OVERLAP)
         pipe.delete(f"{prefix}slow")
         if slow:
             pipe.hset(f"{prefix}slow", mapping=slow)
-        if freed := set(before) - slow.keys():
-            pipe.hdel(f"{prefix}next", *freed)
+        if over := [name for name, end in pauses.items() if float(end) < now or not _holds(slow, name)]:
+            pipe.hdel(f"{prefix}next", *over)
         pipe.execute()
     return len(slow)
 
 
-def _unknown(db: Session, vo: str, pipe: Pipeline) -> list[EndedAttempt]:
-    """What has ended and was not seen before."""
-    newest: Any = pipe.zrange(f"{keys.prefix(vo)}ends", -1, -1, withscores=True)
-    if newest:
-        start = datetime.fromtimestamp(newest[0][1] - OVERLAP, UTC).replace(tzinfo=None)
-        known: Any = set(pipe.zrange(f"{keys.prefix(vo)}ends", 0, -1))
-    else:
-        start, known = database_time(db) - timedelta(seconds=REMEMBERED), set()
-    return [one for one in _ended(db, vo, Position(start)) if _id(one) not in known]
+def _holds(slow: Mapping[str, float], name: str) -> bool:
+    """Whether a node is slowed, by itself or with its site."""
+    return name in slow or Place.of(name).site in slow
 
 
-def _ended(db: Session, vo: str, after: Position) -> Iterator[EndedAttempt]:
+def _unknown(db: Session, vo: str, pipe: Pipeline, until: datetime) -> list[EndedAttempt]:
+    """What has ended since the last look, of all that is remembered, and was not seen before."""
+    found: Any = pipe.zrange(f"{keys.prefix(vo)}ends", 0, -1, withscores=True)
+    known: Any = dict(found)
+    start = until - timedelta(seconds=REMEMBERED)
+    if known:
+        last = datetime.fromtimestamp(max(known.values()) - OVERLAP, UTC).replace(tzinfo=None)
+        start = max(start, last)
+    return [one for one in _ended(db, vo, Position(start), until) if _id(one) not in known]
+
+
+def _ended(db: Session, vo: str, after: Position, until: datetime) -> Iterator[EndedAttempt]:
     while True:
-        page = ended_since(db, vo, after, PAGE)
+        page = ended_since(db, vo, after, PAGE, until=until)
         yield from page
         if len(page) < PAGE:
             return
@@ -162,7 +173,7 @@ def _count(records: Records, ended: list[EndedAttempt], now: float) -> set[Place
     for one in ended:
         if one.is_good is not None:
             place = Place(one.site, one.node)
-            records.setdefault(place, Record(now)).add(one, weight(now - moment(one)))
+            records.setdefault(place, Record(now)).add(one, weight(now - moment(one.ended_at)))
             touched.add(place)
     return touched
 

@@ -22,7 +22,9 @@ from diracx_tasks.jobs import use
 from diracx_tasks.matching import store
 
 # Counts hold for so many seconds: without a new one, what is limited waits.
-HOLDS = 300
+HOLDS = 30
+# A count that takes longer than so many seconds is void.
+LONGEST = 300
 ATTRIBUTES = {"type": "JobType", "group": "OwnerGroup", "owner": "Owner"}
 
 Limit = tuple[str, str, str, int]
@@ -43,7 +45,7 @@ class Counted(StrEnum):
     """What became of a count."""
 
     HOLDS = "counted"
-    EARLY = "too early after a loss of memory"
+    EARLY = "too early after a restart of Redis"
     OVERTAKEN = "another count has begun"
     UNLIMITED = "nothing is limited"
 
@@ -68,8 +70,8 @@ def limited(vo: str) -> dict[str, dict[str, int]]:
 def recount(db: Session, vo: str, *, patience: float = 0) -> Counted:
     """Count anew what runs under limits. Raises what Redis and the database raise: the counts then run out.
 
-    After a loss of Redis's memory the first counts do not hold before `patience` seconds have passed: a match
-    that was under way may not be in the database yet, and Redis does not know of it any more.
+    After a restart of Redis the first counts do not hold before `patience` seconds have passed: a match that
+    was under way may not be in the database yet, and Redis may not know of it any more.
     """
     scopes = limited(vo)
     if not scopes:
@@ -78,7 +80,7 @@ def recount(db: Session, vo: str, *, patience: float = 0) -> Counted:
         # What it has read before would hide what was matched before the count began.
         db.rollback()
     token = secrets.token_hex(8)
-    leased = store.run("count", vo, "begin", token, HOLDS, json.dumps(sorted(scopes)))
+    leased = store.run("count", vo, "begin", token, LONGEST, json.dumps(sorted(scopes)))
     counts = _held(db, vo, {scope.partition("/")[0] for scope in scopes})
     for scope, field, count in zip(leased[::3], leased[1::3], leased[2::3], strict=True):
         counts[scope, field] += int(count)

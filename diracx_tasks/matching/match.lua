@@ -7,7 +7,7 @@
 -- e:KIND, eg     bits over slots: eligible for a kind of node; hash: kind -> the `gen` that they are of
 -- ring:...       sorted set: tiers, groups of a tier, owners of a group -> their pass; the lowest goes first
 -- turns          hash: ring -> the pass of who went last
--- turn           hash: entity -> how often it had its turn
+-- turn           how many turns there were
 local kind, wanted, lease = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
 local site, node, ce = ARGV[5], ARGV[6], ARGV[7]
 local rules = ARGV[8] ~= '' and cjson.decode(ARGV[8])
@@ -17,8 +17,13 @@ local C = P .. 'cur:'
 -- What an entity could not use is made up for so many of its turns at most.
 local CREDIT = 32
 local UNLIMITED = 9007199254740992
--- Every so many turns the oldest job goes first whatever its priority: none waits for ever.
-local OLDEST = 16
+-- What is eligible for a kind of node is kept for so many seconds.
+local KEPT = 600
+local MOST_DEAD = 5000
+local is_spent = false
+-- One turn in 16 the oldest job goes first whatever its priority: none waits for ever. Which turns these are
+-- looks like chance: every 16th would be the same pilots' where pilots ask in turns.
+local SPREAD, TURNS, OLDEST = 40503, 65536, 4096
 local answer = {call('EXISTS', P .. 'ready'), '0'}
 
 -- Only what lasts is for the log and for replicas.
@@ -109,14 +114,15 @@ local function operands(terms)
   return found
 end
 
-local function eligible()
+local function eligible(is_lost)
   local key, gen = P .. 'e:' .. kind, call('GET', P .. 'gen') or '0'
   call('ZADD', P .. 'kinds', now, kind)
-  if call('HGET', P .. 'eg', kind) == gen then return key end
+  if not is_lost and call('HGET', P .. 'eg', kind) == gen then return key end
   local terms = cjson.decode(ARGV[2])
   call('HSET', P .. 'kind', kind, ARGV[2])
   call('BITOP', 'AND', key, unpack(operands(terms)))
   without(key, P .. 'b:not=' .. site)
+  call('EXPIRE', key, KEPT)
   call('HSET', P .. 'eg', kind, gen)
   return key
 end
@@ -143,14 +149,8 @@ local function unblocked(set)
   return any(set)
 end
 
--- Whether an entity has any job at all; one that has none leaves the ring.
-local function has_work(ring, attribute, name, above)
-  call('BITOP', 'AND', C .. 'x', P .. 'live', P .. 'b:' .. attribute .. '=' .. name, unpack(above))
-  if not any(C .. 'x') then call('ZREM', P .. ring, name) end
-end
-
 -- The entity whose turn it is among those with an eligible job, its pass, and its part of the set.
-local function turn_of(ring, attribute, set, above)
+local function turn_of(ring, attribute, set)
   local start = 0
   repeat
     local names = call('ZRANGE', P .. ring, start, start + 15, 'WITHSCORES')
@@ -160,7 +160,6 @@ local function turn_of(ring, attribute, set, above)
       local name = names[place]
       call('BITOP', 'AND', C .. attribute, set, P .. 'b:' .. attribute .. '=' .. name)
       if any(C .. attribute) then return name, names[place + 1], C .. attribute end
-      has_work(ring, attribute, name, above)
     end
     start = start + 16
   until #names == 0
@@ -208,30 +207,37 @@ end
 
 local function choose(set)
   local tier, tier_pass, group, group_pass, owner, owner_pass
-  tier, tier_pass, set = turn_of('ring', 'tier', set, {})
+  tier, tier_pass, set = turn_of('ring', 'tier', set)
   if not tier then return end
   local of_tier = 'ring\n' .. tier
-  group, group_pass, set = turn_of(of_tier, 'group', set, {P .. 'b:tier=' .. tier})
+  group, group_pass, set = turn_of(of_tier, 'group', set)
   if not group then return end
   local turn = {{'ring', tier, tier_pass, 'tier:' .. tier}, {of_tier, group, group_pass, 'group:' .. group}}
-  local entity, of_group = tier .. '\n' .. group, of_tier .. '\n' .. group
   if call('SISMEMBER', P .. 'sharing', group) == 0 then
-    local above = {P .. 'b:tier=' .. tier, P .. 'b:group=' .. group}
-    owner, owner_pass, set = turn_of(of_group, 'owner', set, above)
+    local of_group = of_tier .. '\n' .. group
+    owner, owner_pass, set = turn_of(of_group, 'owner', set)
     if not owner then return end
     turn[3] = {of_group, owner, owner_pass, 'owner:' .. group .. '/' .. owner}
-    entity = entity .. '\n' .. owner
   end
-  if call('HINCRBY', P .. 'turn', entity, 1) % OLDEST == 0 then return soonest(set, 30), turn end
+  if call('INCR', P .. 'turn') * SPREAD % TURNS < OLDEST then return soonest(set, 30), turn end
   return first_of(set) or soonest(set, 34), turn
 end
 
+-- The first job of a class that waits. Very many dead ones before it are not passed over in one call.
 local function pop(class, info)
-  local first = call('LPOP', P .. 'q:' .. class)
+  local list = P .. 'q:' .. class
+  local first = call('LPOP', list)
   local job = first
-  while job and not set_waits(job, 0) do job = call('LPOP', P .. 'q:' .. class) end
+  for _ = 1, MOST_DEAD do
+    if not job or set_waits(job, 0) then
+      settle(class, info, first)
+      return job
+    end
+    job = call('LPOP', list)
+  end
+  if job then call('LPUSH', list, job) end
   settle(class, info, first)
-  return job
+  is_spent = true
 end
 
 local function reserve(job, class, info)
@@ -281,9 +287,10 @@ local function take(set, left)
   lasting(true)
   local class = call('HGET', P .. 'at', slot)
   local info = class_info(class)
+  -- Before the job is gone: with the last one its entities leave their rings.
+  for _, one in ipairs(turn) do advance(one[1], one[2], one[3], one[4]) end
   local job = pop(class, info)
   if job then
-    for _, one in ipairs(turn) do advance(one[1], one[2], one[3], one[4]) end
     call('ZADD', P .. 'leases', now + lease, job)
     if rules then reserve(job, class, info) end
     for alternative, one in ipairs(info.slots) do
@@ -297,41 +304,37 @@ local function take(set, left)
   return true
 end
 
--- Whether jobs fail on a node or at its site, and the seconds that it must wait for that.
+-- The seconds that there must be between a node's matches because jobs fail on it or at its site, and how
+-- many of them are left.
 local function slowed()
-  if call('EXISTS', P .. 'slow') == 0 then return false, 0 end
-  local is_slow, longest = false, 0
+  if call('EXISTS', P .. 'slow') == 0 then return 0, 0 end
+  local pause = 0
   for _, name in ipairs({site, node}) do
-    if call('HGET', P .. 'slow', name) then
-      is_slow = true
-      longest = math.max(longest, tonumber(call('HGET', P .. 'next', name) or 0) - now)
-    end
+    pause = math.max(pause, tonumber(call('HGET', P .. 'slow', name) or 0))
   end
-  return is_slow, longest
-end
-
-local function slow_down()
-  for _, name in ipairs({site, node}) do
-    local least = call('HGET', P .. 'slow', name)
-    if least then call('HSET', P .. 'next', name, now + tonumber(least)) end
-  end
+  if pause == 0 then return 0, 0 end
+  return pause, tonumber(call('HGET', P .. 'next', node) or 0) - now
 end
 
 lasting(false)
-local key = eligible()
-local is_slow, wait = slowed()
+local pause, wait = slowed()
 if wait > 0 then
   answer[2] = tostring(wait)
   return answer
 end
+local key = eligible(false)
 local left = {cores = tonumber(ARGV[9]), ram = tonumber(ARGV[10])}
 if wanted > 1 then left = cjson.decode(ARGV[2]).has end
-local most = 2 + 5 * (is_slow and 1 or wanted)
-while #answer < most do
+local most = 2 + 5 * (pause > 0 and 1 or wanted)
+while #answer < most and not is_spent do
   call('BITOP', 'AND', C .. 'set', key, P .. 'live')
   if #answer > 2 then narrow(C .. 'set', left) end
+  if not any(C .. 'set') and call('EXISTS', key) == 0 then
+    -- It was forgotten while it was not used.
+    call('BITOP', 'AND', C .. 'set', eligible(true), P .. 'live')
+  end
   if not unblocked(C .. 'set') or not take(C .. 'set', left) then break end
 end
 lasting(true)
-if is_slow and #answer > 2 then slow_down() end
+if pause > 0 and #answer > 2 then call('HSET', P .. 'next', node, now + pause) end
 return answer

@@ -8,15 +8,17 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import orjson
-from redis.exceptions import RedisError
+from redis.exceptions import DataError, RedisError
 from sqlalchemy.orm import Session
 
+from diracx_tasks.core.config import vos
 from diracx_tasks.core.database import after_commit, session
 from diracx_tasks.core.errors import Unavailable
 from diracx_tasks.core.gather import Gathered
 from diracx_tasks.core.settings import settings
 from diracx_tasks.engine.outbox import enqueue
-from diracx_tasks.jobs.claims import Claim, Work, claim_many
+from diracx_tasks.jobs import claims
+from diracx_tasks.jobs.claims import Claim, Work
 from diracx_tasks.matching import queue, store
 from diracx_tasks.matching.grid import UNLIMITED
 from diracx_tasks.matching.limits import Rules, rules
@@ -25,8 +27,8 @@ from diracx_tasks.pilots import register
 from diracx_tasks.resources import mask
 
 ROUNDS = 5
-# Of the 40 threads of an API process, so that one VO's pilots leave some to those of others.
-AT_ONCE = 30
+# An API process has 40 threads: one VO's pilots leave some to others, and VOs some to each other.
+THREADS, MOST_OF_VO, LEAST_OF_VO = 40, 30, 8
 # Jobs of this type run where others may not.
 TEST = "Test"
 # A pilot that got nothing asks again after so many seconds.
@@ -86,11 +88,12 @@ def match(vo: str, node: Node, *, stamp: str, count: int = 1) -> Matches:
     """Up to `count` waiting jobs of the VO that fit the node together, claimed for the pilot.
 
     They are in the database under the pilot when this returns. Raises Unavailable when Redis does not answer,
-    or when AT_ONCE pilots of the VO are being answered: the jobs keep waiting.
+    or when many pilots of the VO are being answered: the jobs keep waiting.
     """
-    hand = _hand(vo)
+    at_once = max(LEAST_OF_VO, min(MOST_OF_VO, THREADS // max(1, len(vos()))))
+    hand = _hand(vo, at_once)
     if not hand.acquire(blocking=False):
-        raise Unavailable(f"{AT_ONCE} pilots of {vo} are being answered at this moment")
+        raise Unavailable(f"{at_once} pilots of {vo} are being answered at this moment")
     try:
         return _found(vo, node, stamp, count)
     finally:
@@ -114,6 +117,8 @@ def take(vo: str, node: Node, count: int = 1) -> Answer:
     )
     try:
         is_ready, wait, *parts = store.run("match", vo, *arguments)
+    except DataError:
+        raise
     except RedisError as error:
         raise Unavailable(f"the matcher's Redis does not answer: {error}") from error
     numbers = list(map(int, parts))
@@ -122,24 +127,21 @@ def take(vo: str, node: Node, count: int = 1) -> Answer:
 
 
 def _found(vo: str, node: Node, stamp: str, count: int) -> Matches:
-    found: list[Match] = []
-    wait = 0.0
     for _ in range(ROUNDS):
-        answer = take(vo, node, count - len(found))
-        wait = max(wait, answer.wait)
+        answer = take(vo, node, count)
         if not answer.is_ready:
             _ask_for_queue(vo)
         if not answer.taken:
             break
         works = _claim(vo)(_Asked(vo, node, stamp, answer.taken))
         given = [one for one in answer.taken if one.job_id in works]
-        found += [Match(one.job_id, works[one.job_id], one.cores, one.ram_mb) for one in given]
-        # Jobs that were killed meanwhile leave room: ask again.
-        if len(found) == count or len(works) == len(answer.taken):
-            break
-    if not found:
-        register.note_idle(vo, stamp)
-    return Matches(found, wait or RETRY_AFTER)
+        # If all were killed meanwhile, others may wait. If some were, what is left of the node is not known.
+        if given:
+            return Matches(
+                [Match(one.job_id, works[one.job_id], one.cores, one.ram_mb) for one in given], 0.0
+            )
+    register.note_idle(vo, stamp)
+    return Matches([], answer.wait or RETRY_AFTER)
 
 
 def _usable(vo: str, node: Node) -> Node:
@@ -159,17 +161,23 @@ def _rules(found: Rules) -> str:
 
 
 def _claim_many(db: Session, asked: Sequence[_Asked]) -> list[dict[int, Work]]:
-    claims = [
-        Claim(one.job_id, ask.vo, ask.stamp, ask.node.site, ask.node.ce, ask.node.name)
-        for ask in asked
-        for one in ask.taken
-    ]
-    works = claim_many(db, claims)
-    queue.claimed(db, works)
-    answers = [{one.job_id: works[one.job_id] for one in ask.taken if one.job_id in works} for ask in asked]
-    vo, leased = asked[0].vo, [claim.job_id for claim in claims]
-    given = [(ask.stamp, list(got)) for ask, got in zip(asked, answers, strict=True) if got]
-    register.seen_many(db, vo, given)
+    vo, leased = asked[0].vo, [one.job_id for ask in asked for one in ask.taken]
+    works = claims.hold_waiting(db, vo, leased)
+    classes = queue.classes_of_jobs(db, works)
+    given: dict[Claim, Work] = {}
+    answers: list[dict[int, Work]] = []
+    for ask in asked:
+        # A lease may have ended, and the job be another's: of two in one transaction the first gets it.
+        # What was taken under an earlier class of the job is not what it asks for now.
+        mine = {one.job_id: one.class_no for one in ask.taken}
+        got = {job: works.pop(job) for job in mine if job in works and classes.get(job) == mine[job]}
+        where = (ask.stamp, ask.node.site, ask.node.ce, ask.node.name)
+        given |= {Claim(job_id, *where): work for job_id, work in got.items()}
+        answers.append(got)
+    claims.give(db, given)
+    queue.claimed(db, [claim.job_id for claim in given])
+    got_some = [(ask.stamp, list(got)) for ask, got in zip(asked, answers, strict=True) if got]
+    register.seen_many(db, vo, got_some)
     after_commit(db, lambda: store.confirm(vo, leased))
     return answers
 
@@ -183,8 +191,8 @@ def _ask_for_queue(vo: str) -> None:
 
 
 @lru_cache(1024)
-def _hand(vo: str) -> threading.Semaphore:
-    return threading.Semaphore(AT_ONCE)
+def _hand(vo: str, at_once: int) -> threading.Semaphore:
+    return threading.Semaphore(at_once)
 
 
 @lru_cache(1024)

@@ -11,7 +11,6 @@ import orjson
 from diracx_tasks.core.errors import BadRequest
 from diracx_tasks.cwl.record import MULTI_CORE, processors
 from diracx_tasks.matching import grid
-from diracx_tasks.matching.specification import Specification
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,21 +83,6 @@ class Node:
         """A hash of what it offers to jobs, and the canonical JSON of its terms."""
         return _kind(self)
 
-    def cores_for(self, spec: Specification) -> int:
-        """How many cores a job may use that was matched here."""
-        if spec.is_whole:
-            return self.cores
-        most = min(spec.max_cores or spec.cores, self.cores)
-        if spec.ram_per_core_mb and self.ram_mb is not None:
-            most = min(most, (self.ram_mb - spec.ram_mb) // spec.ram_per_core_mb)
-        return most
-
-    def ram_for(self, spec: Specification) -> int:
-        """How much RAM in MB a job may use that was matched here."""
-        if spec.is_whole and self.ram_mb is not None:
-            return self.ram_mb
-        return spec.ram_mb + spec.ram_per_core_mb * self.cores_for(spec)
-
     def _numbers(self) -> Iterable[tuple[str, int | None]]:
         level, capability = self.level, self.capability
         return (
@@ -137,7 +121,7 @@ def node_of(**values: Any) -> Node:
 
 
 # Pilots of one kind ask again and again with the same values.
-@lru_cache(maxsize=16384)
+@lru_cache(maxsize=4096)
 def _kind(node: Node) -> tuple[str, str]:
     text = orjson.dumps(node.terms(), option=orjson.OPT_SORT_KEYS)
     return hashlib.sha256(text).hexdigest()[:32], text.decode()

@@ -1,6 +1,9 @@
--- Queue jobs of one class. ARGV: class, whether leased ones return ('1'), jobs in ascending order
--- Returns how many were not there yet; -1: the class is not known.
-local class, is_return = ARGV[1], ARGV[2] == '1'
+-- Queue jobs of one class. ARGV: class, which jobs these are, the jobs in ascending order
+--   'new'     they have just begun to wait: whatever Redis has of them is of an earlier time
+--   'return'  they were under a lease, and go to the front
+--   'all'     they wait: those that are there, or under a lease, stay where they are
+-- Returns how many were added; -1: the class is not known.
+local class, is_return, is_new = ARGV[1], ARGV[2] == 'return', ARGV[2] == 'new'
 local info = class_info(class)
 if not info then return -1 end
 local list = P .. 'q:' .. class
@@ -15,9 +18,10 @@ local chunk, jobs, fields = nil, {}, {}
 local function flush()
   if #jobs == 0 then return end
   local was = call('BITFIELD', P .. 'in:' .. chunk, unpack(fields))
+  call('SADD', P .. 'chunks', chunk)
   for place, job in ipairs(jobs) do
-    local into = tonumber(job) < first and before or after
-    if was[place] == 0 then into[#into + 1] = job end
+    local into = (is_return or tonumber(job) < first) and before or after
+    if was[place] == 0 or is_new then into[#into + 1] = job end
   end
   jobs, fields = {}, {}
 end

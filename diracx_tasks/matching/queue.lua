@@ -4,9 +4,11 @@
 -- at         hash: slot -> class
 -- q:CLASS    list: the class's jobs, the next one first
 -- in:CHUNK   bits: the jobs of a chunk of 65536 numbers that wait; entries of lists without a bit are dead
+-- chunks     set: the chunks that there are
 -- live       bits over slots: the class has jobs
 -- order      sorted set: slot with jobs -> how soon the class's first job is; larger is sooner
 -- h:BIT      bits over slots: that bit of it, so that the soonest of many is found without reading each
+-- members    hash: ring and entity -> how many of its classes have jobs; passes: the pass of who has none now
 -- leases     sorted set: jobs taken and not confirmed, by the time at which they return
 local P = KEYS[1]
 local call = redis.call
@@ -66,15 +68,36 @@ local function set_head(slot, priority, head, old)
   if high ~= old_high then write_bits(slot, high, old_high, 31) end
 end
 
--- Let an entity that has work again take its turn with the others: what it did not use before is not made up.
-local function enter(ring, name)
-  call('ZADD', P .. ring, 'GT', call('HGET', P .. 'turns', ring) or 0, name)
+-- The rings in which a class's jobs wait for their turn, and as what.
+local function entities(info)
+  local of_tier = 'ring\n' .. info.tier
+  return {{'ring', info.tier}, {of_tier, info.group}, {of_tier .. '\n' .. info.group, info.owner}}
 end
 
-local function enter_all(info)
-  enter('ring', info.tier)
-  enter('ring\n' .. info.tier, info.group)
-  enter('ring\n' .. info.tier .. '\n' .. info.group, info.owner)
+-- A class has jobs again. Whoever had none takes his turn with the others: what he did not use is not made up.
+local function enter(info)
+  for _, one in ipairs(entities(info)) do
+    local ring, name = one[1], one[2]
+    local field = ring .. '\n\n' .. name
+    call('HINCRBY', P .. 'members', field, 1)
+    local had = tonumber(call('HGET', P .. 'passes', field) or 0)
+    local turn = tonumber(call('HGET', P .. 'turns', ring) or 0)
+    call('HDEL', P .. 'passes', field)
+    call('ZADD', P .. ring, 'GT', math.max(had, turn), name)
+  end
+end
+
+-- A class has no jobs any more; whoever has none in any class leaves the ring.
+local function leave(info)
+  for _, one in ipairs(entities(info)) do
+    local field = one[1] .. '\n\n' .. one[2]
+    if call('HINCRBY', P .. 'members', field, -1) <= 0 then
+      call('HDEL', P .. 'members', field)
+      -- Or whoever sends one job at a time would have each of them go first.
+      call('HSET', P .. 'passes', field, call('ZSCORE', P .. one[1], one[2]) or 0)
+      call('ZREM', P .. one[1], one[2])
+    end
+  end
 end
 
 -- Drop dead jobs from the front of a class; then bring what is known of its front up to date, which was `old`.
@@ -87,7 +110,8 @@ local function settle(class, info, old)
     call('LPOP', list)
     head = call('LINDEX', list, 0)
   end
-  if head and not old then enter_all(info) end
+  if head and not old then enter(info) end
+  if old and not head then leave(info) end
   for _, slot in ipairs(info.slots) do
     set_head(slot, info.priority, head, old)
     if not head or not old then call('SETBIT', P .. 'live', slot, head and 1 or 0) end

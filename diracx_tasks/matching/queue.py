@@ -8,15 +8,16 @@ from functools import lru_cache
 from typing import Any
 
 import orjson
-from sqlalchemy import Select, delete, select, update
+from sqlalchemy import BindParameter, Executable, Select, bindparam, delete, select, update
 from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.orm import Session
 
 from diracx_tasks.core.database import after_commit, changed, now, plain, utc_now
 from diracx_tasks.core.many import insert_many
+from diracx_tasks.cwl.record import InvalidRequirements
 from diracx_tasks.matching import store
 from diracx_tasks.matching.specification import needs_json, specifications
-from diracx_tasks.matching.store import Class
+from diracx_tasks.matching.store import Class, Which
 from diracx_tasks.matching.tables import JobClass, Queued
 
 LEAST_PRIORITY, MOST_PRIORITY = 0, 10
@@ -44,7 +45,10 @@ class Entry:
     def identity(self) -> tuple[str, str, str, str, int, str]:
         """What makes its class: VO, type, group, owner, priority from 0 to 10, and what it needs."""
         priority = max(LEAST_PRIORITY, min(self.priority, MOST_PRIORITY))
-        record = orjson.dumps(self.requirements, option=orjson.OPT_SORT_KEYS)
+        try:
+            record = orjson.dumps(self.requirements, option=orjson.OPT_SORT_KEYS)
+        except (TypeError, ValueError) as error:
+            raise InvalidRequirements(f"what it asks for cannot be stored: {error}") from None
         return self.vo, self.job_type, self.group, self.owner, priority, _needs(record)
 
 
@@ -85,6 +89,19 @@ def claimed(db: Session, job_ids: Collection[int]) -> None:
         changed(db, delete(Queued).where(Queued.job_id.in_(job_ids)))
 
 
+def classes_of_jobs(db: Session, job_ids: Collection[int]) -> dict[int, int]:
+    """The classes of jobs that are in the queue."""
+    if not job_ids:
+        return {}
+    rows = db.connection().execute(_looking_up(), {"ids": list(job_ids)})
+    return {row.JobID: row.ClassNo for row in rows}
+
+
+def forget_orphans(db: Session) -> int:
+    """Take jobs out of the queue whose class is not known: they can be queued again then."""
+    return changed(db, delete(Queued).where(Queued.class_no.not_in(select(JobClass.class_no))))
+
+
 def queued() -> Select[tuple[int]]:
     """The jobs in the queue, as a subquery."""
     return select(Queued.job_id)
@@ -103,12 +120,18 @@ def vos(db: Session) -> list[str]:
     return list(db.scalars(select(JobClass.vo).distinct()))
 
 
-@lru_cache(65536)
+@lru_cache(1)
+def _looking_up() -> Executable:
+    ids: BindParameter[Any] = bindparam("ids", expanding=True)
+    return select(Queued.job_id, Queued.class_no).where(Queued.job_id.in_(ids))
+
+
+@lru_cache(4096)
 def _needs(record: bytes) -> str:
     return needs_json(specifications(orjson.loads(record)))
 
 
-@lru_cache(65536)
+@lru_cache(4096)
 def _digest(identity: tuple[Any, ...]) -> str:
     return hashlib.sha256(orjson.dumps(identity)).hexdigest()
 
@@ -166,7 +189,7 @@ def _making(db: Session) -> Any:
 
 
 def _queue(jobs: Mapping[Class, Sequence[int]]) -> None:
-    store.push(jobs)
+    store.push(jobs, Which.NEW)
 
 
 def _drop(jobs: Mapping[str, Mapping[int, int]]) -> None:

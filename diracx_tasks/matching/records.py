@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from diracx_tasks.jobs.use import EndedAttempt
@@ -88,9 +88,9 @@ def write(records: Records) -> dict[str, str]:
     }
 
 
-def moment(one: EndedAttempt) -> float:
-    """When an attempt ended, in seconds since 1970."""
-    return one.ended_at.replace(tzinfo=UTC).timestamp()
+def moment(time: datetime) -> float:
+    """A time of the database in seconds since 1970."""
+    return time.replace(tzinfo=UTC).timestamp()
 
 
 def weight(seconds: float) -> float:

@@ -35,8 +35,8 @@ class Seen(NamedTuple):
 
     @property
     def site(self) -> str:
-        """Where they are."""
-        return str(self.terms["is"]["site"])
+        """Where they are; empty when it is not known."""
+        return str(self.terms["is"].get("site", ""))
 
     @property
     def ce(self) -> str:

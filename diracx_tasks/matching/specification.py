@@ -7,20 +7,11 @@ from typing import Any
 
 import orjson
 
-from diracx_tasks.cwl.record import (
-    CAPABILITY,
-    GLIBC,
-    MULTI_CORE,
-    InvalidRequirements,
-    Record,
-    processors,
-)
+from diracx_tasks.cwl.record import CAPABILITY, GLIBC, MAX_COUNT, MULTI_CORE, InvalidRequirements, Record
 from diracx_tasks.matching import grid
-from diracx_tasks.matching.fit import Miss, fits, misses
-from diracx_tasks.matching.tags import Tree, all_of, conjuncts, demanded
+from diracx_tasks.matching.tags import Tree, demanded
 
-__all__ = ["InvalidRequirements", "Miss", "Specification", "fits", "from_json", "misses", "needs_json"]
-__all__ += ["specifications"]
+__all__ = ["InvalidRequirements", "Specification", "from_json", "needs_json", "specifications"]
 
 MAX_ALTERNATIVES = 8
 DEFAULT_RAM_MB = 256
@@ -159,10 +150,9 @@ def _specifications(text: bytes) -> tuple[Specification, ...]:
 
 
 def _one(record: Record) -> Specification:
-    cores, max_cores, tags = _cores(record)
+    cores, max_cores, tags = record.cores_and_tags()
     sites, banned_sites = record.sites()
-    per_core = record.number("ram_per_core_mb") or 0
-    ram = record.number("ram_mb")
+    ram, per_core = record.memory()
     ram = ram if ram is not None else (0 if per_core else DEFAULT_RAM_MB)
     return Specification(
         cores=cores,
@@ -184,18 +174,6 @@ def _one(record: Record) -> Specification:
     )
 
 
-def _cores(record: Record) -> tuple[int, int | None, Tree | None]:
-    """The least and largest number of cores, and the tags without DIRAC's that say the same."""
-    (cores, most), left = record.cores(), []
-    for part in conjuncts(record.tags("tags")):
-        found = processors(part) if isinstance(part, str) else None
-        if found or part == MULTI_CORE:
-            cores = max(cores, int(found[1]) if found else 2)
-        else:
-            left.append(part)
-    return cores, most if most and most > cores else None, all_of(left)
-
-
 def _kind(record: Record) -> dict[str, Any]:
     system, architecture = record.part("system"), record.part("architecture")
     least, most = architecture.limits("level")
@@ -210,7 +188,8 @@ def _kind(record: Record) -> dict[str, Any]:
 
 
 def _gpu(record: Record) -> dict[str, Any]:
-    (gpus, _), (least, most) = record.limits("count"), record.versions("compute_capability", CAPABILITY)
+    gpus, _ = record.limits("count", MAX_COUNT)
+    least, most = record.versions("compute_capability", CAPABILITY)
     if not record.values or gpus == 0:
         return {}
     vendor = record.name("vendor")

@@ -1,8 +1,10 @@
 """The queue in Redis: classes, and the jobs of each in their order. Everything in it can be made from SQL."""
 
+import logging
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 import orjson
@@ -10,14 +12,17 @@ from redis.client import Pipeline
 from redis.commands.core import Script
 
 from diracx_tasks.core.redis import redis, script
+from diracx_tasks.cwl.record import InvalidRequirements
 from diracx_tasks.matching import keys
 from diracx_tasks.matching.specification import Specification, from_json
+
+log = logging.getLogger(__name__)
 
 # What one call of a script takes: it keeps others waiting for a few milliseconds.
 SLICE = 2000
 UNKNOWN = -1
 HOUR = 3600
-# What lists of tags satisfy is found again when it is needed.
+MOST_KINDS = 20_000
 MOST_LISTS = 10_000
 
 
@@ -54,27 +59,36 @@ def _asked(spec: Specification) -> dict[str, Any]:
     }
 
 
-def push(jobs: Mapping[Class, Sequence[int]], *, is_return: bool = False) -> int:
-    """Queue jobs, in ascending order, unless they are there; answers how many were not.
+class Which(StrEnum):
+    """What is known of jobs that are to be queued; `push.lua` says what follows."""
 
-    Jobs under a lease are left alone unless they return.
-    """
+    ALL = "all"
+    NEW = "new"
+    RETURN = "return"
+
+
+def push(jobs: Mapping[Class, Sequence[int]], which: Which = Which.ALL) -> int:
+    """Queue jobs, in ascending order, unless they are there; answers how many were not."""
     pieces = [
         (of, ids[start : start + SLICE]) for of, ids in jobs.items() for start in range(0, len(ids), SLICE)
     ]
-    found = _push(pieces, is_return)
+    found = _push(pieces, which)
     unknown = [piece for piece, count in zip(pieces, found, strict=True) if count == UNKNOWN]
     if unknown:
         define({of for of, _ in unknown})
-        found = [count for count in found if count != UNKNOWN] + _push(unknown, is_return)
-    return sum(found)
+        found += _push(unknown, which)
+    return sum(count for count in found if count != UNKNOWN)
 
 
 def define(classes: Iterable[Class]) -> None:
     """Make classes known; those that are known stay as they are."""
     with redis().pipeline(transaction=False) as pipe:
         for of in classes:
-            run("define", of.vo, of.class_no, of.definition(), client=pipe)
+            try:
+                run("define", of.vo, of.class_no, of.definition(), client=pipe)
+            except (TypeError, ValueError, InvalidRequirements):
+                # It must not keep the others from their jobs.
+                log.exception("class %d of %s makes no sense", of.class_no, of.vo)
         pipe.execute()
 
 
@@ -91,6 +105,19 @@ def drop(vo: str, jobs: Mapping[int, int]) -> None:
     pairs = [number for job_id, class_no in jobs.items() for number in (class_no, job_id)]
     for start in range(0, len(pairs), SLICE):
         run("drop", vo, *pairs[start : start + SLICE])
+
+
+def mend(vo: str, chunk: int) -> None:
+    """Forget a chunk of numbers if none of them waits, and drop dead jobs from the fronts of classes."""
+    numbers = classes(vo)
+    for start in range(0, max(1, len(numbers)), SLICE):
+        run("mend", vo, chunk, *numbers[start : start + SLICE])
+
+
+def chunks(vo: str) -> set[int]:
+    """The chunks of 65536 numbers in which Redis may have jobs."""
+    found: Any = redis().smembers(f"{keys.prefix(vo)}chunks")
+    return {int(one) for one in found}
 
 
 def confirm(vo: str, job_ids: Collection[int]) -> None:
@@ -149,19 +176,29 @@ def kinds(vo: str) -> list[tuple[dict[str, Any], float]]:
 
 
 def forget_kinds(vo: str) -> int:
-    """Forget kinds of nodes that have not asked for an hour; answers how many."""
-    prefix = keys.prefix(vo)
-    old: Any = redis().zrangebyscore(f"{prefix}kinds", "-inf", time.time() - HOUR, start=0, num=SLICE)
-    if old:
+    """Forget kinds of nodes that have not asked for an hour, and the oldest of very many; says how many."""
+    prefix, total = keys.prefix(vo), 0
+    while True:
+        old: Any = redis().zrangebyscore(f"{prefix}kinds", "-inf", time.time() - HOUR, start=0, num=SLICE)
+        excess = int(redis().zcard(f"{prefix}kinds")) - MOST_KINDS
+        if not old and excess > 0:
+            old = redis().zrange(f"{prefix}kinds", 0, min(excess, SLICE) - 1)
+        if not old:
+            return total
         with redis().pipeline(transaction=True) as pipe:
             pipe.zrem(f"{prefix}kinds", *old)
             pipe.hdel(f"{prefix}kind", *old)
             pipe.hdel(f"{prefix}eg", *old)
             pipe.unlink(*[f"{prefix}e:{kind}" for kind in old])
             pipe.execute()
-    if redis().hlen(f"{prefix}satisfied") > MOST_LISTS:
-        redis().unlink(f"{prefix}satisfied")
-    return len(old)
+        total += len(old)
+
+
+def forget_lists(vo: str) -> None:
+    """Forget which expressions lists of tags satisfy when there are very many: it is found again."""
+    satisfied = f"{keys.prefix(vo)}satisfied"
+    if int(redis().hlen(satisfied)) > MOST_LISTS:
+        redis().unlink(satisfied)
 
 
 def is_ready(vo: str) -> bool:
@@ -183,8 +220,8 @@ def _script(name: str) -> Script:
     return script("diracx_tasks.matching", "queue", name)
 
 
-def _push(pieces: Sequence[tuple[Class, Sequence[int]]], is_return: bool) -> list[int]:
+def _push(pieces: Sequence[tuple[Class, Sequence[int]]], which: Which) -> list[int]:
     with redis().pipeline(transaction=False) as pipe:
         for of, ids in pieces:
-            run("push", of.vo, of.class_no, int(is_return), *ids, client=pipe)
+            run("push", of.vo, of.class_no, which, *ids, client=pipe)
         return [int(count) for count in pipe.execute()]

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from diracx_tasks.core.database import after_commit, changed, utc_now
 from diracx_tasks.matching import queue, store
-from diracx_tasks.matching.store import Class
+from diracx_tasks.matching.store import Class, Which
 from diracx_tasks.matching.tables import JobClass, Queued
 
 PAGE = 10_000
@@ -31,25 +31,22 @@ def rebuild(db: Session, vo: str) -> int:
 
 
 def expire(db: Session, vo: str) -> int:
-    """Return jobs that were taken and never claimed to the front of the queue; answers how many."""
+    """Return a page of jobs that were taken and never claimed to the front of their class; answers how many.
+
+    Kinds of nodes that have not asked for an hour are forgotten as well.
+    """
+    store.forget_kinds(vo)
     taken = store.overdue(vo)
     jobs = _by_class(db, vo, taken)
-    store.push(jobs, is_return=True)
+    store.push(jobs, Which.RETURN)
     waiting = {job_id for ids in jobs.values() for job_id in ids}
     store.confirm(vo, [job_id for job_id in taken if job_id not in waiting])
     return len(waiting)
 
 
-def chunks(db: Session) -> Iterator[int]:
-    """The chunks in which a job may wait, all VOs' together; those between are passed over."""
-    chunk, last = -1, db.scalar(select(func.max(Queued.job_id)))
-    while last is not None and chunk < last // CHUNK:
-        following = select(func.min(Queued.job_id)).where(Queued.job_id >= (chunk + 1) * CHUNK)
-        found = db.scalar(following)
-        if found is None:
-            return
-        chunk = found // CHUNK
-        yield chunk
+def chunks(db: Session, vo: str) -> list[int]:
+    """The chunks of job numbers in which a job may wait, in the database (of any VO) or in Redis."""
+    return sorted({*store.chunks(vo), *_chunks(db)})
 
 
 def compare(db: Session, vo: str, chunk: int) -> int:
@@ -70,11 +67,13 @@ def compare(db: Session, vo: str, chunk: int) -> int:
     if gone := held - wanted.keys():
         # Of which class they were is forgotten: their bits go, and a match drops their entries.
         store.drop(vo, dict.fromkeys(gone, 0))
+    if gone or not wanted:
+        store.mend(vo, chunk)
     return differed + len(gone)
 
 
 def collect(db: Session, vo: str) -> int:
-    """Drop classes that have had no jobs for an hour, and kinds of nodes that have not asked for one."""
+    """Drop classes that have had no jobs for an hour."""
     of_class = exists().where(Queued.class_no == JobClass.class_no)
     old = select(JobClass.class_no).where(JobClass.vo == vo, JobClass.used_at < utc_now(-EMPTY), ~of_class)
     numbers = list(db.scalars(old.limit(PAGE)))
@@ -94,7 +93,7 @@ def forget_unknown(db: Session, vo: str) -> int:
 
 def _forget(vo: str, numbers: list[int]) -> None:
     store.forget(vo, numbers)
-    store.forget_kinds(vo)
+    store.forget_lists(vo)
 
 
 def _pages(db: Session, vo: str) -> Iterator[dict[int, list[int]]]:
@@ -144,6 +143,17 @@ def _by_class(db: Session, vo: str, job_ids: list[int]) -> dict[Class, list[int]
             if class_no in classes:
                 found[classes[class_no]].append(job_id)
     return found
+
+
+def _chunks(db: Session) -> Iterator[int]:
+    chunk, last = -1, db.scalar(select(func.max(Queued.job_id)))
+    while last is not None and chunk < last // CHUNK:
+        following = select(func.min(Queued.job_id)).where(Queued.job_id >= (chunk + 1) * CHUNK)
+        found = db.scalar(following)
+        if found is None:
+            return
+        chunk = found // CHUNK
+        yield chunk
 
 
 def _numbers(bits: bytes, chunk: int) -> set[int]:

@@ -16,7 +16,8 @@ class JobClass(Table):
     """Jobs that ask for the same and are of the same type, group, owner and priority."""
 
     __tablename__ = "JobClasses"
-    __table_args__ = (Index("ClassesOfVO", "VO"),)
+    # A number that Redis may still know must not be another class's; SQLite alone would use it again.
+    __table_args__ = (Index("ClassesOfVO", "VO"), {"sqlite_autoincrement": True})
 
     class_no: Mapped[int] = mapped_column("ClassNo", Integer, primary_key=True, autoincrement=True)
     vo: Mapped[str] = mapped_column("VO", String(32))

@@ -1,10 +1,14 @@
 """Tasks that keep the matcher in step with the database, and those that set its policy."""
 
+import logging
+
 from diracx_tasks.core.database import reading, session
 from diracx_tasks.core.settings import settings
 from diracx_tasks.engine.outbox import enqueue
 from diracx_tasks.engine.task import task
-from diracx_tasks.matching import batch, health, limits, queue, shares, sweep, use
+from diracx_tasks.matching import batch, health, limits, queue, shares, store, sweep, use
+
+log = logging.getLogger(__name__)
 
 
 @task(size="medium", priority="realtime", lock="task:matching.rebuild@{vo}", timeout=600)
@@ -16,9 +20,19 @@ def rebuild(vo: str) -> str:
 
 @task(every=10)
 def expire_leases() -> str:
-    """Return jobs that were taken from the queue and never claimed."""
+    """Return jobs that were taken and never claimed, of each VO whatever is wrong with others."""
     with reading() as db:
-        return f"{sum(sweep.expire(db, vo) for vo in queue.vos(db))} returned"
+        vos = queue.vos(db)
+    total, errors = 0, []
+    for vo in vos:
+        try:
+            total += _expired(vo)
+        except Exception as error:
+            log.exception("leases of %s are not returned", vo)
+            errors.append(error)
+    if errors:
+        raise errors[0]
+    return f"{total} returned"
 
 
 @task(every=60)
@@ -35,7 +49,7 @@ def reconcile() -> str:
 def compare(vo: str) -> str:
     """Bring queue and database in line: what is missing in Redis goes there, what waits no more leaves it."""
     with reading() as db:
-        chunks = list(sweep.chunks(db))
+        chunks = sweep.chunks(db, vo)
     differed = 0
     for chunk in chunks:
         with reading() as db:
@@ -106,3 +120,13 @@ def match_batch(vo: str, ce: str) -> str:
     """Match jobs for a computing element and hand them over."""
     found = batch.match_batch(vo, ce)
     return f"{found.taken} handed over, {found.given_back} given back"
+
+
+def _expired(vo: str) -> int:
+    """Return a VO's overdue leases, page by page."""
+    total, before, taken = 0, None, None
+    while taken is None or (len(taken) == store.SLICE and taken != before):
+        before, taken = taken, store.overdue(vo)
+        with reading() as db:
+            total += sweep.expire(db, vo)
+    return total

@@ -16,9 +16,11 @@ for place = 1, #classes, 2 do
       call('SETBIT', P .. 'b:tier=' .. info.tier, slot, 0)
       call('SETBIT', P .. 'b:tier=' .. tier, slot, 1)
     end
+    local has_jobs = call('GETBIT', P .. 'live', info.slots[1]) == 1
+    if has_jobs then leave(info) end
     info.tier = tier
     call('HSET', P .. 'class', classes[place], cmsgpack.pack(info))
-    if call('GETBIT', P .. 'live', info.slots[1]) == 1 then enter_all(info) end
+    if has_jobs then enter(info) end
   end
 end
 return 1

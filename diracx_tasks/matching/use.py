@@ -26,18 +26,22 @@ def count(db: Session, vo: str) -> int:
     """Add a page of ended attempts to what was used, each exactly once; answers how many there were.
 
     Attempts are taken in the order in which they ended, two minutes late: an end that is committed later than
-    that is not counted. The cursor moves in the same transaction.
+    that is not counted. The cursor moves in the same transaction, also when there were none: what other VOs
+    ended is not read again.
     """
     cursor = _cursor(db, vo)
-    ended = ended_since(db, vo, cursor, PAGE, settled=SETTLED)
+    settled = database_time(db) - timedelta(seconds=SETTLED)
+    ended = ended_since(db, vo, cursor, PAGE, until=settled)
     used: Counter[Kind] = Counter()
     for one in ended:
         hour = one.ended_at.replace(minute=0, second=0, microsecond=0)
         used[hour, one.group, one.owner, one.job_type] += round(one.seconds * one.cores)
-    if ended:
+    if used:
         _add(db, vo, used)
-        names = zip(("ended_at", "job_id", "attempt"), ended[-1].position, strict=True)
-        changed(db, update(Cursor).where(Cursor.vo == vo).values(dict(names)))
+    last = ended[-1].position if ended else cursor
+    reached = last if len(ended) == PAGE else max(last, Position(settled))
+    names = zip(("ended_at", "job_id", "attempt"), reached, strict=True)
+    changed(db, update(Cursor).where(Cursor.vo == vo).values(dict(names)))
     return len(ended)
 
 

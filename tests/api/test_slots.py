@@ -30,6 +30,8 @@ SAME: dict[str, Any] = {
     "owner": "alice",
 }
 LISTS: dict[str, Any] = {"tags": ["b", "a"], "required_tags": ["b"], "job_types": ["Test"], "groups": ["g"]}
+# With one more they are longer than the names of a slot may be.
+LONG = [f"{number:03}{'x' * 252}" for number in range(64)]
 DIRAC = {"Site": "LCG.CERN.ch", "CPUTime": 100_000, "NumberOfProcessors": 8, "MaxRAM": 16_000}
 
 
@@ -89,15 +91,30 @@ def test_numbers_of_a_dirac_pilot_may_be_texts() -> None:
         {**DIRAC, "Site": ""},
         {**DIRAC, "Tag": {"a": 1}},
         {**DIRAC, "Tag": ["x"] * 1001},
+        {**SLOT, "site": ""},
+        {**SLOT, "site": "\ud800"},
+        {**SLOT, "tags": ["\ud800"]},
+        {**SLOT, "tags": LONG, "required_tags": LONG[:1]},
+        {**SLOT, "tags": ["é" * 255] * 33},
+        {**SLOT, "job_types": LONG, "groups": LONG[:1]},
+        {**DIRAC, "Tag": LONG, "RequiredTag": LONG[:1]},
+        {**DIRAC, "Tag": LONG, "RequiredTag": LONG[0]},
+        {**DIRAC, "JobType": LONG, "OwnerGroup": LONG[:1]},
         [],
         None,
         "Site",
     ],
-    ids=range(16),
+    ids=range(25),
 )
 def test_a_malformed_slot_is_refused(wrong: Any) -> None:
     with pytest.raises(ValidationError):
         asking.validate_python(wrong)
+
+
+def test_names_of_a_slot_are_16_kb_at_most_and_fewer_are_told_apart() -> None:
+    assert len(node(**SLOT, tags=LONG).tags) == len(node(**DIRAC, Tag=LONG).tags) == 64
+    with pytest.raises(ValidationError, match="have 16575 bytes, 16384 are the most"):
+        asking.validate_python({**SLOT, "tags": LONG, "required_tags": LONG[:1]})
 
 
 def test_a_complaint_is_about_the_body_that_was_meant() -> None:

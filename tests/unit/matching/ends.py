@@ -9,8 +9,8 @@ from sqlalchemy.orm import Session
 
 from diracx_tasks.core.database import changed, session, utc_now
 from diracx_tasks.core.redis import redis
+from diracx_tasks.jobs import claims
 from diracx_tasks.jobs import status as door
-from diracx_tasks.jobs.claims import Claim, claim_many
 from diracx_tasks.jobs.optimize import WAITING
 from diracx_tasks.jobs.states import Status
 from diracx_tasks.jobs.status import Change
@@ -68,7 +68,8 @@ def ended(count: int, status: Status, node: str = "CERN/n1", *, ago: float = 0, 
 def _held(db: Session, count: int, place: tuple[str, str, str], about: dict[str, str]) -> list[int]:
     new = a_new_job(**about)
     jobs = _made(db, new, count)
-    claim_many(db, [Claim(job_id, new.vo, "stamp", *place) for job_id in jobs])
+    works = claims.hold_waiting(db, new.vo, jobs)
+    claims.give(db, {claims.Claim(job_id, "stamp", *place): work for job_id, work in works.items()})
     return door.move_many(db, jobs, Change(Status.RUNNING), frm=(Status.MATCHED,))
 
 

@@ -1,7 +1,7 @@
 """A reference matcher: which job a pilot gets next, in plain Python, as the rules are stated.
 
-Whether a job fits is read from its record and from the node. The numbers of jobs are given to it, nothing else
-of the matcher's is used but how records are put into classes.
+Whether a job fits is read from its record and from the node. Of the matcher it uses the grid of numbers only,
+and which records make one class.
 """
 
 import re
@@ -18,7 +18,7 @@ from diracx_tasks.matching.node import Node
 from diracx_tasks.matching.queue import Entry
 from tests.unit.matching.asked import plainly_fits
 
-CREDIT, OLDEST = 32, 16
+CREDIT = 32
 COUNTED = re.compile("([0-9]+)Processors").fullmatch
 
 
@@ -31,7 +31,8 @@ def alternatives(record: dict[str, Any]) -> list[dict[str, Any]]:
 def cores(record: dict[str, Any]) -> int:
     """The least number of cores."""
     counted = [int(found[1]) for tag in record.get("tags", []) if (found := COUNTED(tag))]
-    return max([record.get("cores", 1), *counted, 2 if "MultiProcessor" in record.get("tags", []) else 1])
+    several = 2 if "MultiProcessor" in record.get("tags", []) else 1
+    return max(int(record.get("cores", 1)), several, *counted)
 
 
 def most_cores(record: dict[str, Any]) -> int:
@@ -154,12 +155,14 @@ class Ring:
     """Who takes turns, with their passes: the lowest goes first."""
 
     passes: dict[str, float] = field(default_factory=dict)
+    # The passes of those who have no work any more.
+    left: dict[str, float] = field(default_factory=dict)
     turn: float = 0.0
     is_alone: bool = False
 
     def enter(self, name: str) -> None:
         """Have work again."""
-        self.passes[name] = max(self.passes.get(name, self.turn), self.turn)
+        self.passes[name] = max(self.passes.get(name, 0.0), self.left.pop(name, 0.0), self.turn)
 
     def advance(self, name: str, weight: float) -> None:
         """Have had a turn."""
@@ -190,7 +193,7 @@ class Reference:
         """What a flush does."""
         self.lists: dict[Any, list[int]] = defaultdict(list)
         self.rings: dict[tuple[str, ...], Ring] = defaultdict(Ring)
-        self.turns: Counter[tuple[str, ...]] = Counter()
+        self.turns = 0
         self.waits.clear()
         self.started: Counter[tuple[str, str, str]] = Counter()
         self.is_counted = False
@@ -199,8 +202,8 @@ class Reference:
         """Its tier, group and owner."""
         return self.tiers.get(job.job_type, "default"), job.group, job.owner
 
-    def push(self, jobs: Iterable[Entry]) -> None:
-        """Jobs begin to wait."""
+    def push(self, jobs: Iterable[Entry], *, is_return: bool = False) -> None:
+        """Jobs begin to wait; those that return from a lease in front of their class."""
         of_class = defaultdict(list)
         for job in sorted(jobs, key=lambda one: one.job_id):
             self.jobs[job.job_id] = job
@@ -209,7 +212,8 @@ class Reference:
         for identity, ids in of_class.items():
             queued = self.lists[identity]
             first = queued[0] if queued else 0
-            self.lists[identity] = [n for n in ids if n < first] + queued + [n for n in ids if n >= first]
+            front = ids if is_return else [n for n in ids if n < first]
+            self.lists[identity] = front + queued + [n for n in ids if n not in front]
             self.waits.update(ids)
             for depth, name in enumerate(() if queued else self.levels(self.jobs[ids[0]])):
                 self.rings[self.levels(self.jobs[ids[0]])[:depth]].enter(name)
@@ -222,6 +226,7 @@ class Reference:
             moved = before.get(job.job_type, "default") != levels[0]
             for depth, name in enumerate(levels if moved else ()):
                 self.rings[levels[:depth]].enter(name)
+        self._leave()
 
     def drop(self, job_ids: Iterable[int]) -> None:
         """Jobs wait no more; one that comes back has its old place unless it was the first."""
@@ -229,6 +234,14 @@ class Reference:
         for queued in self.lists.values():
             while queued and queued[0] not in self.waits:
                 queued.pop(0)
+        self._leave()
+
+    def _leave(self) -> None:
+        """Who has no job any more leaves the ring."""
+        alive = {self.levels(job)[: depth + 1] for job in self.firsts() for depth in range(3)}
+        for above, ring in self.rings.items():
+            for name in [name for name in ring.passes if (*above, name) not in alive]:
+                ring.left[name] = ring.passes.pop(name)
 
     def firsts(self) -> Iterator[Entry]:
         """The first job of each class."""
@@ -261,8 +274,8 @@ class Reference:
         while len(entity) < 2 or (len(entity) == 2 and entity[1] not in self.sharing):
             entity = (*entity, self._turn(entity, left))
             left = [job for job in left if self.levels(job)[: len(entity)] == entity]
-        self.turns[entity] += 1
-        by_age = self.turns[entity] % OLDEST == 0
+        self.turns += 1
+        by_age = self.turns * 40503 % 65536 < 4096
         return min(left, key=lambda job: (0 if by_age else -job.priority, job.job_id))
 
     def take(self, job: Entry, rules: Rules = Rules()) -> None:  # noqa: B008
@@ -282,10 +295,7 @@ class Reference:
         self.rings[above].is_alone = len(ring) == 1
         if len(ring) == 1:
             return next(iter(ring))
-        alive = {self.levels(job)[: depth + 1] for job in self.firsts()}
         for name in sorted(ring, key=lambda one: (ring[one], one.encode())):
             if any(self.levels(job)[: depth + 1] == (*above, name) for job in left):
                 return name
-            if (*above, name) not in alive:
-                del ring[name]
         raise AssertionError(f"{left} can run, but nobody's turn comes")

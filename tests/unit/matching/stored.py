@@ -70,7 +70,7 @@ class Stored(Together):
             redis().zadd(keys.leases(self.vo), {str(job_id): 1})
         with reading() as db:
             assert sweep.expire(db, self.vo) == len(self.leased)
-        self.reference.push([self.jobs[one] for one in self.leased])
+        self.reference.push([self.jobs[one] for one in self.leased], is_return=True)
         self.leased.clear()
 
     def kill(self, job_ids: Sequence[int]) -> None:

@@ -1,19 +1,25 @@
 """Batches for computing elements whose nodes cannot call out, with an element of an installed package."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select, text
 
 from diracx_tasks.auth.tokens import verify
-from diracx_tasks.core.database import reading
-from diracx_tasks.core.errors import BadRequest, NotFound, SettingsError
+from diracx_tasks.core.database import reading, session
+from diracx_tasks.core.errors import BadRequest, NotFound, SettingsError, Unavailable
+from diracx_tasks.core.redis import redis
 from diracx_tasks.engine.tables import Outbox
+from diracx_tasks.jobs.heartbeat import Report, report
+from diracx_tasks.jobs.states import Status
+from diracx_tasks.jobs.status import Change
 from diracx_tasks.jobs.tables import Attempt, Job
-from diracx_tasks.matching import tasks
+from diracx_tasks.matching import batch, tasks
 from diracx_tasks.matching.batch import Handed, match_batch
+from diracx_tasks.matching.match import Matches, match
+from diracx_tasks.matching.node import Node
 from tests.builders import VO, Installation
 from tests.unit.matching.ends import configured, waiting
 
@@ -129,6 +135,63 @@ def test_nothing_is_lost_when_the_site_does_not_answer(installation: Installatio
     ):
         match_batch(VO, "hpc01")
     assert set(statuses().values()) == {"Received"}
+
+
+def then(number: int, action: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Something happens when so many jobs have been matched."""
+    found: list[object] = []
+
+    def matching(vo: str, node: Node, *, stamp: str) -> Matches:
+        if len(found) == number:
+            action()
+        found.append(vo)
+        return match(vo, node, stamp=stamp)
+
+    monkeypatch.setattr(batch, "match", matching)
+
+
+def test_what_was_matched_before_redis_refused_is_handed_over(
+    hpc: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = waiting(4)
+    then(2, lambda: _limit_memory(1), monkeypatch)
+    try:
+        assert match_batch(VO, "hpc01") == Handed(2, 0)
+        with pytest.raises(Unavailable):
+            match_batch(VO, "hpc01")
+    finally:
+        _limit_memory(0)
+    assert sorted(orders(hpc)) == jobs[:2]
+    assert list(statuses().values()) == ["Matched"] * 2 + ["Waiting"] * 2
+
+
+def _limit_memory(most: int) -> None:
+    redis().config_set("maxmemory", most)
+
+
+def test_what_was_matched_before_anything_else_went_wrong_waits_again(
+    hpc: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting(4)
+
+    def fail() -> None:
+        raise TimeoutError("the database does not answer")
+
+    then(2, fail, monkeypatch)
+    with pytest.raises(TimeoutError):
+        match_batch(VO, "hpc01")
+    assert orders(hpc) == {}
+    assert list(statuses().values()) == ["Received"] * 2 + ["Waiting"] * 2
+
+
+def test_with_the_token_of_a_later_batch_jobs_of_earlier_ones_are_reported_on(hpc: Path) -> None:
+    (first, *_) = waiting(5)
+    assert [match_batch(VO, "hpc01").taken for _ in range(2)] == [4, 1]
+    *_, last = sorted(orders(hpc).items())
+    holder = verify(str(last[1]["token"]))
+    with session() as db:
+        report(db, first, [Report(1, Change(Status.RUNNING))], by=holder)
+    assert statuses()[first] == "Running"
 
 
 def test_a_full_site_is_given_nothing(installation: Installation, spool: Path) -> None:

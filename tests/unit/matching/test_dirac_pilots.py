@@ -8,7 +8,8 @@ import pytest
 from diracx_tasks.core.errors import BadRequest
 from diracx_tasks.matching.dirac import node_of_description
 from diracx_tasks.matching.node import Node
-from diracx_tasks.matching.specification import Specification, fits, specifications
+from diracx_tasks.matching.specification import Specification, specifications
+from tests.unit.matching.offered import fits
 
 # As JobAgent sends it: what the computing element says of itself, and what the pilot adds.
 DESCRIPTION = {

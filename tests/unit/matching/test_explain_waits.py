@@ -90,6 +90,15 @@ def test_a_full_limit_is_named_with_who_holds_it(installation: Installation) -> 
         assert "Limits hold it back at some of them; it may start at RAL." in text and full in text
 
 
+def test_nodes_that_did_not_say_where_they_are_do_no_harm(installation: Installation) -> None:
+    (job_id,) = queued(requirements={"cores": 128})
+    asked(a_node(site=""))
+
+    assert "no node of the last hour has more than 64" in said(job_id)
+    asked(a_node(site="", cores=128))
+    assert why(job_id).last_asked_seconds is not None
+
+
 def test_who_sees_only_his_own_jobs_does_not_learn_who_holds_a_limit(installation: Installation) -> None:
     closed = f"{LIMITED}    Services: {{JobMonitoring: {{GlobalJobsInfo: false}}}}\n"
     with configured(installation, closed):

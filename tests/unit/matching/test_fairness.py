@@ -123,7 +123,7 @@ def test_weights_are_shares_of_the_matches(line: Line, level: str) -> None:
     set_policy(VO, tiers, {names[level].format(name): weight for name, weight in weights.items()}, [])
     attribute = {"tier": "job_type"}.get(level, level)
     for name in weights:
-        line.wait(1500, **{attribute: name})
+        line.wait(1500, None, **{attribute: name})
     found = Counter(getattr(line.about[take(VO, A).taken[0].job_id], attribute) for _ in range(2000))
     for name, weight in weights.items():
         assert abs(found[name] / 2000 - weight / 10) <= 0.05 * weight / 10, found

@@ -1,6 +1,7 @@
 """Nodes and sites on which jobs fail: who is slowed, who is not, and how it ends."""
 
 import json
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -77,6 +78,12 @@ def test_broken_jobs_of_one_user_do_not_hide_a_bad_node_nor_harm_a_good_one() ->
     assert look().keys() == {"CERN/n1"}
 
 
+def test_many_kinds_of_jobs_of_one_user_that_ran_nowhere_else_slow_nobody() -> None:
+    for number in range(12):
+        ended(2, FAILED, "CERN/n1", owner="bob", job_type=f"Type{number}")
+    assert look() == {}
+
+
 def test_two_bad_nodes_do_not_excuse_each_other() -> None:
     good_elsewhere()
     ended(30, FAILED, "CERN/n1")
@@ -112,10 +119,32 @@ def test_a_site_of_bad_nodes_is_slowed_as_a_whole() -> None:
         ended(6, FAILED, f"CERN/n{number}")
     slow = look()
     assert "CERN" in slow and not any(name.startswith("RAL") for name in slow)
+    waiting(4)
+    for name in ("new", "newer", ""):
+        assert match(VO, a_node("CERN", name), stamp="s").jobs
+        refused = match(VO, a_node("CERN", name), stamp="s")
+        assert refused.jobs == [] and 1 < refused.retry_after <= slow["CERN"]
+
+
+def test_with_a_site_its_nodes_wait_no_more() -> None:
+    for number in range(6):
+        ended(1, DONE, f"RAL/n{number}")
+        ended(6, FAILED, f"CERN/n{number}")
+    look()
     waiting(3)
+    match(VO, a_node("CERN", "new"), stamp="s")
+    assert health.release(VO, "CERN") and policy("next") == {}
     assert match(VO, a_node("CERN", "new"), stamp="s").jobs
-    refused = match(VO, a_node("CERN", "newer"), stamp="s")
-    assert refused.jobs == [] and refused.retry_after > 1
+
+
+def test_what_is_known_of_pauses_is_forgotten_when_they_are_over() -> None:
+    for number in range(6):
+        ended(1, DONE, f"RAL/n{number}")
+        ended(6, FAILED, f"CERN/n{number}")
+    pauses = {"CERN/old": 1.0, "CERN/new": time.time() + HOUR, "RAL/n1": time.time() + HOUR}
+    redis().hset(f"{keys.prefix(VO)}next", mapping=pauses)  # type: ignore[arg-type]
+    look()
+    assert policy("next").keys() == {"CERN/new"}
 
 
 def test_a_node_without_a_name_is_judged_with_its_site() -> None:
@@ -207,6 +236,17 @@ def test_an_end_that_is_committed_late_is_still_seen() -> None:
             control.reschedule(db, job_id, attempt=1, reason="lost", source="Pilot")
     shift(late, started=60, ended_ago=3)
     assert look().keys() == {"CERN/n1"}
+
+
+def test_an_end_is_counted_once_after_many_looks_at_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    good_elsewhere()
+    ended(8, FAILED, "CERN/n1", ago=2 * health.OVERLAP)
+    for _ in range(3):
+        look()
+    ended(8, FAILED, "CERN/n1", ago=health.OVERLAP / 2)
+    for _ in range(3):
+        look()
+    assert round(health.slowed(VO)[0].failed) == 16
 
 
 def test_after_a_flush_health_is_made_again_from_the_database() -> None:

@@ -14,7 +14,7 @@ from diracx_tasks.core.redis import redis
 from diracx_tasks.jobs import control
 from diracx_tasks.jobs.optimize import optimize
 from diracx_tasks.jobs.tables import Attempt, Job
-from diracx_tasks.matching import keys, sweep
+from diracx_tasks.matching import keys, queue, sweep
 from diracx_tasks.matching.match import Match, match, take
 from diracx_tasks.matching.node import Node
 from diracx_tasks.matching.tasks import compare
@@ -129,13 +129,28 @@ def test_a_job_that_others_have_ended_in_the_database_is_passed_over() -> None:
     assert numbers(ask()) == [second]
 
 
-def test_a_second_choice_fits_beside_the_first() -> None:
-    """One of the chosen is refused by the database: what is chosen instead has the room that is left."""
+def test_nothing_is_chosen_instead_of_one_that_was_killed_when_others_are_there() -> None:
+    """What is left of the node is not known then: the pilot asks again."""
     first, refused, large, small = of_needs({"cores": 6}, {"cores": 2}, {"cores": 6}, {"cores": 2})
     with session() as db:
         changed(db, update(Job).where(Job.job_id == refused).values(status="Killed"))
-    assert numbers(ask(SMALL, count=2)) == [first, small]
-    assert numbers(ask(SMALL)) == [large]
+    assert numbers(ask(SMALL, count=2)) == [first]
+    assert numbers(ask(SMALL, count=2)) == [large, small]
+
+
+def test_a_job_that_asks_for_something_else_now_never_gets_what_it_asked_for_before() -> None:
+    first, changed_one, last = waiting(3)
+    with session() as db:
+        queue.remove(db, [changed_one])
+        queue.add(db, [queue.Entry(changed_one, VO, "User", "user", "alice", 5, {"cores": 8})])
+    one_core = Node("CERN", cores=1, ram_mb=64_000)
+    assert [numbers(ask(one_core)) for _ in range(3)] == [[first], [last], []]
+    with reading() as db:
+        assert sweep.compare(db, VO, 0) == 1
+    assert numbers(ask(one_core)) == []
+    assert [(one.job_id, one.cores) for one in ask(Node("CERN", cores=8, ram_mb=64_000))] == [
+        (changed_one, 8)
+    ]
 
 
 def test_a_whole_node_is_no_second_choice_either() -> None:
@@ -154,7 +169,7 @@ def test_a_node_that_does_not_say_how_much_memory_it_has_gets_jobs() -> None:
     assert numbers(ask(node, count=2)) == jobs[1:]
 
 
-def keys_of(installation: Installation, vo: str) -> dict[bytes, bytes]:
+def keys_of(installation: Installation, vo: str) -> dict[bytes, bytes | None]:
     """Everything of a VO in Redis."""
     with closing(Redis.from_url(installation.redis.url)) as client:
         names = sorted(client.scan_iter(f"{keys.prefix(vo)}*", count=1000))

@@ -5,10 +5,11 @@ from sqlalchemy import select
 
 from diracx_tasks.core.database import reading
 from diracx_tasks.core.redis import redis
+from diracx_tasks.engine.execute import Again
 from diracx_tasks.engine.tables import Outbox
 from diracx_tasks.jobs.states import Status
-from diracx_tasks.matching import limits, tasks
-from diracx_tasks.matching.match import match
+from diracx_tasks.matching import limits, store, tasks
+from diracx_tasks.matching.match import match, take
 from tests.builders import VO, Installation
 from tests.unit.matching.ends import a_node, configured, ended, policy, waiting
 
@@ -27,6 +28,31 @@ def test_each_says_in_a_word_what_it_did() -> None:
     assert tasks.collect.run(vo=VO) == "0 classes dropped, 0 more in Redis"
     assert tasks.expire_leases.run() == "0 returned"
     assert tasks.compare.run(vo=VO) == "0 differed"
+
+
+@pytest.mark.usefixtures("installation")
+def test_all_leases_that_are_overdue_return_in_one_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "SLICE", 3)
+    jobs = waiting(8)
+    overdue(jobs)
+    assert tasks.expire_leases.run() == "8 returned"
+    assert sorted(one.job_id for one in take(VO, a_node(), 8).taken) == jobs
+
+
+@pytest.mark.usefixtures("installation")
+def test_what_is_wrong_with_one_vo_does_not_keep_the_leases_of_others() -> None:
+    waiting(1, vo="belle")
+    overdue(waiting(2))
+    redis().set("{belle}:m:leases", "not what it should be")
+    with pytest.raises(Again, match="WRONGTYPE"):
+        tasks.expire_leases.run()
+    assert len(take(VO, a_node(), 2).taken) == 2
+
+
+def overdue(jobs: list[int]) -> None:
+    """Have jobs been taken long ago, and not been claimed."""
+    assert [one.job_id for one in take(VO, a_node(), len(jobs)).taken] == jobs
+    redis().zadd("{lhcb}:m:leases", dict.fromkeys(map(str, jobs), 1))
 
 
 @pytest.mark.usefixtures("installation")

@@ -1,4 +1,4 @@
-"""The queue in the database and its classes in Redis: what is one class, its order, and how it is forgotten."""
+"""The queue and its classes: what is one class, in which order its jobs come, and how it is forgotten."""
 
 from typing import Any
 
@@ -90,18 +90,6 @@ def test_higher_priorities_come_first_and_equal_ones_by_number_across_classes() 
 
 
 @pytest.mark.usefixtures("installation")
-def test_a_job_that_asks_for_something_else_now_is_given_by_what_it_asks_for_now() -> None:
-    """Its old class has others before it, so that something of it is left there."""
-    queued(entry(1), entry(2), entry(3))
-    with session() as db:
-        queue.remove(db, [2])
-        queue.add(db, [entry(2, {"cores": 8}, owner="bob")])
-    assert taken(ONE_CORE) == [1, 3]
-    found = take(VO, a_node()).taken
-    assert [(one.job_id, one.cores) for one in found] == [(2, 8)]
-
-
-@pytest.mark.usefixtures("installation")
 def test_a_job_that_leaves_and_comes_back_is_given_once() -> None:
     queued(entry(1), entry(2), entry(3))
     for _ in range(3):
@@ -111,18 +99,14 @@ def test_a_job_that_leaves_and_comes_back_is_given_once() -> None:
     assert sorted(taken()) == [1, 2, 3]
 
 
-def forgotten_class_returns(name: str) -> None:
-    queued(entry(1, job_type=name))
+@pytest.mark.usefixtures("installation")
+def test_the_number_of_a_class_that_is_gone_is_not_given_to_another() -> None:
+    """Redis may not have heard that it is gone."""
+    queued(entry(1, job_type="MC"))
     assert taken() == [1]
     with session() as db:
         queue.claimed(db, [1])
         changed(db, delete(JobClass))
-
-
-@pytest.mark.usefixtures("installation")
-def test_the_number_of_a_class_that_is_gone_is_not_given_to_another() -> None:
-    """Redis may not have heard that it is gone."""
-    forgotten_class_returns("MC")
     queued(entry(2, {"cores": 8}))
     assert taken(ONE_CORE) == []
     assert taken() == [2]

@@ -1,8 +1,8 @@
 """Requirements as typed alternatives: what they mean, their normal form, and what is wrong with them."""
 
-import json
 import random
 import re
+import unicodedata
 from typing import Any
 
 import pytest
@@ -14,13 +14,12 @@ from diracx_tasks.matching.node import Node, node_of
 from diracx_tasks.matching.specification import (
     InvalidRequirements,
     Specification,
-    fits,
     from_json,
-    misses,
     needs_json,
     specifications,
 )
 from tests.unit.matching.asked import nodes, plain_records, plainly_fits, records
+from tests.unit.matching.offered import fits, unmet
 
 DIMENSIONS = [
     "ram",
@@ -41,6 +40,11 @@ def one(**record: Any) -> Specification:
     return found
 
 
+def some(prefix: str, count: int) -> list[str]:
+    """So many different names."""
+    return [f"{prefix}{number}" for number in range(count)]
+
+
 def a_node(**values: Any) -> Node:
     return node_of(**{"site": "LCG.CERN.ch", "cores": 8, "ram_mb": 16000, **values})
 
@@ -55,13 +59,6 @@ def test_any_alternative_laid_over_the_record_will_do(record: dict[str, Any], no
     others = record.get("alternatives", [{}])
     found = any(fits(spec, node) for spec in specifications(record))
     assert found == any(plainly_fits({**record, **other}, node) for other in others)
-
-
-@given(records, nodes)
-def test_the_terms_of_a_node_say_all_that_a_comparison_needs(record: dict[str, Any], node: Node) -> None:
-    _, text = node.kind()
-    for spec in specifications(record):
-        assert misses(spec, json.loads(text)) == misses(spec, node)
 
 
 @given(records)
@@ -120,19 +117,7 @@ def test_cpu_time_goes_up_to_a_segment_and_down_to_the_last(seconds: int, segmen
 def test_memory_is_the_constant_part_and_that_of_the_cores() -> None:
     spec = one(cores=4, max_cores=16, ram_mb=1000, ram_per_core_mb=2000)
     assert spec.terms()["least"] == {"cores": 4, "ram": 9000}
-    node = a_node(cores=16, ram_mb=16_000)
-    assert (node.cores_for(spec), node.ram_for(spec)) == (7, 15_000)
-    roomy = a_node(cores=32, ram_mb=64_000)
-    assert (roomy.cores_for(spec), roomy.ram_for(spec)) == (16, 33_000)
     assert one(cores=4, ram_per_core_mb=2000).ram == 8000
-
-
-def test_a_job_that_states_no_range_gets_the_cores_that_it_asked_for_and_a_whole_node_all() -> None:
-    assert (a_node().cores_for(one(cores=4)), a_node().ram_for(one(cores=4, ram_mb=2000))) == (4, 2000)
-    whole = one(tags=["WholeNode"])
-    node = a_node(tags=["WholeNode"])
-    assert fits(whole, node)
-    assert (node.cores_for(whole), node.ram_for(whole)) == (8, 16_000)
 
 
 @pytest.mark.parametrize(
@@ -187,24 +172,28 @@ def test_every_miss_is_named_with_what_is_wanted_and_what_is_offered() -> None:
         io={"scratch_mb": 5000},
     )
     node = a_node(cpu_time=3600, tags=["GPU"], level=3, required_tags=["GPU"])
-    found = {miss.dim: (miss.wanted, miss.offered) for miss in misses(spec, node)}
-    assert found == {
-        "site": (["A", "B"], "LCG.CERN.ch"),
-        "cores": (16, 8),
-        "cpu_time": (90_000, 3600),
-        "level_max": (-2, -3),
-        "scratch": (5000, None),
-        "tags": ("x & ~GPU", ["GPU", "MultiProcessor"]),
-        "required_tags": (["16Processors", "MultiProcessor", "x"], ["GPU"]),
-    }
-    (miss,) = misses(one(banned_sites=["LCG.CERN.ch"]), a_node())
-    assert (miss.dim, miss.wanted, miss.offered) == ("banned_site", ["LCG.CERN.ch"], "LCG.CERN.ch")
+    assert unmet(spec, node) == [
+        ("site", ["A", "B"], "LCG.CERN.ch"),
+        ("cores", 16, 8),
+        ("cpu_time", 90_000, 3600),
+        ("level_max", -2, -3),
+        ("scratch", 5000, None),
+        ("tags", "x", ["GPU", "MultiProcessor"]),
+        ("tags", "~GPU", ["GPU", "MultiProcessor"]),
+        ("required_tags", ["16Processors", "MultiProcessor", "x"], ["GPU"]),
+    ]
+    assert unmet(one(banned_sites=["LCG.CERN.ch"]), a_node()) == [
+        ("banned_site", ["LCG.CERN.ch"], "LCG.CERN.ch")
+    ]
+    assert unmet(one(), a_node(owner="bob")) == [
+        ("only", ["type User", "group lhcb_user", "owner alice"], ["owner bob"])
+    ]
 
 
 @pytest.mark.parametrize(
     ("record", "words"),
     [
-        ({"cores": "4"}, "cores: '4' is no whole number between 1 and 1000000000000"),
+        ({"cores": "4"}, "cores: '4' is no whole number between 1 and 1000000"),
         ({"cores": 0}, "cores: '0' is no whole number"),
         ({"cores": True}, "cores: 'True' is no whole number"),
         ({"cores": 4, "max_cores": 2}, "max_cores: 2 is less than cores, 4"),
@@ -212,7 +201,16 @@ def test_every_miss_is_named_with_what_is_wanted_and_what_is_offered() -> None:
         ({"wall_time": 1.5}, "wall_time: '1.5' is no whole number"),
         ({"sites": ["A"], "banned_sites": ["A"]}, "sites: banned_sites leave none of A"),
         ({"sites": [1]}, "sites: this is not a list of names"),
-        ({"sites": ["x"] * 1001}, "sites: 1000 names are the most, not 1001"),
+        ({"sites": ["x"] * 1001}, "sites: 100 names are the most, not 1001"),
+        ({"sites": some("s", 101)}, "sites: 100 names are the most, not 101"),
+        ({"banned_sites": ",".join(some("s", 101))}, "banned_sites: 100 names are the most, not 101"),
+        ({"grid_ces": some("ce", 101)}, "grid_ces: 100 names are the most, not 101"),
+        ({"platforms": some("p", 201)}, "platforms: 200 names are the most, not 201"),
+        ({"alternatives": [{}, {"sites": some("s", 101)}]}, "sites: 100 names are the most, not 101"),
+        ({"tags": [f"a | b{n}" for n in range(65)]}, "tags: 64 expressions are the most, not 65"),
+        ({"sites": ["A\x07"]}, r"sites: 'A\x07' has the character '\x07', which no name has"),
+        ({"platform": "el9\x85"}, r"platform: 'el9\x85' has the character '\x85', which no name has"),
+        ({"gpu": {"vendor": "a\nb"}}, r"gpu.vendor: 'a\nb' has the character '\n', which no name has"),
         ({"platform": 7}, "platform: this is not a name"),
         ({"tags": ["a", "b &"]}, "tags: column 4: the end instead of a tag"),
         ({"tags": "a | 4Processors"}, "tags: 4Processors | a: state a choice between cores in alternatives"),
@@ -230,6 +228,20 @@ def test_every_miss_is_named_with_what_is_wanted_and_what_is_offered() -> None:
         ({"alternatives": [{}] * 9}, "alternatives: 9, 8 are the most"),
         ({"alternatives": [{"cores": 0}]}, "cores: '0' is no whole number"),
         ({"ram_mb": 2**70}, "the requirements are no JSON"),
+        ({"sites": ["\ud800"]}, "the requirements are no JSON"),
+        ({"cores": 10**6 + 1}, "cores: '1000001' is no whole number between 1 and 1000000"),
+        ({"max_cores": 10**6 + 1}, "max_cores: '1000001' is no whole number between 1 and 1000000"),
+        ({"gpu": {"count": 10**6 + 1}}, "gpu.count: '1000001' is no whole number between 0 and 1000000"),
+        ({"gpu": {"count": {"max": 10**7}}}, "gpu.count.max: '10000000' is no whole number between 0 and"),
+        ({"cpu_work": 10**13}, "cpu_work: '10000000000000' is no whole number between 0 and 1000000000000"),
+        (
+            {"cores": 10**6, "ram_per_core_mb": 10**12},
+            "ram_per_core_mb: 1000000000000000000 MB for 1000000 cores, 1000000000000 are the most",
+        ),
+        (
+            {"tags": "8Processors", "ram_mb": 1, "ram_per_core_mb": 125 * 10**9},
+            "ram_per_core_mb: 1000000000001 MB for 8 cores, 1000000000000 are the most",
+        ),
     ],
 )
 def test_a_malformed_record_is_refused_by_its_field(record: dict[str, Any], words: str | None) -> None:
@@ -238,3 +250,38 @@ def test_a_malformed_record_is_refused_by_its_field(record: dict[str, Any], word
         return
     with pytest.raises(InvalidRequirements, match=re.escape(words)):
         specifications(record)
+
+
+def test_as_many_names_and_as_large_numbers_as_are_allowed_are_read_and_exact_in_a_double() -> None:
+    names: dict[str, Any] = {"sites": some("s", 100) * 2, "grid_ces": some("ce", 100)}
+    names |= {"platforms": some("p", 200), "tags": [*some("t", 128), *(f"a{n} | b{n}" for n in range(64))]}
+    most = {name: 10**12 for name in ("wall_time", "cpu_time", "cpu_work")}
+    spec = one(
+        **names,
+        **most,
+        cores=10**6,
+        max_cores=10**6,
+        ram_per_core_mb=10**6,
+        gpu={"count": 10**6, "ram_mb": 10**12},
+        io={"scratch_mb": 10**12, "lan_mbits": 10**12},
+        architecture={"level": 10**12},
+    )
+    least = spec.terms()["least"]
+    assert len(least) == 10 and all(10**6 <= value < 2**53 for value in least.values())
+    assert len(spec.sites) == 100 and from_json(needs_json([spec])) == (spec,)
+    assert len(one(banned_sites=some("s", 100)).banned_sites) == 100
+
+
+anything = st.lists(st.one_of(st.text(), st.sampled_from(["a\ud800", "b\x7f"])), max_size=3)
+
+
+@given(st.fixed_dictionaries({}, optional=dict.fromkeys(("sites", "grid_ces", "platforms"), anything)))
+def test_any_names_can_be_stored_and_shown_or_are_refused(record: dict[str, Any]) -> None:
+    try:
+        (spec,) = specifications(record)
+    except InvalidRequirements as error:
+        assert str(error).encode()
+    else:
+        text = "".join((*spec.sites, *spec.grid_ces, *spec.platforms))
+        assert "Cc" not in map(unicodedata.category, text)
+        assert from_json(needs_json([spec])) == (spec,)

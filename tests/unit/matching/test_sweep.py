@@ -74,16 +74,6 @@ def far_away(jobs: list[int]) -> list[int]:
     return jobs
 
 
-def in_another_class(jobs: list[int]) -> list[int]:
-    """Redis has a job under what it asked for before."""
-    (one,) = classes().values()
-    with session() as db:
-        queue.add(db, [queue.Entry(MANY, VO, "MC", "user", "alice", 5, {"cores": 100})])
-        (other,) = set(queue.classes_of(db, VO)) - {one.class_no}
-        changed(db, update(Queued).where(Queued.job_id == jobs[1]).values(class_no=other))
-    return [job_id for job_id in jobs if job_id != jobs[1]]
-
-
 def gone_from_the_queue(jobs: list[int]) -> list[int]:
     """Somebody has emptied the database's queue, and Redis's."""
     with session() as db:
@@ -116,7 +106,6 @@ WAYS = [
     claimed_behind,
     all_claimed_behind,
     far_away,
-    in_another_class,
     gone_from_the_queue,
     ended_behind,
 ]
@@ -195,7 +184,7 @@ def test_only_chunks_with_jobs_are_compared() -> None:
         moved = [queue.Entry(n, VO, "MC", "user", "alice", 5, {}) for n in (1, sweep.CHUNK, MANY, 2**31 - 1)]
         queue.add(db, moved)
     with reading() as db:
-        assert list(sweep.chunks(db)) == [0, 1, 3, 2**15 - 1]
+        assert sweep.chunks(db, VO) == [0, 1, 3, 2**15 - 1]
 
 
 def aged(seconds: float) -> None:

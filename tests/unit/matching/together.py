@@ -93,14 +93,14 @@ nodes = st.one_of(
     st.just(ROOMY),
     *[
         st.builds(_particular, base, st.fixed_dictionaries({}, optional=PARTICULAR))
-        for base in (st.just(ROOMY), plain_nodes.filter(lambda n: n.ram_mb is not None))
+        for base in (st.just(ROOMY), plain_nodes)
     ],
 )
 
 
 @dataclass(frozen=True)
 class Given:
-    """A job that a pilot got, and what it may use; the alternative as the matcher numbers it, if it says so."""
+    """A job that a pilot got, what it may use, and by which of its alternatives, if that is known."""
 
     job_id: int
     cores: int
@@ -137,8 +137,8 @@ class Together:
         for job in jobs:
             self.jobs[job.job_id] = job
             of_class.setdefault(self.class_of(job), []).append(job.job_id)
-        store.push(of_class, is_return=is_return)
-        self.reference.push(jobs)
+        store.push(of_class, store.Which.RETURN if is_return else store.Which.ALL)
+        self.reference.push(jobs, is_return=is_return)
 
     def drop(self, job_ids: Sequence[int]) -> None:
         """Jobs wait no more."""

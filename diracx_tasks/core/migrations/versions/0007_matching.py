@@ -14,7 +14,7 @@ LONG_TEXT = sa.Text().with_variant(mysql.MEDIUMTEXT(collation="utf8mb4_bin"), "m
 
 
 def upgrade() -> None:
-    # What waits is put into the new queue by `matching.requeue`: the classes are others now.
+    # What waits is put into the new queue by `jobs.requeue`: the classes are others now.
     op.drop_table("MatchQueue")
     op.drop_table("JobClasses")
     op.create_table(
@@ -30,6 +30,7 @@ def upgrade() -> None:
         sa.Column("UsedAt", TIMESTAMP, nullable=False),
         sa.PrimaryKeyConstraint("ClassNo"),
         sa.UniqueConstraint("Digest"),
+        sqlite_autoincrement=True,
     )
     op.create_index("ClassesOfVO", "JobClasses", ["VO"])
     op.create_table(
