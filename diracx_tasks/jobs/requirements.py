@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from diracx_tasks.cwl.record import LARGEST, MAX_NAMES, InvalidRequirements
-from diracx_tasks.cwl.tags import is_name
+from diracx_tasks.cwl.record import LARGEST, InvalidRequirements
 from diracx_tasks.jobs.ad import Ad, InvalidJdl
 from diracx_tasks.matching.grid import SEGMENTS, segment
 from diracx_tasks.matching.specification import specifications
@@ -15,9 +14,17 @@ from diracx_tasks.matching.specification import specifications
 MAX_PROCESSORS = 1024
 DEFAULT_RAM_MB = 256
 MAX_SITE = 100
-MAX_TAGS = 256
 # Pilots that run descriptions of this kind offer it.
 PAYLOAD_TAG = "payload:jdl"
+# What a field of the record is called here.
+ATTRIBUTES = {
+    "sites": "Site",
+    "banned_sites": "BannedSites",
+    "grid_ces": "GridCE",
+    "platform": "Platform",
+    "platforms": "Platform",
+    "tags": "Tags",
+}
 
 _numbered = re.compile(r"[0-9]+|[a-z]+").findall
 
@@ -64,7 +71,8 @@ def requirements(
     if "MaxRAM" in ad:
         record["max_ram_mb"] = ad.integer("MaxRAM")
     if "GridCE" in ad:
-        record["grid_ces"] = _few("GridCE", ad.strings("GridCE"))
+        record["grid_ces"] = ad.strings("GridCE")
+    _refuse_unreadable(record)
     return Requirements(site, found, record)
 
 
@@ -81,8 +89,8 @@ def segments_of(stated: tuple[Any, ...]) -> tuple[int, ...]:
 
 def _sites(ad: Ad) -> tuple[str, list[str], list[str]]:
     """The column Site, the sites that may run the job (none: all), and those that may not."""
-    stated = _few("Site", ad.strings("Site"))
-    banned = sorted(set(_few("BannedSites", ad.strings("BannedSites")))) if "BannedSites" in ad else []
+    stated = ad.strings("Site")
+    banned = sorted(set(ad.strings("BannedSites"))) if "BannedSites" in ad else []
     for name in (*stated, *banned):
         if len(name) > MAX_SITE:
             raise InvalidJdl(f"Site: {len(name)} characters, {MAX_SITE} at most are kept: {name[:40]}...")
@@ -148,20 +156,13 @@ def _tags(ad: Ad, least: int, most: int | None) -> list[str]:
         found.add("MultiProcessor")
     if least == most and least > 1:
         found.add(f"{least}Processors")
-    if len(found) > MAX_TAGS or not all(map(is_name, found)):
-        _refuse_wrong(found)
     return sorted(found)
 
 
-def _refuse_wrong(tags: Collection[str]) -> None:
-    """Tags that are expressions are read as the matcher will read them."""
+def _refuse_unreadable(record: Mapping[str, Any]) -> None:
+    """The record is read as the matcher will read it."""
     try:
-        specifications({"tags": list(tags)})
+        specifications(record)
     except InvalidRequirements as error:
-        raise InvalidJdl(f"T{str(error)[1:]}") from None
-
-
-def _few(name: str, names: list[str]) -> list[str]:
-    if len(names) > MAX_NAMES:
-        raise InvalidJdl(f"{name}: {len(names)} names, {MAX_NAMES} are the most")
-    return names
+        field, _, words = str(error).partition(": ")
+        raise InvalidJdl(f"{ATTRIBUTES.get(field, field)}: {words}") from None

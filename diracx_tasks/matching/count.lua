@@ -16,7 +16,7 @@
 local step, token = ARGV[1], ARGV[2]
 local now = tonumber(call('TIME')[1])
 
--- A rewrite of the log takes it along: until the next time it is there, and not after that.
+-- Set what is not for the log. A rewrite takes it along: until the next time, whose DEL is in the log.
 local function keep(key, ...)
   call('DEL', P .. key)
   redis.set_repl(redis.REPL_NONE)

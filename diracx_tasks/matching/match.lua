@@ -256,7 +256,7 @@ local function reserve(job, class, info)
   call('HSET', P .. 'lease', job, cjson.encode({class, info.type, info.group, info.owner, site, ce}))
 end
 
--- What a job may use of what is left, as `Node.cores_for` and `Node.ram_for` say; it is not left any more.
+-- What a job may use of what is left, which is not left any more then.
 local function use(left, asked)
   local cores, ram = left.cores, left.ram
   -- Of memory without a limit even a whole node's job gets what it asks for: the number is none.

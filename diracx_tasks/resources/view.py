@@ -60,6 +60,7 @@ class _Read:
 
 _READ: dict[tuple[str, str, str], _Read] = {}
 _LOCK = threading.Lock()
+_CHANGES = [0]
 
 
 def view(name: str, vo: str, open_session: Callable[[], Session]) -> View:
@@ -77,9 +78,15 @@ def view(name: str, vo: str, open_session: Callable[[], Session]) -> View:
         return read.view
 
 
+def changes() -> int:
+    """How often this process has been told that something was changed."""
+    return _CHANGES[0]
+
+
 def forget() -> None:
     """Look again at the next question."""
     with _LOCK:
+        _CHANGES[0] += 1
         for read in _READ.values():
             read.until = 0
 

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from diracx_api.models.slots import Description, Slot
-from diracx_tasks.matching.fit import fits
 from diracx_tasks.matching.node import node_of
 from diracx_tasks.matching.specification import specifications
 from tests.bench.lhcb import TaskQueue, Total, Totals, task_queues
 from tests.bench.mixes import BURST, bursts, classes, expressions
 from tests.bench.nodes import description, nodes, slot
+from tests.unit.matching.offered import fits
 
 TOTALS = Totals()
 QUEUES = task_queues()

@@ -143,7 +143,12 @@ def test_an_unknown_platform_is_refused_with_those_there_are() -> None:
     assert words == "Platform: none is compatible with vax; there are arm, x86_64-el10, x86_64-el9"
 
 
-MANY = "{" + ",".join(f'"x{number}"' for number in range(1001)) + "}"
+def named(prefix: str, count: int) -> str:
+    """A list of so many different names."""
+    return "{" + ",".join(f'"{prefix}{number}"' for number in range(count)) + "}"
+
+
+MANY = named("x", 1001)
 
 
 @pytest.mark.parametrize(
@@ -156,9 +161,16 @@ MANY = "{" + ",".join(f'"x{number}"' for number in range(1001)) + "}"
             "Tags: 2Processors | a: state a choice between cores in alternatives",
         ),
         (f"Tags = {MANY};", "Tags: 1000 names are the most, not 1002"),
-        (f"Site = {MANY};", "Site: 1001 names, 1000 are the most"),
-        (f"BannedSites = {MANY};", "BannedSites: 1001 names, 1000 are the most"),
-        (f"GridCE = {MANY};", "GridCE: 1001 names, 1000 are the most"),
+        (f"Site = {MANY};", "Site: 100 names are the most, not 1001"),
+        (f"BannedSites = {MANY};", "BannedSites: 100 names are the most, not 1001"),
+        (f"GridCE = {MANY};", "GridCE: 100 names are the most, not 1001"),
+        (f"Platform = {named('p', 201)};", "Platform: 200 names are the most, not 201"),
+        (f"Site = {named('s', 101)};", "Site: 100 names are the most, not 101"),
+        (f"Tags = {named('a | b', 65)};", "Tags: 64 expressions are the most, not 65"),
+        ('Site = {"LCG.\x07"};', r"Site: 'LCG.\x07' has the character '\x07', which no name has"),
+        ('BannedSites = {"B\x85B"};', r"BannedSites: 'B\x85B' has the character '\x85'"),
+        ('GridCE = "ce\x7f";', r"GridCE: 'ce\x7f' has the character '\x7f', which no name has"),
+        ('Platform = "el\x019";', r"Platform: 'el\x019' has the character '\x01', which no name has"),
         ("MinRAM = 9999999999999;", "MinRAM: 9999999999999 is no number of MB"),
     ],
 )

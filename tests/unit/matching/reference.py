@@ -1,7 +1,6 @@
-"""A reference matcher: which job a pilot gets next, in plain Python, as the rules are stated.
+"""A reference matcher: which job a pilot gets next, in plain Python, from the jobs' records and the node.
 
-Whether a job fits is read from its record and from the node. Of the matcher it uses the grid of numbers only,
-and which records make one class.
+Of the matcher it uses the grid of numbers only, and which records make one class.
 """
 
 import re

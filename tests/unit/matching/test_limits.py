@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pytest
 from sqlalchemy.orm import Session
@@ -18,7 +17,6 @@ from diracx_tasks.matching import limits, sweep
 from diracx_tasks.matching.limits import Counted
 from diracx_tasks.matching.match import match, take
 from tests.builders import VO, Installation
-from tests.system import wait_for
 from tests.unit.matching.ends import a_node, configured, ended, held, policy, waiting
 
 LIMITS = """\
@@ -171,38 +169,6 @@ def test_after_a_loss_of_memory_matches_under_way_get_their_time() -> None:
         assert matched() == 0
         assert limits.recount(db, VO) is Counted.HOLDS
     assert matched() == 1
-
-
-@pytest.mark.usefixtures("limited")
-def test_after_a_crash_of_redis_limits_are_closed_until_they_are_counted(installation: Installation) -> None:
-    """Its log ends up to a second before the crash: some of what was matched is not in it."""
-    waiting(5, job_type="Merge")
-    assert count() is Counted.HOLDS and matched() == 1
-    installation.redis.kill()
-    installation.redis.start()
-    assert policy("run:CERN") and matched() == 0
-    with reading() as db:
-        assert limits.recount(db, VO, patience=300) is Counted.EARLY
-    assert count() is Counted.HOLDS and matched(times=3) == 2
-
-
-def is_rewritten() -> bool:
-    found: dict[str, Any] = redis().info("persistence")
-    return not found["aof_rewrite_in_progress"] and not found["aof_rewrite_scheduled"]
-
-
-@pytest.mark.usefixtures("limited")
-def test_a_rewrite_of_the_log_brings_no_counts_back_that_are_older_than_the_last(
-    installation: Installation,
-) -> None:
-    waiting(5, job_type="Merge")
-    count()
-    redis().bgrewriteaof()
-    wait_for(is_rewritten, 10, lambda: "the log is being rewritten still")
-    assert count() is Counted.HOLDS and matched() == 1
-    installation.redis.kill()
-    installation.redis.start()
-    assert policy("run:CERN") and matched() == 0
 
 
 @pytest.mark.usefixtures("limited")
