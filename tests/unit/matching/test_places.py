@@ -32,7 +32,7 @@ def test_a_vo_whose_claims_are_held_up_holds_up_nobody_else() -> None:
     """Its pilots have some of the threads; beyond those they are told to come again."""
     mine, others = waiting(THREADS), waiting(1, vo="belle")
     with ThreadPoolExecutor(THREADS) as threads, new_session() as holder:
-        holder.execute(select(Job.job_id).where(Job.job_id.in_(mine)).with_for_update()).all()
+        holder.execute(select(Job.job_id).where(Job.job_id == mine[0]).with_for_update()).all()
         asked = [threads.submit(given) for _ in range(THREADS)]
         # Those that are refused are so at once; the others wait for the holder.
         first = next(as_completed(asked))
