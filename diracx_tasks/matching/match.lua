@@ -24,7 +24,9 @@ local is_spent = false
 -- One turn in 16 the oldest job goes first whatever its priority: none waits for ever. Which turns these are
 -- looks like chance: every 16th would be the same pilots' where pilots ask in turns.
 local SPREAD, TURNS, OLDEST = 40503, 65536, 4096
-local answer = {call('EXISTS', P .. 'ready'), '0'}
+local marks = call('MGET', P .. 'ready', P .. 'gen')
+local gen = marks[2] or '0'
+local answer = {marks[1] and 1 or 0, '0'}
 
 -- Only what lasts is for the log and for replicas.
 local function lasting(does_last)
@@ -115,9 +117,11 @@ local function operands(terms)
 end
 
 local function eligible(is_lost)
-  local key, gen = P .. 'e:' .. kind, call('GET', P .. 'gen') or '0'
-  call('ZADD', P .. 'kinds', now, kind)
-  if not is_lost and call('HGET', P .. 'eg', kind) == gen then return key end
+  local key = P .. 'e:' .. kind
+  local is_known = not is_lost and call('HGET', P .. 'eg', kind) == gen
+  -- Of those that ask often one time in eight is enough.
+  if not is_known or tonumber(time[2]) % 8 == 0 then call('ZADD', P .. 'kinds', now, kind) end
+  if is_known then return key end
   local terms = cjson.decode(ARGV[2])
   call('HSET', P .. 'kind', kind, ARGV[2])
   call('BITOP', 'AND', key, unpack(operands(terms)))
@@ -139,14 +143,13 @@ local function is_full(rule)
   return not running or tonumber(running) >= rule[4] or call('EXISTS', P .. 'counted') == 0
 end
 
-local function unblocked(set)
-  for _, rule in ipairs(rules and rules.limits or {}) do
+local function block(set)
+  for _, rule in ipairs(rules.limits) do
     if is_full(rule) then without(set, P .. 'b:' .. rule[2] .. '=' .. rule[3]) end
   end
-  for _, rule in ipairs(rules and rules.delays or {}) do
+  for _, rule in ipairs(rules.delays) do
     if bucket(rule) < 1 then without(set, P .. 'b:' .. rule[2] .. '=' .. rule[3]) end
   end
-  return any(set)
 end
 
 -- The entity whose turn it is among those with an eligible job, its pass, and its part of the set.
@@ -326,14 +329,23 @@ local key = eligible(false)
 local left = {cores = tonumber(ARGV[9]), ram = tonumber(ARGV[10])}
 if wanted > 1 then left = cjson.decode(ARGV[2]).has end
 local most = 2 + 5 * (pause > 0 and 1 or wanted)
+-- The slots whose jobs may be taken now; none when there are none.
+local function candidates()
+  local set = C .. 'set'
+  call('BITOP', 'AND', set, key, P .. 'live')
+  if #answer > 2 then narrow(set, left) end
+  if rules then block(set) end
+  return any(set) and set
+end
+
 while #answer < most and not is_spent do
-  call('BITOP', 'AND', C .. 'set', key, P .. 'live')
-  if #answer > 2 then narrow(C .. 'set', left) end
-  if not any(C .. 'set') and call('EXISTS', key) == 0 then
-    -- It was forgotten while it was not used.
-    call('BITOP', 'AND', C .. 'set', eligible(true), P .. 'live')
+  local set = candidates()
+  if not set and call('EXISTS', key) == 0 then
+    -- What is eligible was forgotten while nobody asked.
+    eligible(true)
+    set = candidates()
   end
-  if not unblocked(C .. 'set') or not take(C .. 'set', left) then break end
+  if not set or not take(set, left) then break end
 end
 lasting(true)
 if pause > 0 and #answer > 2 then call('HSET', P .. 'next', node, now + pause) end

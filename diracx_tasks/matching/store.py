@@ -11,7 +11,8 @@ import orjson
 from redis.client import Pipeline
 from redis.commands.core import Script
 
-from diracx_tasks.core.redis import redis, script
+from diracx_tasks.core.redis import call, redis
+from diracx_tasks.core.redis import script as script_of
 from diracx_tasks.cwl.record import InvalidRequirements
 from diracx_tasks.matching import keys
 from diracx_tasks.matching.specification import Specification, from_json
@@ -213,11 +214,14 @@ def set_ready(vo: str) -> None:
 
 def run(name: str, vo: str, *arguments: str | float, client: Pipeline | None = None) -> Any:
     """Run one of the matcher's scripts on a VO's keys, or put it into a pipeline."""
-    return _script(name)(keys=[keys.prefix(vo)], args=arguments, client=client)
+    script, prefixes = _script(name), [keys.prefix(vo)]
+    if client is None:
+        return call(script, prefixes, arguments)
+    return script(keys=prefixes, args=arguments, client=client)
 
 
 def _script(name: str) -> Script:
-    return script("diracx_tasks.matching", "queue", name)
+    return script_of("diracx_tasks.matching", "queue", name)
 
 
 def _push(pieces: Sequence[tuple[Class, Sequence[int]]], which: Which) -> list[int]:

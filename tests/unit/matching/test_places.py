@@ -19,9 +19,9 @@ __all__ = ["installation", "migrated", "template"]
 pytestmark = [ON_MARIADB, pytest.mark.usefixtures("installation")]
 
 
-def waiting(count: int, **about: str) -> list[int]:
+def waiting(count: int, *, vo: str = VO, job_type: str = "User") -> list[int]:
     with session() as db:
-        return [a_job(db, **about) for _ in range(count)]
+        return [a_job(db, vo=vo, job_type=job_type) for _ in range(count)]
 
 
 def given(vo: str = VO, node: Node | None = None) -> list[int]:
