@@ -123,12 +123,9 @@ def chunks(vo: str) -> set[int]:
 
 def confirm(vo: str, job_ids: Collection[int]) -> None:
     """End the leases of jobs that the database has given to their pilots, or that wait no more."""
-    if not job_ids:
-        return
-    with redis().pipeline(transaction=False) as pipe:
-        pipe.zrem(keys.leases(vo), *job_ids)
-        pipe.hdel(keys.lease(vo), *map(str, job_ids))
-        pipe.execute()
+    ids = list(job_ids)
+    for start in range(0, len(ids), SLICE):
+        run("confirm", vo, *ids[start : start + SLICE])
 
 
 def overdue(vo: str) -> list[int]:

@@ -37,7 +37,8 @@ REQUIREMENTS: list[tuple[dict[str, Any], str, str]] = [
     (
         {"sites": ["PIC", "KIT"]},
         "It may only run at KIT, PIC; nodes asked from CERN, RAL.",
-        "Allow other sites (sites in dirac:Job, Site in JDL), such as CERN, or have pilots started at others.",
+        "Allow other sites (sites in dirac:Job, Site in JDL), such as CERN, "
+        "or have pilots started at others.",
     ),
     (
         {"sites": ["CRN"]},
