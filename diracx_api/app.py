@@ -37,14 +37,15 @@ from diracx_tasks.core import telemetry
 from diracx_tasks.core.settings import settings
 from diracx_tasks.workflows import isolate
 
+# An address is compared with one route after the other: those that are asked most go first.
 ROUTERS = (
-    workflows.router,
+    pilots.router,
     # Fixed words of an address go before those that may be a number.
     job_changes.router,
     job_sandboxes.router,
     jobs.router,
+    workflows.router,
     matching.router,
-    pilots.router,
     resources.router,
     sandboxes.router,
     tasks.router,

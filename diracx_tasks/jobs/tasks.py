@@ -1,6 +1,9 @@
 """Tasks of the life of a job."""
 
 import time
+from collections.abc import Callable
+
+from sqlalchemy.orm import Session
 
 from diracx_tasks.core import opensearch
 from diracx_tasks.core.database import reading, session
@@ -18,25 +21,13 @@ TURN = 20.0
 @task(size="medium", priority="realtime", every=30)
 def optimize() -> str:
     """Bring received jobs into the matcher's queue, batch by batch; the period is a safety net."""
-    total = 0
-    while True:
-        with session() as db:
-            found = optimizing.optimize(db)
-        total += found
-        if found < optimizing.BATCH:
-            return f"{total} optimized"
+    return f"{_in_batches(optimizing.optimize)} optimized"
 
 
 @task(size="medium", every=600)
 def requeue() -> str:
     """Bring the matcher's queue in line with what waits, batch by batch."""
-    total = 0
-    while True:
-        with session() as db:
-            found = optimizing.requeue(db)
-        total += found
-        if found < optimizing.BATCH:
-            return f"{total} differed"
+    return f"{_in_batches(optimizing.requeue)} differed"
 
 
 @task(size="medium", lock="job:{job_id}:expand")
@@ -98,3 +89,13 @@ def send_refused_parameters() -> str:
     """Have what OpenSearch refused be sent once more each day: its limits may be others now."""
     with session() as db:
         return f"{parameters.send_refused(db)} to be sent again"
+
+
+def _in_batches(verb: Callable[[Session], int]) -> int:
+    """Carry out a verb, each time in a transaction, until it finds less than a batch; answers how many."""
+    total, found = 0, optimizing.BATCH
+    while found >= optimizing.BATCH:
+        with session() as db:
+            found = verb(db)
+        total += found
+    return total
