@@ -26,6 +26,8 @@ SECONDS = 10.0
 CLIENTS = (1, 8)
 # As many whole jobs as an API worker could give away.
 HTTP_JOBS = 200_000
+# A worker answers some tens of pilots at the same time: several claims are one transaction then.
+HTTP_CLIENTS = 24
 SEVERAL = 8
 PEER = """DIRAC's prototype of a matcher (Python over SQLite or Redis) publishes 192 to 355 matches/s with
 10 million jobs and 20 000 nodes, and 40/s where 500 candidates are looked at.
@@ -215,7 +217,7 @@ def _http(bench: Bench, made: Sequence[JobClass], parts: Sequence[Burst]) -> Ite
     add_pilots(pilots.stamps, pilots.nodes)
     server.rebuild()
     with bench.api:
-        for clients in bench.stated.clients:
+        for clients in sorted({*bench.stated.clients, HTTP_CLIENTS}):
             asked = server.ask(bench.api, bench.mariadb, pilots, clients, bench.stated.seconds)
             load = asked.load
             rates = Rates(load.seconds, asked.jobs, asked.empty, latencies=load.latencies)
