@@ -20,9 +20,12 @@ def visible(by: User) -> list[ColumnElement[bool]]:
     Operations.<VO>.Services.JobMonitoring.GlobalJobsInfo
     """
     mine = [Job.vo == by.vo]
-    if ADMIN in by.properties or operations(by.vo).Services.JobMonitoring.GlobalJobsInfo:
-        return mine
-    return [*mine, Job.owner == by.name]
+    return mine if sees_all(by) else [*mine, Job.owner == by.name]
+
+
+def sees_all(by: User) -> bool:
+    """Whether somebody may see all jobs of his VO: an administrator, or all where GlobalJobsInfo is set."""
+    return ADMIN in by.properties or operations(by.vo).Services.JobMonitoring.GlobalJobsInfo
 
 
 def hold_mine(db: Session, job_ids: Collection[int], *, by: User) -> dict[int, Held]:

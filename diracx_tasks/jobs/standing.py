@@ -6,11 +6,9 @@ from typing import NamedTuple
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from diracx_tasks.auth.rights import ADMIN
 from diracx_tasks.auth.tokens import User
 from diracx_tasks.core.database import utc_now
 from diracx_tasks.core.errors import NotFound
-from diracx_tasks.core.operations import operations
 from diracx_tasks.jobs.access import visible
 from diracx_tasks.jobs.control import most_reschedules
 from diracx_tasks.jobs.tables import Attempt, Job, Parametric
@@ -78,11 +76,6 @@ def standing(db: Session, job_id: int, *, by: User) -> Standing:
         lost,
         (wide.made, wide.total) if wide else None,
     )
-
-
-def sees_all(by: User) -> bool:
-    """Whether somebody may see all jobs of the VO, as `access.visible` decides."""
-    return ADMIN in by.properties or operations(by.vo).Services.JobMonitoring.GlobalJobsInfo
 
 
 def _passed(moment: datetime | None, now: datetime) -> float | None:

@@ -87,11 +87,7 @@ def _slots(live: bytes, eligible: list[bytes]) -> Iterator[int]:
     any_of = 0
     for one in eligible:
         any_of |= int.from_bytes(one.ljust(length, b"\0"))
-    both = (any_of & int.from_bytes(live.ljust(length, b"\0"))).to_bytes(length)
-    for place, byte in enumerate(both):
-        for bit in range(8) if byte else ():
-            if byte & (0x80 >> bit):
-                yield place * 8 + bit
+    return store.places((any_of & int.from_bytes(live.ljust(length, b"\0"))).to_bytes(length))
 
 
 def owner_of(of: Class) -> Who:

@@ -8,8 +8,6 @@ for _, rule in ipairs(rules.limits) do
   found[#found + 1] = call('HGET', P .. 'run:' .. rule[1], rule[2] .. '=' .. rule[3]) or '-1'
 end
 for _, rule in ipairs(rules.delays) do
-  local text = call('HGET', P .. 'bucket', rule[1] .. '\n' .. rule[2] .. '=' .. rule[3])
-  local had = text and cmsgpack.unpack(text) or {rule[5], now}
-  found[#found + 1] = tostring(math.min(rule[5], had[1] + (now - had[2]) / rule[4]))
+  found[#found + 1] = tostring(bucket(rule, now))
 end
 return found

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from diracx_tasks.auth.tokens import User
 from diracx_tasks.core.database import utc_now
 from diracx_tasks.core.errors import Unavailable
-from diracx_tasks.jobs.standing import sees_all
+from diracx_tasks.jobs.access import sees_all
 from diracx_tasks.matching import grid, queue, store
 from diracx_tasks.matching.ahead import lengths, owner_of
 from diracx_tasks.matching.obstacles import DELAYED, FULL, Measured, everything, measure

@@ -8,7 +8,8 @@ from sqlalchemy.orm import Session
 from diracx_tasks.auth.tokens import User
 from diracx_tasks.core.errors import Unavailable
 from diracx_tasks.core.settings import settings
-from diracx_tasks.jobs.standing import Standing, sees_all, standing
+from diracx_tasks.jobs.access import sees_all
+from diracx_tasks.jobs.standing import Standing, standing
 from diracx_tasks.jobs.states import FINAL, Status
 from diracx_tasks.matching.waiting import Why, waiting
 from diracx_tasks.matching.words import span

@@ -19,7 +19,6 @@ local CREDIT = 32
 local UNLIMITED = 9007199254740992
 -- What is eligible for a kind of node is kept for so many seconds.
 local KEPT = 600
-local MOST_DEAD = 5000
 local is_spent = false
 -- One turn in 16 the oldest job goes first whatever its priority: none waits for ever. Which turns these are
 -- looks like chance: every 16th would be the same pilots' where pilots ask in turns.
@@ -131,12 +130,6 @@ local function eligible(is_lost)
   return key
 end
 
-local function bucket(rule)
-  local text = call('HGET', P .. 'bucket', rule[1] .. '\n' .. rule[2] .. '=' .. rule[3])
-  local had = text and cmsgpack.unpack(text) or {rule[5], now}
-  return math.min(rule[5], had[1] + (now - had[2]) / rule[4])
-end
-
 local function is_full(rule)
   local running = call('HGET', P .. 'run:' .. rule[1], rule[2] .. '=' .. rule[3])
   -- What has not been counted is full: a limit is never exceeded for want of a number.
@@ -148,7 +141,7 @@ local function block(set)
     if is_full(rule) then without(set, P .. 'b:' .. rule[2] .. '=' .. rule[3]) end
   end
   for _, rule in ipairs(rules.delays) do
-    if bucket(rule) < 1 then without(set, P .. 'b:' .. rule[2] .. '=' .. rule[3]) end
+    if bucket(rule, now) < 1 then without(set, P .. 'b:' .. rule[2] .. '=' .. rule[3]) end
   end
 end
 
@@ -253,7 +246,7 @@ local function reserve(job, class, info)
   end
   for _, rule in ipairs(rules.delays) do
     if values[rule[2]] == rule[3] then
-      call('HSET', P .. 'bucket', rule[1] .. '\n' .. rule[2] .. '=' .. rule[3], cmsgpack.pack({bucket(rule) - 1, now}))
+      call('HSET', P .. 'bucket', rule[1] .. '\n' .. rule[2] .. '=' .. rule[3], cmsgpack.pack({bucket(rule, now) - 1, now}))
     end
   end
   call('HSET', P .. 'lease', job, cjson.encode({class, info.type, info.group, info.owner, site, ce}))

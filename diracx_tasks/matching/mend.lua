@@ -1,5 +1,5 @@
 -- Forget a chunk without jobs, and drop dead jobs from the front of classes. ARGV: chunk, class, class, ...
-if ARGV[1] ~= '' and call('BITPOS', P .. 'in:' .. ARGV[1], 1) < 0 then
+if call('BITPOS', P .. 'in:' .. ARGV[1], 1) < 0 then
   call('DEL', P .. 'in:' .. ARGV[1])
   call('SREM', P .. 'chunks', ARGV[1])
 end

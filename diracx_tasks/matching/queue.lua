@@ -16,6 +16,7 @@ local CHUNK = 65536
 -- 31 bits are the job's number, turned round; above them are four of its priority.
 local NUMBERS = 2147483648
 local floor = math.floor
+local MOST_DEAD = 5000
 
 local function number(job)
   return string.format('%.0f', job)
@@ -30,6 +31,13 @@ end
 local function set_waits(job, bit)
   local id = tonumber(job)
   return call('SETBIT', P .. 'in:' .. floor(id / CHUNK), id % CHUNK, bit) == 1
+end
+
+-- How many of a matching delay's jobs may start now.
+local function bucket(rule, now)
+  local text = call('HGET', P .. 'bucket', rule[1] .. '\n' .. rule[2] .. '=' .. rule[3])
+  local had = text and cmsgpack.unpack(text) or {rule[5], now}
+  return math.min(rule[5], had[1] + (now - had[2]) / rule[4])
 end
 
 local function class_info(class)
@@ -105,7 +113,7 @@ local function settle(class, info, old)
   local list = P .. 'q:' .. class
   local head = call('LINDEX', list, 0)
   -- Each entry is dropped once; the bound keeps one call short, and a match drops the others.
-  for _ = 1, 5000 do
+  for _ = 1, MOST_DEAD do
     if not head or waits(head) then break end
     call('LPOP', list)
     head = call('LINDEX', list, 0)

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -160,6 +160,14 @@ def bits(vo: str, chunk: int) -> bytes:
     client: Any = redis()
     found: bytes | None = client.execute_command("GET", f"{keys.prefix(vo)}in:{chunk}", NEVER_DECODE=True)
     return found or b""
+
+
+def places(bits: bytes) -> Iterator[int]:
+    """The places of the bits that are set, as Redis counts them: the first is the highest of its byte."""
+    for place, byte in enumerate(bits):
+        for bit in range(8) if byte else ():
+            if byte & (0x80 >> bit):
+                yield place * 8 + bit
 
 
 def kinds(vo: str) -> list[tuple[dict[str, Any], float]]:

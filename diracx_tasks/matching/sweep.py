@@ -54,7 +54,7 @@ def compare(db: Session, vo: str, chunk: int) -> int:
 
     The session must be a new one: what it sees may not be older than what Redis says.
     """
-    held = _numbers(store.bits(vo, chunk), chunk)
+    held = {chunk * CHUNK + place for place in store.places(store.bits(vo, chunk))}
     rows = db.execute(
         select(Queued.job_id, Queued.class_no)
         .join(JobClass, JobClass.class_no == Queued.class_no)
@@ -154,14 +154,3 @@ def _chunks(db: Session) -> Iterator[int]:
             return
         chunk = found // CHUNK
         yield chunk
-
-
-def _numbers(bits: bytes, chunk: int) -> set[int]:
-    first = chunk * CHUNK
-    return {
-        first + place * 8 + bit
-        for place, byte in enumerate(bits)
-        if byte
-        for bit in range(8)
-        if byte & (0x80 >> bit)
-    }
