@@ -97,7 +97,7 @@ def owner_of(of: Class) -> Who:
 
 def is_in_redis(vo: str, job_id: int) -> bool:
     """Whether the matcher can choose the job now."""
-    found: Any = redis().getbit(f"{keys.prefix(vo)}in:{job_id // 65536}", job_id % 65536)
+    found: Any = redis().getbit(f"{keys.prefix(vo)}in:{job_id // store.CHUNK}", job_id % store.CHUNK)
     return bool(found)
 
 

@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 # What one call of a script takes: it keeps others waiting for a few milliseconds.
 SLICE = 2000
 UNKNOWN = -1
+# Jobs' numbers in one bitmap; `queue.lua` has the same.
+CHUNK = 65_536
 HOUR = 3600
 MOST_KINDS = 20_000
 MOST_LISTS = 10_000
@@ -168,17 +170,6 @@ def places(bits: bytes) -> Iterator[int]:
         for bit in range(8) if byte else ():
             if byte & (0x80 >> bit):
                 yield place * 8 + bit
-
-
-def kinds(vo: str) -> list[tuple[dict[str, Any], float]]:
-    """The kinds of nodes that asked within the last hour: their terms, and seconds since they did last."""
-    prefix, now = keys.prefix(vo), time.time()
-    asked: Any = redis().zrangebyscore(f"{prefix}kinds", now - HOUR, "+inf", withscores=True)
-    if not asked:
-        return []
-    texts: Any = redis().hmget(f"{prefix}kind", [kind for kind, _ in asked])
-    pairs = zip(texts, asked, strict=True)
-    return [(orjson.loads(text), max(0.0, now - float(at))) for text, (_, at) in pairs if text]
 
 
 def forget_kinds(vo: str) -> int:

@@ -8,11 +8,10 @@ from sqlalchemy.orm import Session
 
 from diracx_tasks.core.database import after_commit, changed, utc_now
 from diracx_tasks.matching import queue, store
-from diracx_tasks.matching.store import Class, Which
+from diracx_tasks.matching.store import CHUNK, Class, Which
 from diracx_tasks.matching.tables import JobClass, Queued
 
 PAGE = 10_000
-CHUNK = 65_536
 # A class without jobs is kept for so many seconds: the next ones may come.
 EMPTY = 3600
 

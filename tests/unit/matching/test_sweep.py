@@ -13,6 +13,7 @@ from diracx_tasks.jobs.tables import Job
 from diracx_tasks.matching import keys, queue, store, sweep
 from diracx_tasks.matching.match import match, take
 from diracx_tasks.matching.node import Node
+from diracx_tasks.matching.seen import seen
 from diracx_tasks.matching.tables import JobClass, Queued
 from diracx_tasks.matching.tasks import compare
 from tests.builders import VO
@@ -20,7 +21,7 @@ from tests.unit.matching.ends import a_node, waiting
 
 pytestmark = pytest.mark.usefixtures("installation")
 Break = Callable[[list[int]], list[int]]
-MANY = 3 * sweep.CHUNK
+MANY = 3 * store.CHUNK
 
 
 def classes() -> dict[int, store.Class]:
@@ -181,7 +182,7 @@ def test_a_rebuild_goes_through_large_and_small_classes(monkeypatch: pytest.Monk
 
 def test_only_chunks_with_jobs_are_compared() -> None:
     with session() as db:
-        moved = [queue.Entry(n, VO, "MC", "user", "alice", 5, {}) for n in (1, sweep.CHUNK, MANY, 2**31 - 1)]
+        moved = [queue.Entry(n, VO, "MC", "user", "alice", 5, {}) for n in (1, store.CHUNK, MANY, 2**31 - 1)]
         queue.add(db, moved)
     with reading() as db:
         assert sweep.chunks(db, VO) == [0, 1, 3, 2**15 - 1]
@@ -237,6 +238,6 @@ def test_kinds_of_nodes_that_have_not_asked_for_an_hour_are_forgotten() -> None:
         take(VO, node)
     redis().zadd(f"{keys.prefix(VO)}kinds", {old.kind()[0]: time.time() - 3700})
     collected()
-    assert [terms["is"]["site"] for terms, _ in store.kinds(VO)] == [new.site]
+    assert [one.site for one in seen(VO)] == [new.site]
     left = redis().keys(f"{keys.prefix(VO)}e:*")
     assert old.kind()[0] not in str(left)
