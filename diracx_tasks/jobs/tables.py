@@ -186,6 +186,8 @@ class Ended(Table):
     owner_id: Mapped[int] = mapped_column("OwnerID", Number)
     status: Mapped[str] = mapped_column("Status", String(32))
     reason: Mapped[str] = mapped_column("Reason", Text)
+    # Whether trying again may help, as the tool's exit code says (`temporaryFailCodes`).
+    is_temporary: Mapped[bool] = mapped_column("IsTemporary", default=False)
     outputs: Mapped[bytes | None] = mapped_column("Outputs", Blob)
 
 

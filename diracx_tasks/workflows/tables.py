@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import JSON, BigInteger, Index, Integer, String, Text, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, Index, Integer, LargeBinary, String, Text, UniqueConstraint
 from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -11,6 +11,7 @@ from diracx_tasks.core.database import Blob, Table, Timestamp
 # Keys that differ in case only are different keys.
 Exact = String(128).with_variant(mysql.VARCHAR(128, collation="utf8mb4_bin"), "mysql", "mariadb")
 Number = BigInteger().with_variant(Integer(), "sqlite")
+Digest = LargeBinary(32).with_variant(mysql.BINARY(32), "mysql", "mariadb")
 
 
 class StoredBundle(Table):
@@ -21,6 +22,36 @@ class StoredBundle(Table):
     hash: Mapped[str] = mapped_column("Hash", String(64), primary_key=True)
     data: Mapped[bytes] = mapped_column("Data", Blob)
     created_at: Mapped[datetime] = mapped_column("CreatedAt", Timestamp)
+
+
+class BundleUse(Table):
+    """A VO's jobs that are no workflow's may read a bundle."""
+
+    __tablename__ = "BundleUse"
+
+    hash: Mapped[str] = mapped_column("Hash", String(64), primary_key=True)
+    vo: Mapped[str] = mapped_column("VO", String(32), primary_key=True)
+
+
+class Collection(Table):
+    """A long array of a workflow, stored in chunks."""
+
+    __tablename__ = "WorkflowCollections"
+    __table_args__ = (Index("CollectionsOfWorkflow", "WorkflowID"),)
+
+    collection_id: Mapped[int] = mapped_column("CollectionID", Number, primary_key=True, autoincrement=True)
+    workflow_id: Mapped[int] = mapped_column("WorkflowID", Number)
+    length: Mapped[int] = mapped_column("Length", Integer)
+
+
+class Chunk(Table):
+    """Elements of a collection."""
+
+    __tablename__ = "WorkflowChunks"
+
+    collection_id: Mapped[int] = mapped_column("CollectionID", Number, primary_key=True, autoincrement=False)
+    chunk: Mapped[int] = mapped_column("Chunk", Integer, primary_key=True, autoincrement=False)
+    data: Mapped[bytes] = mapped_column("Data", Blob)
 
 
 class Workflow(Table):
@@ -50,6 +81,12 @@ class Workflow(Table):
     idempotency_key: Mapped[str | None] = mapped_column("IdempotencyKey", Exact)
     # Of everything that was submitted under the key.
     fingerprint: Mapped[str] = mapped_column("Fingerprint", String(64))
+    # What happens after a step has failed: stop, or continue with what does not need it.
+    on_error: Mapped[str] = mapped_column("OnError", String(8), default="stop")
+    reuses: Mapped[bool] = mapped_column("Reuses", default=True)
+    # How often a tool is tried that fails temporarily.
+    max_tries: Mapped[int] = mapped_column("MaxTries", Integer, default=3)
+    tags: Mapped[bytes | None] = mapped_column("Tags", Blob)
 
 
 class Node(Table):
@@ -65,6 +102,7 @@ class Node(Table):
         Index("NodeCounts", "WorkflowID", "Path", "Kind", "Status"),
         Index("NodeChildren", "ParentID", "Status"),
         Index("NodeJob", "JobID"),
+        Index("NodeReuse", "ReuseKey"),
     )
 
     node_id: Mapped[int] = mapped_column("NodeID", Number, primary_key=True, autoincrement=True)
@@ -82,6 +120,12 @@ class Node(Table):
     cursor: Mapped[int] = mapped_column("SlotCursor", Integer, default=0)
     dims: Mapped[list[int] | None] = mapped_column("Dims", JSON)
     reason: Mapped[str | None] = mapped_column("Reason", Text)
+    # Of a tool: which try this is, when the next one may begin, what its result is known by (SHA-256), and
+    # whose result it has taken.
+    tries: Mapped[int] = mapped_column("Tries", Integer, default=1)
+    retry_at: Mapped[datetime | None] = mapped_column("RetryAt", Timestamp)
+    reuse_key: Mapped[bytes | None] = mapped_column("ReuseKey", Digest)
+    reused_from: Mapped[int | None] = mapped_column("ReusedFrom", Number)
 
 
 class NodeValues(Table):

@@ -1,0 +1,58 @@
+"""Collections in chunks, reuse of results, retries of steps, and bundles that single jobs use."""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import mysql
+
+revision = "0008"
+down_revision = "0007"
+branch_labels = None
+depends_on = None
+
+BLOB = sa.LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
+NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
+def upgrade() -> None:
+    op.create_table(
+        "WorkflowCollections",
+        sa.Column("CollectionID", NUMBER, autoincrement=True, nullable=False),
+        sa.Column("WorkflowID", NUMBER, nullable=False),
+        sa.Column("Length", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("CollectionID"),
+    )
+    op.create_index("CollectionsOfWorkflow", "WorkflowCollections", ["WorkflowID"])
+    op.create_table(
+        "WorkflowChunks",
+        sa.Column("CollectionID", NUMBER, autoincrement=False, nullable=False),
+        sa.Column("Chunk", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("Data", BLOB, nullable=False),
+        sa.PrimaryKeyConstraint("CollectionID", "Chunk"),
+    )
+    op.create_table(
+        "BundleUse",
+        sa.Column("Hash", sa.String(64), nullable=False),
+        sa.Column("VO", sa.String(32), nullable=False),
+        sa.PrimaryKeyConstraint("Hash", "VO"),
+    )
+    with op.batch_alter_table("Workflows") as table:
+        table.add_column(sa.Column("OnError", sa.String(8), nullable=False, server_default="stop"))
+        table.add_column(sa.Column("Reuses", sa.Boolean(), nullable=False, server_default=sa.text("1")))
+        table.add_column(sa.Column("MaxTries", sa.Integer(), nullable=False, server_default="3"))
+        table.add_column(sa.Column("Tags", BLOB, nullable=True))
+    with op.batch_alter_table("WorkflowNodes") as table:
+        table.add_column(sa.Column("Tries", sa.Integer(), nullable=False, server_default="1"))
+        table.add_column(
+            sa.Column("RetryAt", sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"))
+        )
+        table.add_column(
+            sa.Column("ReuseKey", sa.LargeBinary(32).with_variant(mysql.BINARY(32), "mysql", "mariadb"))
+        )
+        table.add_column(sa.Column("ReusedFrom", NUMBER, nullable=True))
+        table.create_index("NodeReuse", ["ReuseKey"])
+    with op.batch_alter_table("EndedJobs") as table:
+        table.add_column(sa.Column("IsTemporary", sa.Boolean(), nullable=False, server_default=sa.text("0")))
+
+
+def downgrade() -> None:
+    raise NotImplementedError("what is stored would be lost")
