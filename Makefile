@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PACKAGES := diracx_tasks diracx_api tests
 
-.PHONY: demo up test lint format bench clean
+.PHONY: demo up test lint format bench conformance clean
 
 demo: $(VENV)/demo-installed
 	$(BIN)/diracx demo
@@ -30,6 +30,9 @@ bench: $(VENV)/dev-installed
 	$(BIN)/python -m tests.bench tasks
 	$(BIN)/python -m tests.bench api
 	$(BIN)/python -m tests.bench matching
+
+conformance: $(VENV)/dev-installed
+	$(BIN)/python -m tests.cwl.over_http
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-output

@@ -18,6 +18,8 @@ from diracx_api.metrics import Measured
 from diracx_api.routes import (
     auth,
     config,
+    cwl_jobs,
+    data,
     health,
     job_changes,
     job_sandboxes,
@@ -29,9 +31,13 @@ from diracx_api.routes import (
     sandboxes,
     tasks,
     well_known,
+    wes,
+    workflow_documents,
+    workflow_live,
     workflows,
 )
 from diracx_api.too_large import TooLargeInWords
+from diracx_api.wes.prefix import WesPrefix
 from diracx_tasks.app import app as celery
 from diracx_tasks.core import telemetry
 from diracx_tasks.core.settings import settings
@@ -43,11 +49,16 @@ ROUTERS = (
     # Fixed words of an address go before those that may be a number.
     job_changes.router,
     job_sandboxes.router,
+    cwl_jobs.router,
     jobs.router,
+    workflow_documents.router,
     workflows.router,
+    workflow_live.router,
+    wes.router,
     matching.router,
     resources.router,
     sandboxes.router,
+    data.router,
     tasks.router,
     health.router,
     auth.router,
@@ -91,7 +102,7 @@ def create_app() -> FastAPI:
         made.include_router(router.api)
     made.openapi = lambda: _openapi(made)  # type: ignore[method-assign]
     stack = made.build_middleware_stack
-    made.build_middleware_stack = lambda: TooLargeInWords(stack())  # type: ignore[method-assign]
+    made.build_middleware_stack = lambda: WesPrefix(TooLargeInWords(stack()))  # type: ignore[method-assign]
     return made
 
 

@@ -8,9 +8,12 @@ from pydantic import ValidationError
 from starlette.datastructures import UploadFile
 
 from diracx_api.models.fields import unlike
-from diracx_api.models.workflows import Submission
+from diracx_api.models.workflows import Running, Submission
 from diracx_tasks.core.errors import BadRequest
 from diracx_tasks.cwl.bundle import MAX_BYTES, MAX_FILES, Bundle
+from diracx_tasks.workflows.submit import DEFAULTS, Options
+
+FIELDS = ("main", "inputs", "name", *Running.model_fields)
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,7 @@ class Sent:
     bundle: Bundle
     inputs: dict[str, Any] | str | None
     name: str
+    options: Options = DEFAULTS
 
 
 async def sent(request: Request) -> Sent:
@@ -32,7 +36,7 @@ async def sent(request: Request) -> Sent:
         words = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
         raise BadRequest(f"not a submission: {words}") from error
     bundle = Bundle.from_json({"entrypoint": body.main, "files": body.files})
-    return Sent(bundle, body.inputs, body.name)
+    return Sent(bundle, body.inputs, body.name, Options(body.on_error, body.reuse, body.retries))
 
 
 SentBody = Annotated[Sent, Depends(sent)]
@@ -42,9 +46,11 @@ async def _from_form(request: Request) -> Sent:
     async with request.form(max_files=MAX_FILES, max_part_size=MAX_BYTES) as form:
         parts = [part for part in form.getlist("files") if isinstance(part, UploadFile)]
         files = {part.filename or "workflow.cwl": await part.read() for part in parts}
-        fields = {name: str(form[name]) for name in ("main", "inputs", "name") if name in form}
+        fields = {name: str(form[name]) for name in FIELDS if name in form}
+    stated = Running.model_validate({name: fields[name] for name in Running.model_fields if name in fields})
     main = fields.get("main") or next(iter(files), "")
-    return Sent(Bundle.of(files, main), fields.get("inputs"), fields.get("name", "")[:128])
+    options = Options(stated.on_error, stated.reuse, stated.retries)
+    return Sent(Bundle.of(files, main), fields.get("inputs"), fields.get("name", "")[:128], options)
 
 
 FORM = {
@@ -58,6 +64,7 @@ FORM = {
         },
         "name": {"type": "string", "description": "As in JSON.", "example": "pi"},
         "inputs": {"type": "string", "description": "YAML or JSON text.", "example": "points: 1000"},
+        **Running.model_json_schema()["properties"],
         "files": {
             "type": "array",
             "items": {"type": "string", "format": "binary"},

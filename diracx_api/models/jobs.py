@@ -17,6 +17,8 @@ JOBS = 10_000
 LONGEST = 65_536
 # How many parameters one call may set of a job.
 PARAMETERS = 1000
+# No attempt uses more seconds or MB; also a number that is none is refused with this.
+MOST_USED = 1e12
 # DIRAC's clock of events begins in 2010; clocks may go wrong by a day.
 EARLIEST = 2011
 AHEAD = 86400
@@ -49,7 +51,7 @@ class Command(BaseModel):
     """Something that a pilot is to do."""
 
     job_id: int = stated("The job concerned.", 17)
-    command: str = stated("What to do: Kill.", "Kill")
+    command: str = stated("What to do: Kill, or Follow: somebody reads the output, send it often.", "Kill")
     arguments: str = stated("Further words.", "", default="")
 
 
@@ -61,6 +63,17 @@ def _possible(moment: datetime) -> datetime:
 
 Moment = Annotated[datetime, AfterValidator(_possible)]
 JobStatus = Enum("JobStatus", {s.name: s.value for s in Status if s is not Status.SCOUTING}, type=str)  # type: ignore[misc]
+
+
+class AttemptUse(BaseModel):
+    """What an attempt has used of its node."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    cpu_seconds: float = stated("CPU time in s.", 12.5, ge=0, le=MOST_USED)
+    wall_seconds: float = stated("Wall time of the payload in s.", 13.0, ge=0, le=MOST_USED)
+    memory_mb: float = stated("The peak of its memory in MB.", 512.0, ge=0, le=MOST_USED)
+    disk_mb: float = stated("The peak of its folder in MB.", 20.5, ge=0, le=MOST_USED)
 
 
 class StatusUpdate(BaseModel):
@@ -84,6 +97,11 @@ class StatusUpdate(BaseModel):
     )
     Outputs: dict[str, Any] | None = stated("The CWL output object, with Done.", {"pi": 3.14}, default=None)
     StandardOutput: str | None = stated("The tail of the output.", "done", default=None, max_length=131072)
+    Use: AttemptUse | None = stated(
+        "For pilots, with the end: what the attempt has used.",
+        {"cpu_seconds": 12.5, "wall_seconds": 13.0, "memory_mb": 512.0, "disk_mb": 20.5},
+        default=None,
+    )
 
 
 Updates = Annotated[dict[Moment, StatusUpdate], Field(min_length=1, max_length=1000)]

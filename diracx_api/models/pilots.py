@@ -4,14 +4,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
+from diracx_api.models.data import EXAMPLE, Lfn, Registered, Se, Sha256
 from diracx_api.models.fields import LARGEST, stated
 from diracx_api.models.slots import Asking, Description, Slot
 
 __all__ = [
-    "Address",
     "Asking",
     "Description",
     "Downloads",
+    "Files",
     "Location",
     "MatchedJob",
     "Matches",
@@ -99,10 +100,25 @@ class Matches(BaseModel):
 class Upload(BaseModel):
     """A file to be stored."""
 
-    checksum: str = stated(
-        "SHA-256 of the content in hex.", "9f86d08" + "0" * 57, pattern="^[0-9a-fA-F]{64}$"
-    )
+    checksum: Sha256 = stated("SHA-256 of the content in hex.", EXAMPLE)
     size: int = stated("Bytes.", 1024, ge=0, le=LARGEST)
+    format: Literal["file", "tar.bz2"] = stated(
+        "Of a sandbox: one file, or an archive of several.", "file", default="file"
+    )
+    lfn: Lfn | None = stated(
+        "Under which LFN; without one the file goes to the sandbox store.",
+        "/lhcb/user/a/alice/x.root",
+        default=None,
+    )
+    se: list[Se] = stated(
+        "The storage elements that it may go to, the best first; any when it names none.",
+        ["SE-USER"],
+        default=[],
+        max_length=100,
+    )
+    failed: list[Se] = stated(
+        "Those that an upload has failed at: the last resort.", ["SE-TAPE"], default=[], max_length=100
+    )
 
 
 class Uploads(BaseModel):
@@ -116,14 +132,21 @@ class Downloads(BaseModel):
     """Inputs of an attempt that are to be fetched."""
 
     attempt: int = stated("The attempt that the pilot holds.", 1, ge=1, le=LARGEST_JOB)
-    locations: list[Location] = stated("Locations in the input object.", ["sandbox:/S3/…"], max_length=10000)
+    locations: list[Location] = stated(
+        "Locations in the input object: in the sandbox store, or LFNs of files and folders.",
+        ["sandbox:/S3/…"],
+        max_length=10000,
+    )
 
 
-class Address(BaseModel):
-    """Where to fetch a file."""
+class Files(BaseModel):
+    """All that an attempt has uploaded under LFNs and as sandboxes of its job: it counts as a whole."""
 
-    location: str = stated("As it was asked for.", "sandbox:/S3/…")
-    url: str = stated("A signed address.", "http://localhost:8000/api/…")
+    attempt: int = stated("The attempt that the pilot holds.", 1, ge=1, le=LARGEST_JOB)
+    files: list[Registered] = stated("Files for the catalogue.", [], max_length=10000)
+    sandboxes: list[Location] = stated(
+        "PFNs that become output sandboxes of the job.", ["SB:SandboxSE|/S3/…"], default=[], max_length=100
+    )
 
 
 class Release(BaseModel):

@@ -1,6 +1,6 @@
 """What goes in and comes out of the workflows' routes."""
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel
 
@@ -15,7 +15,25 @@ FILE = {
 }
 
 
-class Submission(BaseModel):
+class Running(BaseModel):
+    """How a workflow is to be run."""
+
+    on_error: Literal["stop", "continue"] = stated(
+        "After a failure: stop, or continue with the steps and elements that do not need what failed.",
+        "continue",
+        default="stop",
+    )
+    reuse: bool = stated(
+        "Take results of your earlier jobs with the same tool and inputs (CWL's WorkReuse).",
+        True,
+        default=True,
+    )
+    retries: int = stated(
+        "How often a tool that failed temporarily is tried again.", 2, default=2, ge=0, le=10
+    )
+
+
+class Submission(Running):
     """A workflow to be checked or run."""
 
     files: dict[str, str | dict[str, str]] = stated(

@@ -17,7 +17,7 @@ from diracx_tasks.auth.tokens import PILOT, User
 from diracx_tasks.core.database import session
 from diracx_tasks.core.deadlocks import patiently
 from diracx_tasks.core.errors import BadRequest, Conflict, Forbidden, NotFound
-from diracx_tasks.jobs import control, facts, heartbeat, read, submissions
+from diracx_tasks.jobs import control, facts, heartbeat, listening, read, submissions
 from diracx_tasks.jobs.reschedule import reschedule_jobs as run_again
 from diracx_tasks.jobs.states import Status
 from diracx_tasks.jobs.status import Change
@@ -103,8 +103,11 @@ def add_heartbeat(me: Me, body: models.Heartbeats) -> Response:
         )
         for job_id, sent in body.items()
     }
-    killed = together.beat(asked, me) if asked else []
-    return _json([{"job_id": job_id, "command": "Kill", "arguments": ""} for job_id in killed])
+    orders = [(job_id, "Kill") for job_id in (together.beat(asked, me) if asked else [])]
+    # Only our own pilots state an attempt: DIRAC's clients know no order but Kill.
+    ours = [job_id for job_id, sent in body.items() if sent.Attempt is not None]
+    orders += [(job_id, "Follow") for job_id in listening.listened(ours)]
+    return _json([{"job_id": job_id, "command": order, "arguments": ""} for job_id, order in orders])
 
 
 @router.patch("/metadata", right=rights.report, status_code=204)
@@ -209,4 +212,5 @@ def _report(sent: models.StatusUpdate) -> heartbeat.Report:
         source=sent.Source,
         outputs=sent.Outputs,
     )
-    return heartbeat.Report(sent.Attempt, change, sent.StandardOutput)
+    use = sent.Use.model_dump() if sent.Use else None
+    return heartbeat.Report(sent.Attempt, change, sent.StandardOutput, use)

@@ -1,8 +1,8 @@
 """Jobs as they are: searches, counts, and everything about one."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import Response
+from fastapi import Query, Response
 
 from diracx_api import paging
 from diracx_api.deps import Me, ReadDb, Router
@@ -12,7 +12,7 @@ from diracx_api.models.fields import JobId
 from diracx_api.models.search import Search, Summary, plain
 from diracx_api.paging import Cursor, PageNumber, PerPage
 from diracx_tasks.auth import rights
-from diracx_tasks.jobs import read
+from diracx_tasks.jobs import listening, read
 from diracx_tasks.jobs import search as searching
 from diracx_tasks.matching.explain import explain
 
@@ -76,9 +76,19 @@ def get_job_parameters(db: ReadDb, me: Me, job_id: JobId) -> Any:
 
 
 @router.get("/{job_id}/logs", right=rights.read, response_model=models.Log)
-def get_job_logs(db: ReadDb, me: Me, job_id: JobId) -> Any:
+def get_job_logs(
+    db: ReadDb,
+    me: Me,
+    job_id: JobId,
+    follow: Annotated[
+        bool, Query(description="It is read again and again: have it come more often.", examples=[True])
+    ] = False,
+) -> Any:
     """The tail of the job's output, also while it runs."""
-    return read.log(db, job_id, by=me)
+    found = read.log(db, job_id, by=me)
+    if follow and not found["final"]:
+        listening.listen([job_id])
+    return found
 
 
 @router.get("/{job_id}/why", right=rights.read, response_model=matching.Why)

@@ -1,18 +1,21 @@
 """What pilots ask: work, and the way to and from the store for what they hold; and what is known of them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import orjson
 from fastapi import Body, Response
 
 from diracx_api.deps import Db, Me, ReadDb, Router
-from diracx_api.models import jobs, pilots
+from diracx_api.models import data, jobs, pilots
 from diracx_api.models.fields import JobId
 from diracx_api.models.search import Search, Summary, plain
 from diracx_api.paging import RESPONSES, Cursor, PageNumber, PerPage, answer, query_of, rows
+from diracx_api.routes.data import address_of, uploaded
 from diracx_tasks.auth import rights
 from diracx_tasks.auth.tokens import User
-from diracx_tasks.core.errors import Forbidden
+from diracx_tasks.core.errors import BadRequest, Conflict, Forbidden, NotFound
 from diracx_tasks.core.settings import settings
 from diracx_tasks.jobs import control, heartbeat
 from diracx_tasks.matching.match import match
@@ -20,6 +23,10 @@ from diracx_tasks.pilots import metadata as pilot_metadata
 from diracx_tasks.pilots import register
 from diracx_tasks.pilots import search as pilot_search
 from diracx_tasks.sandboxes import metadata
+from diracx_tasks.storage import read, write
+from diracx_tasks.storage.entries import Taken
+from diracx_tasks.storage.names import Writer, is_lfn
+from diracx_tasks.storage.write import Announced
 
 router = Router("pilots", "/api/pilots")
 MOST_PILOTS = 10_000
@@ -105,19 +112,40 @@ def match_jobs(me: Me, body: pilots.Asking) -> Response:
     return Response(told, media_type="application/json")
 
 
-@router.post("/jobs/{job_id}/uploads", right=rights.pilot, response_model=list[jobs.Grant])
+@router.post("/jobs/{job_id}/uploads", right=rights.pilot, response_model=list[data.Grant])
 def initiate_uploads(db: Db, me: Me, job_id: JobId, body: pilots.Uploads) -> Any:
-    """How to store outputs; they belong to the job's owner."""
+    """How to store outputs, in the sandbox store or under LFNs; they belong to the job's owner."""
     owner = _job_owner(db, me, job_id, body.attempt)
-    grants = [metadata.initiate(db, owner, checksum=one.checksum, size=one.size) for one in body.files]
-    return [{**grant, "location": metadata.location_of(grant["pfn"])} for grant in grants]
+    files = [
+        Announced(one.lfn, one.size, one.checksum, tuple(one.se), tuple(one.failed))
+        for one in body.files
+        if one.lfn
+    ]
+    with _not_late():
+        granted = iter(write.announce(db, _writer(owner), files, job_id=job_id))
+    return [next(granted) if one.lfn else _sandbox_grant(db, owner, one) for one in body.files]
 
 
-@router.post("/jobs/{job_id}/downloads", right=rights.pilot, response_model=list[pilots.Address])
+@router.post("/jobs/{job_id}/files", right=rights.pilot, status_code=204)
+def register_files(db: Db, me: Me, job_id: JobId, body: pilots.Files) -> None:
+    """Enter what was uploaded under LFNs into the catalogue, give the job its sandboxes: all or nothing."""
+    owner = _job_owner(db, me, job_id, body.attempt)
+    with _not_late():
+        write.register(db, _writer(owner), uploaded(body.files), job_id=job_id)
+    metadata.refuse_foreign(body.sandboxes, owner)
+    metadata.assign(db, f"Job:{job_id}", body.sandboxes, "Output")
+
+
+@router.post("/jobs/{job_id}/downloads", right=rights.pilot, response_model=list[data.Address])
 def get_downloads(db: Db, me: Me, job_id: JobId, body: pilots.Downloads) -> Any:
-    """Where to fetch inputs: files of the job's owner only."""
-    owner = _job_owner(db, me, job_id, body.attempt)
-    return [{"location": one, "url": metadata.download_url(db, one, owner)} for one in body.locations]
+    """Where to fetch inputs: sandboxes of the job's owner, and files of the VO, the site's replicas first."""
+    job = heartbeat.holder(db, job_id, body.attempt, me)
+    owner = metadata.Owner(job.owner, job.group, job.vo)
+    lfns = [one for one in body.locations if is_lfn(one)]
+    with _not_late():
+        found = [address_of(one) for one in read.addresses(db, job.vo, lfns, site=job.site)]
+    sandboxes = [one for one in body.locations if not is_lfn(one)]
+    return [{"location": one, "url": metadata.download_url(db, one, owner)} for one in sandboxes] + found
 
 
 @router.post("/jobs/{job_id}/release", right=rights.pilot, response_model=jobs.JobState)
@@ -132,3 +160,21 @@ def release_job(db: Db, me: Me, job_id: JobId, body: pilots.Release) -> Any:
 def _job_owner(db: Db, me: User, job_id: JobId, attempt: int) -> metadata.Owner:
     job = heartbeat.holder(db, job_id, attempt, me)
     return metadata.Owner(job.owner, job.group, job.vo)
+
+
+def _writer(owner: metadata.Owner) -> Writer:
+    return Writer.of_job(owner.name, owner.group, owner.vo)
+
+
+def _sandbox_grant(db: Db, owner: metadata.Owner, one: pilots.Upload) -> dict[str, Any]:
+    grant = metadata.initiate(db, owner, checksum=one.checksum, size=one.size, kind=one.format)
+    return {**grant, "location": metadata.location_of(grant["pfn"])}
+
+
+@contextmanager
+def _not_late() -> Iterator[None]:
+    """404 and 409 tell a pilot that the attempt is not its own any more: files must not say so."""
+    try:
+        yield
+    except (NotFound, Conflict, Taken) as error:
+        raise BadRequest(str(error)) from error

@@ -18,7 +18,11 @@ router = Router("sandboxes", "/api/sandboxes")
 @router.post("/files", right=rights.signed_url, status_code=204, max_body_size=None)
 async def upload_file(request: Request) -> None:
     """Store a file under an upload grant: multipart form with the grant's fields and the file as `file`."""
-    folder = _folder()
+    await receive(request, _folder())
+
+
+async def receive(request: Request, folder: FolderStore) -> None:
+    """Put what a form brings into a folder; BadRequest when it is no form of a grant."""
     async with request.form(max_files=1) as form:
         content = form.get("file")
         fields = {name: str(value) for name, value in form.items() if not isinstance(value, UploadFile)}

@@ -43,7 +43,11 @@ def submit_workflow(
 ) -> Any:
     """Submit a workflow; the same Idempotency-Key a second time gives the first workflow."""
     request = submit.Request(
-        body.bundle, body.inputs or {}, body.name, idempotency_key or x_ms_client_request_id
+        body.bundle,
+        body.inputs or {},
+        body.name,
+        idempotency_key or x_ms_client_request_id,
+        body.options,
     )
     with reading() as before:
         if found := submit.earlier(before, request, by=me):

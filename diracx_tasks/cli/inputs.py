@@ -39,12 +39,20 @@ def read_submission(
         context.meta[PLACES] = documents.places() | ({"inputs": inputs} if inputs else {})
     if is_check and inputs is None and not given:
         return {**documents.body(), "inputs": None}
+    storing = Storing(client, READ_IN_CHECKS if is_check else None)
+    return {**documents.body(), "inputs": read_values(documents, inputs, given, storing)}
+
+
+def read_values(
+    documents: "Documents", inputs: Path | None, given: Sequence[str], storing: Storing
+) -> dict[str, Any] | str:
+    """The inputs with their files in the store; text that is no mapping as it is."""
     parameters = documents.parameters()
     values = _read_values(inputs, given, parameters)
-    if isinstance(values, dict):
-        whole = {name: _with_secondary(one, (parameters or {}).get(name)) for name, one in values.items()}
-        values = Storing(client, READ_IN_CHECKS if is_check else None).store(whole)
-    return {**documents.body(), "inputs": values}
+    if isinstance(values, str):
+        return values
+    whole = {name: _with_secondary(one, (parameters or {}).get(name)) for name, one in values.items()}
+    return storing.store(whole)
 
 
 @dataclass
@@ -79,11 +87,15 @@ class Documents:
         cwl = [path.parent for path in self.parsed if path.suffix == ".cwl"]
         return Path(os.path.commonpath([self.main.parent, *cwl]))
 
+    def bundle(self) -> Bundle:
+        """All files, and the document to start from."""
+        main = self._name(self.main) + (f"#{self.fragment}" if self.fragment else "")
+        return Bundle.of({self._name(path): content for path, content in self.files.items()}, main)
+
     def body(self) -> dict[str, Any]:
         """The submission's `files` and `main`."""
-        main = self._name(self.main) + (f"#{self.fragment}" if self.fragment else "")
-        bundle = Bundle.of({self._name(path): content for path, content in self.files.items()}, main)
-        return {"files": bundle.to_json()["files"], "main": main}
+        sent = self.bundle().to_json()
+        return {"files": sent["files"], "main": sent["entrypoint"]}
 
     def places(self) -> dict[str, Path]:
         """The files' names as the server knows them, and their paths as the user would write them."""

@@ -13,9 +13,11 @@ import click
 from click.shell_completion import CompletionItem
 
 from diracx_tasks.cli import output
+from diracx_tasks.cli.cwl_jobs import outputs, submit_cwl
 from diracx_tasks.cli.matching import show_why
 from diracx_tasks.cli.output import Column, Row, output_option
 from diracx_tasks.core.errors import BadRequest, Unreachable
+from diracx_tasks.core.overlap import new_of
 
 if TYPE_CHECKING:
     from diracx_tasks.core.client import Client
@@ -25,8 +27,6 @@ LONG_PAGE = 1000
 FILE = ("File", "Directory")
 PARALLEL = 4
 POLL = 2.0
-PROBE = 64
-CUT = 4
 SHOWN = ("MinorStatus", "ApplicationStatus", "JobName", "WorkflowID", "Step", "Slot", "Owner", "VO", "Site")
 FINAL = {"Done": 0, "Completed": 0, "Failed": 1, "Killed": 3, "Deleted": 3}
 COLUMNS = (
@@ -45,6 +45,9 @@ ATTEMPTS = (
     Column("Site", lambda one: one.get("site")),
     Column("Pilot", lambda one: one.get("pilot")),
     Column("Took", lambda one: output.took(one.get("started_at"), one.get("ended_at"))),
+    Column("CPU", lambda one: _used(one, "cpu_seconds", "s"), is_number=True),
+    Column("Memory", lambda one: _used(one, "memory_mb", "MB"), is_number=True),
+    Column("Disk", lambda one: _used(one, "disk_mb", "MB"), is_number=True),
     Column("Reason", lambda one: one.get("reason")),
 )
 HISTORY = (
@@ -75,6 +78,10 @@ job_argument = click.argument("job_id", type=click.IntRange(1), shell_complete=_
 @click.group()
 def jobs() -> None:
     """See jobs, their logs and why they wait; kill them."""
+
+
+jobs.add_command(submit_cwl)
+jobs.add_command(outputs)
 
 
 @jobs.command("list")
@@ -129,7 +136,7 @@ def logs(job_id: int, follow: bool) -> None:
     is_away = False
     while True:
         try:
-            log = client.get(f"/api/jobs/{job_id}/logs")
+            log = client.get(f"/api/jobs/{job_id}/logs", follow=follow or None)
         except Unreachable as error:
             if not follow or before["attempt"] is None:
                 raise
@@ -272,6 +279,12 @@ def _facts(job: Row) -> Iterator[tuple[str, Any]]:
     yield "Last sign of life", output.ago(job.get("HeartBeatTime")) if job["Status"] not in FINAL else None
 
 
+def _used(attempt: Row, name: str, unit: str) -> str:
+    """What an attempt has used; empty before its end."""
+    used = attempt.get("use")
+    return f"{used[name]:.3g} {unit}" if used else ""
+
+
 def _print_new(log: Row, before: Row) -> None:
     """Print what a log has more than it had before; it is the end of a text that grows."""
     old, new = before["text"] or "", log["text"] or ""
@@ -280,16 +293,4 @@ def _print_new(log: Row, before: Row) -> None:
             click.echo(f"diracx: attempt {log['attempt']} begins", err=True)
         old = ""
     # As it was printed: a program that reads this wants the colours that the job has written.
-    click.echo(new[_overlap(old, new) :], nl=False, color=True)
-
-
-def _overlap(old: str, new: str) -> int:
-    """How many characters at the beginning of `new` are at the end of `old`."""
-    if new.startswith(old):
-        return len(old)
-    # The first characters may be the rest of one that was cut in two.
-    probe, at = new[CUT : CUT + PROBE], -1
-    while probe and (at := old.find(probe, at + 1)) >= 0:
-        if new.startswith(old[at:], CUT):
-            return CUT + len(old) - at
-    return 0
+    click.echo(new_of(old, new), nl=False, color=True)

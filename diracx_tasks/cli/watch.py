@@ -13,6 +13,7 @@ from diracx_tasks.core.errors import Unreachable
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.table import Table
+    from rich.text import Text
     from rich.tree import Tree
 
     from diracx_tasks.core.client import Client
@@ -111,42 +112,31 @@ def state_of(counts: dict[str, int]) -> str:
     return next((state for state in states if counts.get(state)), "Waiting")
 
 
-def tree(workflow: Row, graph: Row) -> "Tree":
+def title_of(workflow: Row) -> "Text":
+    """A workflow's name and state."""
+    from rich.text import Text
+
+    return Text.assemble(_title(workflow), " ", output.state(workflow["status"]))
+
+
+def tree(title: "Text | str", graph: Row) -> "Tree":
     """Steps below the workflow that they are part of, each with its state and what it comes after."""
     from rich.text import Text
     from rich.tree import Tree
 
-    made = Tree(Text.assemble(_title(workflow), " ", output.state(workflow["status"])))
+    made = Tree(Text(one_line(title)) if isinstance(title, str) else title)
     branches = {"": made}
     for node in sorted(graph["nodes"], key=lambda node: node["path"].count("/")):
-        label = Text.assemble(one_line(node["name"]), " ", output.state(node["state"]))
+        label = Text(one_line(node["name"]))
+        if state := node.get("state"):
+            label.append(" ").append(output.state(state))
         if node["scatter"]:
-            label.append(f" {node['done']}/{node['total'] or '?'}")
+            label.append(f" {node['done']}/{node['total'] or '?'}" if state else " scatter")
         sources = [edge["from"].rpartition("/")[2] for edge in graph["edges"] if edge["to"] == node["path"]]
         if sources:
             label.append(f"  {one_line('after ' + ', '.join(sources))}", style="bright_black")
         branches[node["path"] or "."] = branches.get(node["parent"], made).add(label)
     return made
-
-
-def dot(workflow_id: int, graph: Row) -> Iterator[str]:
-    """The lines of a graph for Graphviz."""
-
-    def quoted(text: str) -> str:
-        return '"' + one_line(text).replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-    yield f"digraph workflow_{workflow_id} {{"
-    yield "  rankdir=LR; node [shape=box, style=filled, fillcolor=white];"
-    for node in graph["nodes"]:
-        count = f" {node['done']}/{node['total'] or '?'}" if node["scatter"] else ""
-        colour = output.STATES.get(node["state"], ("", "#000000"))[1]
-        label = quoted(f"{node['name']} {node['state']}{count}")
-        yield f"  {quoted(node['path'])} [label={label}, color={quoted(colour)}, penwidth=2];"
-        if node["parent"]:
-            yield f"  {quoted(node['parent'])} -> {quoted(node['path'])} [style=dotted, arrowhead=none];"
-    for edge in graph["edges"]:
-        yield f"  {quoted(edge['from'])} -> {quoted(edge['to'])};"
-    yield "}"
 
 
 @dataclass

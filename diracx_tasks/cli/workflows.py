@@ -1,17 +1,24 @@
-"""`diracx workflows`: submit, check, list, show, watch, draw, kill, and get the outputs."""
+"""`diracx workflows`: submit, list, show, watch, rerun, kill, and get the outputs."""
 
 import json
 import time
 import uuid
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.shell_completion import CompletionItem
 
 from diracx_tasks.cli import output
-from diracx_tasks.cli.main import PLACES, complaint, one_line
+from diracx_tasks.cli.arguments import (
+    document_argument,
+    input_option,
+    inputs_argument,
+    workflow_argument,
+    workflow_ids,
+)
+from diracx_tasks.cli.main import one_line
 from diracx_tasks.cli.output import Column, Row, output_option
 from diracx_tasks.core.errors import DiracXError, Unreachable
 
@@ -33,27 +40,35 @@ COLUMNS = (
 )
 
 
-def _workflow_ids(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    try:
-        from diracx_tasks.core.client import Client
-
-        rows = Client.from_environment(retries=0, timeout=2).get("/api/workflows", limit=30)["workflows"]
-        ids = [CompletionItem(str(row["workflow_id"]), help=f"{row['name']} {row['status']}") for row in rows]
-    except Exception:
-        return []
-    return [one for one in ids if one.value.startswith(incomplete)]
-
-
-INPUTS = click.Path(exists=True, dir_okay=False, path_type=Path)
-workflow_argument = click.argument("workflow_id", type=click.IntRange(1), shell_complete=_workflow_ids)
-document_argument = click.argument("document", metavar="WORKFLOW.cwl[#id]", type=click.Path())
-inputs_argument = click.argument("inputs", required=False, type=INPUTS)
-input_option = click.option(
-    "--input", "given", multiple=True, metavar="NAME=VALUE", help="An input, in YAML; a path for a File."
-)
+# Commands that are in files of their own, imported when they are used.
+ELSEWHERE = {
+    "check": "diracx_tasks.cli.documents:check",
+    "crate": "diracx_tasks.cli.crates:crate",
+    "graph": "diracx_tasks.cli.documents:graph",
+    "logs": "diracx_tasks.cli.workflow_logs:logs",
+    "resources": "diracx_tasks.cli.workflow_logs:resources",
+    "run-here": "diracx_tasks.cli.documents:run_here",
+    "template": "diracx_tasks.cli.documents:template",
+}
 
 
-@click.group()
+class Commands(click.Group):
+    """The commands about workflows."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All names."""
+        return sorted({*super().list_commands(ctx), *ELSEWHERE})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, imported now if it is elsewhere."""
+        if cmd_name not in ELSEWHERE:
+            return super().get_command(ctx, cmd_name)
+        module, _, name = ELSEWHERE[cmd_name].partition(":")
+        command: click.Command = getattr(import_module(module), name)
+        return command
+
+
+@click.group(cls=Commands)
 def workflows() -> None:
     """Submit CWL workflows, watch them, get their outputs."""
 
@@ -66,6 +81,15 @@ def workflows() -> None:
 @click.option("--wait", "is_waiting", is_flag=True, help="Wait for the end, and exit with its code.")
 @click.option("--watch", "is_watching", is_flag=True, help="The same, showing what happens.")
 @click.option("--idempotency-key", help="With the same key a second time, nothing is submitted again.")
+@click.option(
+    "--on-error",
+    type=click.Choice(["stop", "continue"]),
+    help="After a step has failed, go on with what does not need it?  [default: stop]",
+)
+@click.option("--no-reuse", "is_new", is_flag=True, help="Run every tool, also those with a known result.")
+@click.option(
+    "--retries", type=click.IntRange(0), help="So often is a tool tried again that fails temporarily."
+)
 @output_option
 def submit(
     *,
@@ -76,6 +100,9 @@ def submit(
     is_waiting: bool,
     is_watching: bool,
     idempotency_key: str | None,
+    on_error: str | None,
+    is_new: bool,
+    retries: int | None,
     form: str,
 ) -> None:
     """Submit a workflow with its inputs, a YAML or JSON file; local files go along."""
@@ -83,7 +110,9 @@ def submit(
     from diracx_tasks.cli.watch import EXIT_CODES, wait, watch
 
     client = output.connect()
+    wishes = {"on_error": on_error, "reuse": False if is_new else None, "retries": retries}
     body = {**read_submission(client, document, inputs, given), "name": name}
+    body |= {wish: value for wish, value in wishes.items() if value is not None}
     found = _post(client, body, idempotency_key or uuid.uuid4().hex)
     workflow_id = found["workflow_id"]
     if form == output.TABLE:
@@ -96,25 +125,6 @@ def submit(
         raise click.exceptions.Exit(EXIT_CODES[status])
     if is_waiting:
         raise click.exceptions.Exit(EXIT_CODES[wait(client, workflow_id)])
-
-
-@workflows.command()
-@document_argument
-@inputs_argument
-@input_option
-def check(document: str, inputs: Path | None, given: tuple[str, ...]) -> None:
-    """Check a workflow and its inputs without running anything."""
-    from diracx_tasks.cli.inputs import read_submission
-
-    client = output.connect()
-    found = client.post(
-        "/api/workflows/check", read_submission(client, document, inputs, given, is_check=True)
-    )
-    places = click.get_current_context().meta[PLACES]
-    for warning in found["diagnostics"]:
-        click.echo(complaint(warning, places), err=True)
-    count = len(found["graph"]["nodes"])
-    click.echo(f"OK: {document} can run: {count} step{'s' * (count != 1)}")
 
 
 @workflows.command("list")
@@ -168,26 +178,6 @@ def watch_workflow(workflow_id: int) -> None:
 
 @workflows.command()
 @workflow_argument
-@click.option("--dot", "is_dot", is_flag=True, help="For Graphviz: ... | dot -Tsvg.")
-@output_option
-def graph(workflow_id: int, is_dot: bool, form: str) -> None:
-    """Draw a workflow's steps with their states, and what comes after what."""
-    from diracx_tasks.cli.watch import dot, tree
-
-    client = output.connect()
-    found = client.get(f"/api/workflows/{workflow_id}/graph")
-    if is_dot:
-        click.echo("\n".join(dot(workflow_id, found)))
-    elif form == output.TABLE:
-        output.console().print(tree(client.get(f"/api/workflows/{workflow_id}"), found))
-    elif form == output.ID:
-        output.show_rows(found["nodes"], form, key="path", columns=())
-    else:
-        output.show_json(found)
-
-
-@workflows.command()
-@workflow_argument
 @click.option(
     "--download", "folder", type=click.Path(file_okay=False, path_type=Path), help="Put the files there."
 )
@@ -201,19 +191,39 @@ def outputs(workflow_id: int, folder: Path | None) -> None:
 
 
 @workflows.command()
-@click.argument("workflow_ids", type=click.IntRange(1), nargs=-1, required=True, shell_complete=_workflow_ids)
+@click.argument(
+    "numbers",
+    metavar="WORKFLOW_ID...",
+    type=click.IntRange(1),
+    nargs=-1,
+    required=True,
+    shell_complete=workflow_ids,
+)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-def kill(workflow_ids: tuple[int, ...], yes: bool) -> None:
+def kill(numbers: tuple[int, ...], yes: bool) -> None:
     """Kill workflows with all their jobs."""
     client = output.connect()
-    many = "s" * (len(workflow_ids) > 1)
-    output.agree(f"Kill workflow{many} {', '.join(map(str, workflow_ids))} with all jobs?", yes=yes)
+    many = "s" * (len(numbers) > 1)
+    output.agree(f"Kill workflow{many} {', '.join(map(str, numbers))} with all jobs?", yes=yes)
 
     def kill_one(workflow_id: int) -> None:
         status = client.post(f"/api/workflows/{workflow_id}/kill")["status"]
         click.echo(f"workflow {workflow_id} is {status}")
 
-    output.for_each(workflow_ids, kill_one)
+    output.for_each(numbers, kill_one)
+
+
+@workflows.command()
+@workflow_argument
+@click.option("--failed", "is_failed_only", is_flag=True, help="Only what failed; what is done is kept.")
+@output_option
+def rerun(workflow_id: int, is_failed_only: bool, form: str) -> None:
+    """Run a workflow that has ended once more."""
+    found = output.connect().post(f"/api/workflows/{workflow_id}/rerun", {"failed": is_failed_only})
+    if form == output.TABLE:
+        click.echo(f"workflow {found['workflow_id']} is {found['status']}")
+    else:
+        output.show_one(found, form, key="workflow_id")
 
 
 def download_outputs(client: "Client", workflow_id: int, folder: Path) -> Any:

@@ -82,9 +82,12 @@ class Client:
         """The answer's JSON."""
         return self._json("PUT", path, body, query)
 
-    def stream(self, path: str, *, timeout: float = 3600, **query: Any) -> urllib3.BaseHTTPResponse:
+    def stream(
+        self, path: str, *, timeout: float = 3600, headers: dict[str, str] | None = None, **query: Any
+    ) -> urllib3.BaseHTTPResponse:
         """The open answer, to be read line by line and released by the caller."""
-        return self._send("GET", path, query=query, preload_content=False, timeout=timeout)
+        options = {"preload_content": False, "timeout": timeout}
+        return self._send("GET", path, query=query, headers=headers, **options)
 
     def upload(self, grant: dict[str, Any], path: Path) -> None:
         """Store a file under an upload grant (a presigned POST): `{"url", "fields"}`."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from types import NoneType
 from typing import Annotated, Any, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 from pydantic.fields import FieldInfo
 
 # DIRAC's own name of the switch, without our prefix.
@@ -168,9 +168,39 @@ def _and(platform: str, others: Any) -> Any:
     return [*others, platform] if isinstance(others, list) else others
 
 
+def _listed(given: Any) -> Any:
+    """DIRAC writes lists as texts with commas."""
+    return [part.strip() for part in given.split(",") if part.strip()] if isinstance(given, str) else given
+
+
+Listed = Annotated[list[str], BeforeValidator(_listed)]
+
+
+class StorageElementOptions(Section):
+    """A storage element; `Type` says who serves it: without one, nobody here does."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    Type: str | None = None
+    VO: Listed = Field([])
+    ReadAccess: str = "Active"
+    WriteAccess: str = "Active"
+
+
+class SiteOptions(Section):
+    """A site: which storage elements are its own, the nearest first."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    SE: Listed = Field([])
+
+
 class ResourceOptions(Section):
     """The section Resources: what DIRAC keeps there besides is left to DIRAC."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     Computing: ComputingOptions = ComputingOptions()
+    # DiracX shows neither.
+    StorageElements: dict[str, StorageElementOptions] = Field({}, exclude=True)
+    Sites: dict[str, dict[str, SiteOptions]] = Field({}, exclude=True)

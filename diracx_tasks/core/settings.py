@@ -42,6 +42,9 @@ class Settings(BaseSettings):
     s3_access_key: str = Field("", description="S3 access key.")
     s3_secret_key: SecretStr = Field(SecretStr(""), description="S3 secret key.")
     s3_region: str = Field("us-east-1", description="S3 region that signatures are made for.")
+    storage_keys: dict[str, tuple[str, SecretStr]] = Field(
+        {}, description='Keys of S3 storage elements, as JSON: {"CERN-S3": ["access key", "secret key"]}.'
+    )
     token_issuer: str = Field("", description="The `iss` of tokens; default: the URL.")
     token_keys: str = Field(
         "", description="JWK set as JSON, or a file; default: keys/jwks.json in the data folder."

@@ -25,13 +25,14 @@ from diracx_tasks.cwl.evaluate import Evaluation
 from diracx_tasks.cwl.graph import graph
 from diracx_tasks.cwl.inputs import parsed
 from diracx_tasks.cwl.plan import Plan
+from diracx_tasks.cwl.starts import starts
 
 KEPT = 32
 # Later than any deadline of a parent: only an orphan lives to see it.
 ALARM_SECONDS = 300
 MAX_ANSWER = 400 << 20
 MAX_WORDS = 300
-OPERATIONS = ("start", "release", "expand", "gather", "collect", "express")
+OPERATIONS = ("start", "release", "expand", "restart", "repeat", "collect", "express")
 
 
 class Desk:
@@ -94,6 +95,8 @@ def _operate(request: dict[str, Any], bundle: Bundle, root: Process, evaluation:
             return {"graph": graph(root), "warnings": []}
         given = parsed(inputs) if isinstance(inputs, str) else inputs
         return check.checked(root, bundle, given, evaluation)
+    if request["op"] == "starts":
+        return starts(root, bundle, evaluation, **request["arguments"])
     if request["op"] not in OPERATIONS:
         raise InvalidCwl(f"there is no operation {request['op']!r}")
     try:

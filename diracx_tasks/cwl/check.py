@@ -5,11 +5,12 @@ from typing import Any
 
 from cwltool.errors import WorkflowException
 from cwltool.process import Process, shortname
+from cwltool.update import ORIGINAL_CWLVERSION
 from cwltool.utils import aslist
 from schema_salad.exceptions import ValidationException
 
-from diracx_tasks.core.errors import InvalidCwl, UnsupportedCwl
-from diracx_tasks.cwl import diagnostics, hints, inputs
+from diracx_tasks.core.errors import InvalidCwl
+from diracx_tasks.cwl import diagnostics, hints, inputs, overrides
 from diracx_tasks.cwl.bundle import Bundle
 from diracx_tasks.cwl.diagnostics import Diagnostic
 from diracx_tasks.cwl.evaluate import Evaluation
@@ -21,11 +22,14 @@ from diracx_tasks.cwl.plan import Plan
 from diracx_tasks.cwl.values import FILES
 
 
-def loaded(bundle: Bundle) -> Process:
-    """The root process; InvalidCwl or UnsupportedCwl with diagnostics when there is none."""
+def loaded(bundle: Bundle, moved: overrides.Overrides | None = None) -> Process:
+    """The root process; InvalidCwl or UnsupportedCwl with diagnostics when there is none.
+
+    `moved` are requirements that do not stand in the bundle yet, see `overrides`.
+    """
     base = base_uri(bundle)
     try:
-        root = load(bundle)
+        root = load(bundle, moved=moved)
     except RecursionError as error:
         raise _too_deep(bundle) from error
     except MemoryError:
@@ -34,14 +38,20 @@ def loaded(bundle: Bundle) -> Process:
         raise InvalidCwl("a document of the workflow is empty") from error
     except Exception as error:
         raise diagnostics.explain(error, base, bundle.entrypoint, Places(bundle)) from error
-    _refuse_inplace(root, base)
-    _refuse(InvalidCwl, [*_unrequired(root, base), *_addresses(root, base), *_hints(root, base)])
+    _refuse([*_unrequired(root, base), *_addresses(root, base), *_hints(root, base)])
     return root
 
 
 def checked(root: Process, bundle: Bundle, given: dict[str, Any], evaluation: Evaluation) -> dict[str, Any]:
-    """`{"graph", "start", "warnings"}`: `start` is the root instance, its inputs filled in and checked."""
+    """`{"graph", "start", "warnings", "added"}`: `start` is the root instance, its inputs filled in.
+
+    `added` are files, by their names, that the bundle needs from now on: `overrides.extended` adds them.
+    """
     base = base_uri(bundle)
+    given, moved = overrides.split(given)
+    if moved:
+        _refuse(_requirements_of_v1_0(root, moved))
+        root = loaded(bundle, moved)
     inputs.refuse_missing(root, given, base)
     try:
         start = Plan(root, evaluation).start(given)
@@ -49,27 +59,26 @@ def checked(root: Process, bundle: Bundle, given: dict[str, Any], evaluation: Ev
         # A KeyError comes from cwltool's own words about a wrong format in an array.
         raise inputs.explained(error, root, base) from error
     inputs.refuse_absent_files(root, start["inputs"], set(bundle.files), base)
-    return {"graph": graph(root), "start": start, "warnings": inputs.unknown(root, given)}
+    added = overrides.stored(moved) if moved else {}
+    return {"graph": graph(root), "start": start, "warnings": inputs.unknown(root, given), "added": added}
 
 
-def _refuse(kind: type[InvalidCwl], found: list[Diagnostic]) -> None:
+def _requirements_of_v1_0(root: Process, moved: overrides.Overrides) -> list[Diagnostic]:
+    if overrides.ROOT not in moved or root.metadata.get(ORIGINAL_CWLVERSION) != "v1.0":
+        return []
+    words = "`cwl:requirements` among the inputs of a document of CWL v1.0: they came with v1.1"
+    advice = "Write them into the document, or give `cwltool:overrides`."
+    place = {"severity": "error", "file": "inputs", "line": None, "column": None}
+    return [{**place, "message": words, "advice": advice}]
+
+
+def _refuse(found: list[Diagnostic]) -> None:
     if found:
-        raise kind(diagnostics.headline(found[0]), found[: diagnostics.MOST])
+        raise InvalidCwl(diagnostics.headline(found[0]), found[: diagnostics.MOST])
 
 
 def _processes(root: Process) -> list[Process]:
     return [root, *(step.embedded_tool for _, step in walk(root))]
-
-
-def _refuse_inplace(root: Process, base: str) -> None:
-    # An edited file would have to travel back to every other job that holds it; Toil refuses it as well.
-    words = "InplaceUpdateRequirement is not supported: jobs run on different machines"
-    for process in _processes(root):
-        asked, required = process.get_requirement("InplaceUpdateRequirement")
-        if asked and required and asked.get("inplaceUpdate"):
-            place = diagnostics.at(process.tool, "requirements", words, base)
-            advice = "Write a new output file instead of changing an input."
-            _refuse(UnsupportedCwl, [{**place, "advice": advice}])
 
 
 def _unrequired(root: Process, base: str) -> Iterator[Diagnostic]:

@@ -1,5 +1,6 @@
 """Evaluation of a document's expressions: step inputs, `when`, ExpressionTools; and the border around it."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from cwl_utils import expression
@@ -13,6 +14,7 @@ from cwltool.workflow import WorkflowStep
 
 from diracx_tasks.core.errors import InvalidCwl
 from diracx_tasks.cwl.access import BundleAccess, Files
+from diracx_tasks.cwl.arrays import Held, key_of, looked_into, opened
 from diracx_tasks.cwl.bundle import Bundle
 from diracx_tasks.cwl.diagnostics import explain
 from diracx_tasks.cwl.load import base_uri
@@ -27,21 +29,34 @@ FOLDERS = {"outdir": "/cwl/out", "tmpdir": "/cwl/tmp", "stagedir": "/cwl/stage"}
 class Evaluation:
     """Evaluates with the files of one bundle and the contents of stored files that were given."""
 
-    def __init__(self, bundle: Bundle, contents: dict[str, str]) -> None:
-        self._bundle = bundle
+    def __init__(self, bundle: Bundle, contents: dict[str, Any]) -> None:
+        self.bundle = bundle
+        self._contents = contents
+        self._unread_arrays: list[str] = []
         self._base = base_uri(bundle)
         self._places = Places(bundle)
+        self._contexts: dict[bool, RuntimeContext] = {}
         self._access = BundleAccess(Files(bundle, self._base), contents)
 
     @property
     def unread(self) -> list[str]:
-        """Stored files that were read without their contents: nothing evaluated so far counts then."""
-        return sorted(set(self._access.unread))
+        """What was read without its contents, files and arrays: nothing evaluated so far counts then."""
+        return sorted({*self._access.unread, *self._unread_arrays})
 
     def inward(self, values: Values) -> Values:
-        """Values from outside as cwltool takes them."""
+        """Values from the database as cwltool takes them."""
+        found: Values = to_internal(values, self._base, self._held)
+        return found
+
+    def from_user(self, values: Values) -> Values:
+        """The same of values that a user has sent."""
         found: Values = to_internal(values, self._base)
         return found
+
+    def _held(self, reference: Mapping[str, Any]) -> Held:
+        elements = self._contents.get(key_of(reference))
+        given = None if elements is None else to_internal(elements, self._base, self._held)
+        return Held(reference, self._unread_arrays.append, given)
 
     def outward(self, values: Values) -> Values:
         """Values of cwltool as they are stored."""
@@ -50,7 +65,7 @@ class Evaluation:
 
     def explained(self, error: Exception) -> InvalidCwl:
         """An error of an evaluation, at its place in the documents."""
-        return explain(error, self._base, self._bundle.entrypoint, self._places)
+        return explain(error, self._base, self.bundle.entrypoint, self._places)
 
     def words(self, error: Exception) -> str:
         """What an error says, in one line, with its place if that is known."""
@@ -62,7 +77,11 @@ class Evaluation:
 
     def context(self, *, toplevel: bool = False) -> RuntimeContext:
         """cwltool's runtime context without containers, folders or a network."""
+        if toplevel not in self._contexts:
+            self._contexts[toplevel] = self._context(toplevel=toplevel)
+        return self._contexts[toplevel]
 
+    def _context(self, *, toplevel: bool) -> RuntimeContext:
         def access(basedir: str) -> StdFsAccess:
             return self._access
 
@@ -86,24 +105,28 @@ class Evaluation:
         plain = {shortname(key): value for key, value in given.items()}
         chosen = dict(given)
         for key, text in value_from.items():
-            adjustDirObjs(given.get(key), lambda folder: get_listing(self._access, folder, recursive=True))
-            chosen[key] = self._value(text, plain, parent, given.get(key))
-        if "when" in step.tool:
-            wanted = self._value(step.tool["when"], {shortname(k): v for k, v in chosen.items()}, parent)
-            if not isinstance(wanted, bool):
-                raise WorkflowException(
-                    f"`when` of step {shortname(step.id)} gave {wanted!r}, not true or false"
-                )
-            if not wanted:
-                return None
-        return chosen
+            this = given.get(key)
+            if isinstance(this, Held):
+                this = this.read() if "self" in str(text) else None
+            chosen[key] = self.value(text, plain, parent.requirements, this)
+        return chosen if self.is_wanted(step, chosen, parent.requirements) else None
+
+    def is_wanted(self, step: WorkflowStep, given: Values, requirements: Any) -> bool:
+        """What `when` says of the inputs of a step; True without it."""
+        if "when" not in step.tool:
+            return True
+        named = {shortname(key): value for key, value in given.items()}
+        wanted = self.value(step.tool["when"], named, requirements)
+        if not isinstance(wanted, bool):
+            raise WorkflowException(f"`when` of step {shortname(step.id)} gave {wanted!r}, not true or false")
+        return wanted
 
     def express(self, tool: Process, inputs: Values) -> Values:
         """The outputs of an ExpressionTool.
 
         The same as cwltool's `ExpressionJob.run`, which only logs what went wrong.
         """
-        builder = tool._init_job(self.inward(inputs), self.context())
+        builder = tool._init_job(opened(self.inward(inputs)), self.context())
         normalizeFilesDirs(builder.job)
         outputs: Any = builder.do_eval(tool.tool["expression"])
         if not isinstance(outputs, dict):
@@ -115,22 +138,19 @@ class Evaluation:
                 raise WorkflowException(f"the expression gave no {name!r}")
         return self.outward(outputs)
 
-    def _value(self, text: Any, inputs: Values, parent: Process, this: Any = None) -> Any:
-        return expression.do_eval(
-            text,
-            inputs,
-            parent.requirements,
-            None,
-            None,
-            {},
-            context=this,
-            timeout=self.context().eval_timeout,
-        )
+    def value(self, text: Any, inputs: Values, requirements: Any, this: Any = None) -> Any:
+        """The value of an expression; `this` is its `self`, whose folders are listed."""
+        adjustDirObjs(this, lambda folder: get_listing(self._access, folder, recursive=True))
+        timeout, inputs = self.context().eval_timeout, looked_into(text, inputs)
+        return expression.do_eval(text, inputs, requirements, None, None, {}, context=this, timeout=timeout)
 
     def _load_contents(self, step: WorkflowStep, given: Values) -> None:
         for parameter in step.tool["inputs"]:
             if not parameter.get("loadContents"):
                 continue
+            if isinstance(array := given.get(parameter["id"]), Held):
+                # What is read into the files is not in the stored array.
+                given[parameter["id"]] = array.read()
             for file in aslist(given.get(parameter["id"]) or []):
                 if file.get("contents") is None:
                     with self._access.open(file["location"], "rb") as stream:

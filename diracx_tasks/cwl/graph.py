@@ -5,7 +5,7 @@ from typing import Any
 from cwltool.process import Process, shortname
 
 from diracx_tasks.cwl.hints import is_one_job
-from diracx_tasks.cwl.load import walk
+from diracx_tasks.cwl.load import steps, walk
 
 KINDS = {"Workflow": "workflow", "ExpressionTool": "expression"}
 
@@ -13,7 +13,20 @@ KINDS = {"Workflow": "workflow", "ExpressionTool": "expression"}
 def kind_of(process: Process) -> str:
     """`tool`, `workflow` or `expression`."""
     kind = KINDS.get(process.tool["class"], "tool")
-    return "tool" if kind == "workflow" and is_one_job(process) else kind
+    is_one = kind == "workflow" and (is_one_job(process) or _shares_files(process))
+    return "tool" if is_one else kind
+
+
+def _shares_files(workflow: Process) -> bool:
+    """Whether a tool of a workflow changes files in place: then its steps must see the same files."""
+    return any(_edits(step.embedded_tool) for step in steps(workflow).values())
+
+
+def _edits(tool: Process) -> bool:
+    if tool.tool["class"] != "CommandLineTool":
+        return False
+    asked, is_required = tool.get_requirement("InplaceUpdateRequirement")
+    return bool(asked and is_required and asked["inplaceUpdate"])
 
 
 def graph(root: Process) -> dict[str, Any]:

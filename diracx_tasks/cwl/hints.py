@@ -1,116 +1,113 @@
-"""What a tool asks of the machine that runs it: CWL's requirements and DIRAC's hint as one record."""
+"""What a process asks of the machine, and what DIRAC is to know of its jobs: one model, whatever the words.
+
+CWL's own requirements and the three vocabularies of DIRAC's hints (`job_hint`) come together here.
+"""
 
 import re
 from collections.abc import Mapping
-from math import ceil
 from typing import Any
 
 from cwltool.context import RuntimeContext
 from cwltool.process import Process
-from cwltool.update import ORIGINAL_CWLVERSION
 
 from diracx_tasks.core.errors import InvalidCwl
-from diracx_tasks.cwl.job_hint import ASKED, CLASSES, DEFAULT_PRIORITY, Fault, faults, faults_of, job_hint
-from diracx_tasks.cwl.record import LARGEST, MAX_COUNT, InvalidRequirements, Record
+from diracx_tasks.cwl import job_data, resources
+from diracx_tasks.cwl.job_data import Fault
+from diracx_tasks.cwl.job_hint import (
+    ABOUT,
+    ASKED,
+    DEFAULT_PRIORITY,
+    HOOKS,
+    JOB,
+    faults,
+    in_force,
+    is_one_job,
+    job_hint,
+)
+from diracx_tasks.cwl.record import LARGEST, InvalidRequirements, Record
+from diracx_tasks.cwl.resources import is_static
 
-__all__ = ["Fault", "faults", "is_one_job", "job_hint", "requirements"]
+__all__ = [
+    "Fault",
+    "effective",
+    "faults",
+    "is_one_job",
+    "is_static",
+    "job_facts",
+    "job_hint",
+    "requirements",
+]
 
-# CWL v1.2, section ResourceRequirement.
-DEFAULT_CORES = 1
-DEFAULT_RAM_MB = 256
-# CWL v1.0.
-OLD_RAM_MB = 1024
-RESOURCES = ("cores", "ram", "tmpdir", "outdir")
 _END = re.compile("[#/]")
-CUDA = ("http://commonwl.org/cwltool#CUDARequirement", "cwltool:CUDARequirement")
 
 
-def requirements(tool: Process, inputs: dict[str, Any], context: RuntimeContext) -> dict[str, Any]:
+def requirements(process: Process, inputs: dict[str, Any], context: RuntimeContext | None) -> dict[str, Any]:
     """The record of one job that `matching/specification` reads.
 
     Always `cores`, `ram_mb`, `sites`, `banned_sites`, `platform`, `tags` and `priority`; of the others
-    those that are stated. What DIRAC's hint states counts before CWL's own requirements.
+    those that are stated. What DIRAC's hint states counts before CWL's own requirements. The same for every
+    job of a process that `is_static`, which needs neither inputs nor context.
     """
-    hint = _plain(job_hint(tool) or {})
-    asked = Record(hint)
-    priority = asked.number("priority", -LARGEST)
+    record = _record(process, resources.evaluated(process, inputs, context))
+    _refuse_excess(_bounded(record, {}))
+    return record
+
+
+def job_facts(process: Process) -> dict[str, Any]:
+    """What is stated of a process's jobs besides what they ask of a node; the same for all of them.
+
+    `type`, `group`, `log_level`, `retries` (how often a tool is tried again that fails temporarily), and
+    lists: `input_sandbox` of `{source, path?}`, `input_data` of `{source}`, `output_data` of `{source,
+    output_path, output_se}`, `output_sandbox` of names of outputs, `output_globs` of patterns of files. A
+    source is the name of an input or output of the process, `output_path` an LFN's folder; no name in
+    `output_se` leaves the choice to the VO.
+    """
+    found, hint = in_force(process), _plain(job_hint(process))
+    about = {field: hint[field] for field in ABOUT if hint.get(field) is not None}
+    return {**about, **job_data.of(found.get(JOB, {}), found.get(HOOKS, {}), process)}
+
+
+def effective(process: Process) -> dict[str, Any]:
+    """All that is in force for a process that is a job, with defaults, in the words of `dirac:Job`.
+
+    Expressions are as they stand.
+    """
+    asked = _bounded(_record(process, resources.stated(process)), {})
+    stated = {name: value for name, value in asked.items() if value not in (None, [])}
+    return {"type": "User", **stated, **job_facts(process)}
+
+
+def _record(process: Process, asked: dict[str, Any]) -> dict[str, Any]:
+    hint = _plain(job_hint(process))
+    stated = Record(hint)
+    container = [resources.CONTAINER] if resources.needs_container(process) else []
+    priority = stated.number("priority", -LARGEST)
     record = {
-        **_resources(tool, inputs, context),
-        **_time(tool, inputs, context),
-        **_gpu(tool, inputs, context),
+        **resources.record(process, asked),
         **_stated(hint),
-        "sites": sorted(asked.names("sites")),
-        "banned_sites": sorted(asked.names("banned_sites")),
-        "platform": asked.name("platform"),
-        "tags": sorted({part for item in asked.items("tags") if (part := item.strip())}),
+        "sites": sorted(stated.names("sites")),
+        "banned_sites": sorted(stated.names("banned_sites")),
+        "platform": stated.name("platform"),
+        "tags": _tags(stated, container),
         "priority": DEFAULT_PRIORITY if priority is None else priority,
     }
     if "cores" in hint and "max_cores" not in hint:
         record.pop("max_cores", None)
     if others := hint.get("alternatives"):
-        record["alternatives"] = [_bounded(_stated(other), record) for other in others]
-    _refuse_excess(_bounded(record, {}))
+        record["alternatives"] = [_alternative(other, record, container) for other in others]
     return record
 
 
-def is_one_job(process: Process) -> bool:
-    """Whether a workflow carries `dirac:Job` itself: then it runs inside one job."""
-    own = process.tool.get("hints") or []
-    return any(str(hint.get("class", "")).endswith("Job") and hint.get("class") in CLASSES for hint in own)
+def _alternative(hint: Mapping[str, Any], below: Mapping[str, Any], container: list[str]) -> dict[str, Any]:
+    found = _bounded(_stated(hint), below)
+    # It takes the place of all tags of the job, of which this one is not the user's to give up.
+    if "tags" in found and container:
+        found["tags"] = _tags(Record(hint), container)
+    return found
 
 
-def _resources(tool: Process, inputs: dict[str, Any], context: RuntimeContext) -> dict[str, Any]:
-    asked: Any = tool.get_requirement("ResourceRequirement")[0] or {}
-    is_old = tool.metadata.get(ORIGINAL_CWLVERSION) == "v1.0"
-    found = {name: asked.get(f"{name}Min", asked.get(f"{name}Max")) for name in RESOURCES}
-    if any(isinstance(value, str) for value in found.values()):
-        # Only an expression needs the tool's own evaluation, which costs a hundred times as much.
-        sizes = tool._init_job(inputs, context).resources
-        names = {"tmpdir": "tmpdirSize", "outdir": "outdirSize"}
-        found = {name: value and sizes[names.get(name, name)] for name, value in found.items()}
-    cores = min(_whole(found["cores"] or DEFAULT_CORES), MAX_COUNT)
-    record: dict[str, Any] = {
-        "cores": cores,
-        "ram_mb": _whole(found["ram"] or (OLD_RAM_MB if is_old else DEFAULT_RAM_MB)),
-    }
-    most = asked.get("coresMax")
-    if isinstance(most, int | float) and most > cores:
-        record["max_cores"] = int(min(most, MAX_COUNT))
-    if space := [float(found[name]) for name in ("tmpdir", "outdir") if found[name]]:
-        record["io"] = {"scratch_mb": _whole(sum(space))}
-    return record
-
-
-def _time(tool: Process, inputs: dict[str, Any], context: RuntimeContext) -> dict[str, int]:
-    """The seconds that the tool may run, of which none means no limit."""
-    asked: Any = tool.get_requirement("ToolTimeLimit")[0] or {}
-    limit = asked.get("timelimit")
-    if isinstance(limit, str):
-        limit = tool._init_job(inputs, context).do_eval(limit)
-        if not isinstance(limit, int | float):
-            raise InvalidCwl(f"timelimit: {str(limit)[:40]!r} is not a number of seconds")
-    return {"wall_time": _whole(limit)} if limit else {}
-
-
-def _gpu(tool: Process, inputs: dict[str, Any], context: RuntimeContext) -> dict[str, Any]:
-    """GPUs as cwltool's CUDARequirement states them; of several capabilities the range."""
-    asked: Any = next((found for name in CUDA if (found := tool.get_requirement(name)[0])), None)
-    if asked is None:
-        return {}
-    least, most = asked.get("cudaDeviceCountMin"), asked.get("cudaDeviceCountMax")
-    count = least if least is not None else most
-    if isinstance(count, str):
-        count = tool._init_job(inputs, context).resources["cudaDeviceCount"]
-    gpu: dict[str, Any] = {"vendor": "nvidia", "count": {"min": 1 if count is None else count}}
-    capability = asked.get("cudaComputeCapability")
-    if isinstance(capability, str):
-        gpu["compute_capability"] = {"min": str(capability)}
-    elif capability:
-        ordered = sorted(map(str, capability), key=lambda text: [part.zfill(6) for part in text.split(".")])
-        gpu["compute_capability"] = {"min": ordered[0], "max": ordered[-1]}
-    for error in faults_of(Record({"gpu": gpu})):
-        raise InvalidCwl(f"CUDARequirement: {error}")
-    return {"gpu": gpu}
+def _tags(stated: Record, more: list[str]) -> list[str]:
+    return sorted({part for item in [*stated.items("tags"), *more] if (part := item.strip())})
 
 
 def _stated(hint: Mapping[str, Any]) -> dict[str, Any]:
@@ -124,8 +121,9 @@ def _stated(hint: Mapping[str, Any]) -> dict[str, Any]:
 
 def _bounded(record: dict[str, Any], below: Mapping[str, Any]) -> dict[str, Any]:
     """Without a largest number of cores that is less than what is needed: an expression may say so."""
-    cores = record.get("cores") or below.get("cores", DEFAULT_CORES)
-    if (record.get("max_cores") or below.get("max_cores") or cores) < cores:
+    cores = record.get("cores") or below.get("cores", resources.DEFAULT_CORES)
+    most = record.get("max_cores") or below.get("max_cores")
+    if most and not isinstance(cores, str) and most < cores:
         record["max_cores"] = None
     return record
 
@@ -137,11 +135,6 @@ def _refuse_excess(record: dict[str, Any]) -> None:
             Record({**record, **other}).memory()
         except InvalidRequirements as error:
             raise InvalidCwl(str(error)) from error
-
-
-def _whole(value: Any) -> int:
-    """The next whole number; what no machine has is the largest that is understood."""
-    return max(1, ceil(min(LARGEST, float(value))))
 
 
 def _plain(value: Any) -> Any:

@@ -1,13 +1,14 @@
 """What a workflow does next: values in, values out. The semantics are cwltool's own functions.
 
-A *process instance* is addressed by its path and known by its inputs; `release`, `expand` and `collect` never
-look at anything else, so any worker can go on where another stopped.
+A *process instance* is addressed by its path and known by its inputs; `release`, `expand`, `repeat` and
+`collect` never look at anything else, so any worker can go on where another stopped.
 """
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from cwltool.errors import WorkflowException
 from cwltool.process import Process, shortname
@@ -17,13 +18,15 @@ from cwltool.workflow_job import object_from_state
 from schema_salad.exceptions import ValidationException
 
 from diracx_tasks.core.errors import InvalidCwl
-from diracx_tasks.cwl import hints, scatter
+from diracx_tasks.cwl import scatter
 from diracx_tasks.cwl.evaluate import Evaluation
-from diracx_tasks.cwl.graph import kind_of
+from diracx_tasks.cwl.identity import Identities
+from diracx_tasks.cwl.instance import Instances, names_of
 from diracx_tasks.cwl.load import process_at, step_at, steps
-from diracx_tasks.cwl.values import without_listings
 
 Values = dict[str, Any]
+WRONG = (WorkflowException, ValidationException, InvalidCwl)
+_INSTANCES: WeakKeyDictionary[Process, Instances] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -33,20 +36,33 @@ class Plan:
     root: Process
     evaluation: Evaluation
 
+    @property
+    def instances(self) -> Instances:
+        """What makes instances of this document, and knows what it has made before."""
+        if self.root not in _INSTANCES:
+            _INSTANCES[self.root] = Instances(Identities(self.evaluation.bundle))
+        return _INSTANCES[self.root]
+
     def start(self, inputs: Values) -> Values:
         """The root process as an instance `{"kind", "inputs", ...}`; raises InvalidCwl for wrong inputs."""
         declared: Any = self.root.metadata.get("$namespaces", {})
         namespaces = {**inputs.get("$namespaces", {}), **declared}
-        given = self.evaluation.inward({key: inputs[key] for key in inputs if not key.startswith("$")})
+        given = self.evaluation.from_user({key: inputs[key] for key in inputs if not key.startswith("$")})
         visit_class(given, ("File",), partial(_expand_format, namespaces))
-        return self._instance(self.root, given, toplevel=True)
+        return self.instances.of_process(self.evaluation, self.root, given, toplevel=True)
+
+    def restart(self, inputs: Values) -> Values:
+        """The root process as an instance, from inputs that `start` has filled in."""
+        return self.instances.of_process(
+            self.evaluation, self.root, self.evaluation.inward(inputs), toplevel=True
+        )
 
     def release(self, path: str, inputs: Values, done: Values, started: list[str]) -> Values:
         """Which steps of the workflow at `path` can start, given what is done.
 
         `done` maps a step to `{"status": "success" | "skipped", "outputs"}`; failed and running steps are in
         `started` only. Answers `{"ready": {step: instance}, "broken": {step: reason}}`; an instance of kind
-        `scatter` has `total`, `dims` and `method`, one of kind `skipped` is over.
+        `scatter` has `total`, `dims`, `keys`, `names` and `method`, one of kind `skipped` is over.
         """
         process = process_at(self.root, path)
         state = self._state(process, self.evaluation.inward(inputs), self.evaluation.inward(done))
@@ -58,39 +74,47 @@ class Plan:
             try:
                 if (found := self._ready(process, step, state)) is not None:
                     ready[name] = found
-            except (WorkflowException, ValidationException, InvalidCwl) as error:
+            except WRONG as error:
                 broken[name] = self.evaluation.words(error)
         return {"ready": ready, "broken": broken}
 
-    def expand(self, path: str, inputs: Values, start: int, stop: int) -> Values:
-        """Slots `start` to `stop` of a scatter step: `{"slots": [...]}`.
+    def expand(self, path: str, inputs: Values, columns: dict[str, list[Any]]) -> Values:
+        """Slots of a scatter step: `columns` has the elements that they take, `inputs` what all have.
 
-        A slot is an instance, or `{"kind": "broken", "reason"}`.
+        Answers `{"slots": [...], "shared": [...]}`. A slot is an instance, or `{"kind": "broken", "reason"}`;
+        `requirements` and `facts` of an instance are places in `shared`.
+        """
+        step, parent = step_at(self.root, path), process_at(self.root, path.rpartition("/")[0])
+        fixed = self.evaluation.inward({f"{step.id}/{name}": value for name, value in inputs.items()})
+        keys = [f"{step.id}/{name}" for name in columns]
+        shared = _Shared()
+        slots: list[Values] = []
+        for row in zip(*columns.values(), strict=True):
+            chosen = self.evaluation.inward(dict(zip(keys, row, strict=True)))
+            try:
+                found = self.instances.of_step(self.evaluation, parent, step, {**fixed, **chosen})
+                slots.append(shared.out_of(found))
+            except WRONG as error:
+                slots.append({"kind": "broken", "reason": self.evaluation.words(error)})
+        return {"slots": slots, "shared": shared.values}
+
+    def repeat(self, path: str, inputs: Values, outputs: Values | None) -> Values:
+        """The next iteration of a loop step from its last inputs and outputs (None: there was none yet).
+
+        Answers `{"inputs", "next": instance}`, without `next` when `when` says that it is over. The same as
+        cwltool's WorkflowJobLoopStep.
         """
         step = step_at(self.root, path)
-        parent = process_at(self.root, path.rpartition("/")[0])
-        given = {f"{step.id}/{name}": value for name, value in inputs.items()}
-        method, keys, dims = _scattering(step, given)
-        fixed = self.evaluation.inward({key: value for key, value in given.items() if key not in keys})
-        slots: list[Values] = []
-        for slot in range(start, stop):
-            places = zip(keys, scatter.indices(method, dims, slot), strict=True)
-            chosen = self.evaluation.inward({key: given[key][index] for key, index in places})
-            try:
-                slots.append(self._evaluated(parent, step, {**fixed, **chosen}))
-            except (WorkflowException, ValidationException, InvalidCwl) as error:
-                slots.append({"kind": "broken", "reason": self.evaluation.words(error)})
-        return {"slots": slots}
-
-    def gather(self, path: str, dims: list[int], results: list[Values | None]) -> Values:
-        """The outputs of a scatter step from its slots' outputs in order; None gives nulls."""
-        step = step_at(self.root, path)
-        method = step.tool.get("scatterMethod", scatter.DOT)
-        names = [shortname(output["id"]) for output in step.tool["outputs"]]
-        return {
-            name: scatter.shaped(method, dims, [(result or {}).get(name) for result in results])
-            for name in names
+        before = self.evaluation.inward({f"{step.id}/{name}": value for name, value in inputs.items()})
+        given = before if outputs is None else self._looped(step, before, self.evaluation.inward(outputs))
+        found: Values = {
+            "inputs": self.evaluation.outward({shortname(key): value for key, value in given.items()})
         }
+        if self.evaluation.is_wanted(step, given, step.requirements):
+            found["next"] = self.instances.of_process(
+                self.evaluation, step.embedded_tool, self.instances.connected(step, given)
+            )
+        return found
 
     def collect(self, path: str, inputs: Values, done: Values) -> Values:
         """The outputs of the workflow at `path`; what failed steps should have given is null.
@@ -132,40 +156,58 @@ class Plan:
             if "default" in parameter and given[parameter["id"]] is parameter["default"]:
                 given[parameter["id"]] = copy.deepcopy(parameter["default"])
         if "scatter" not in step.tool:
-            return self._evaluated(parent, step, given)
-        method, _, dims = _scattering(step, given)
+            return self.instances.of_step(self.evaluation, parent, step, given)
+        method, keys, dims = _scattering(step, given)
         inputs = {shortname(key): value for key, value in given.items()}
         return {
             "kind": "scatter",
             "inputs": self.evaluation.outward(inputs),
             "method": method,
+            "keys": [shortname(key) for key in keys],
+            "names": names_of(step.tool["outputs"]),
             "dims": dims,
             "total": scatter.size(method, dims),
         }
 
-    def _evaluated(self, parent: Process, step: WorkflowStep, given: Values) -> Values:
-        chosen = self.evaluation.step_inputs(parent, step, given)
-        if chosen is None:
-            outputs = {shortname(output["id"]): None for output in step.tool["outputs"]}
-            return {"kind": "skipped", "outputs": outputs}
-        connected = [inp["id"] for inp in step.tool["inputs"] if not inp.get("not_connected")]
-        return self._instance(step.embedded_tool, {shortname(key): chosen[key] for key in connected})
+    def _looped(self, step: WorkflowStep, before: Values, outputs: Values) -> Values:
+        state: dict[str, WorkflowStateItem | None] = {
+            output["id"]: WorkflowStateItem(output, outputs.get(shortname(output["id"])), "success")
+            for output in step.tool["outputs"]
+        }
+        loop: Any = [{**source, "type": "Any"} for source in step.tool["loop"]]
+        merges = bool(step.get_requirement("MultipleInputFeatureRequirement")[0])
+        found: Any = object_from_state(state, loop, False, merges, "outputSource")
+        given = {**before, **found}
+        plain = {shortname(key): value for key, value in before.items()}
+        for parameter in loop:
+            if "valueFrom" in parameter:
+                key = parameter["id"]
+                given[key] = self.evaluation.value(
+                    parameter["valueFrom"], plain, step.requirements, given[key]
+                )
+        return given
 
-    def _instance(self, process: Process, inputs: Values, *, toplevel: bool = False) -> Values:
-        kind = kind_of(process)
-        context = self.evaluation.context(toplevel=toplevel)
-        inputs = without_listings(inputs)
-        if kind == "workflow" or toplevel:
-            inputs = dict(process._init_job(inputs, context).job)
-        if kind != "workflow":
-            # Where the process runs, they are read as its own LoadListingRequirement says.
-            inputs = without_listings(inputs)
-        found: Values = {"kind": kind, "inputs": self.evaluation.outward(inputs)}
-        if kind == "tool":
-            found["requirements"] = hints.requirements(process, inputs, context)
-        if kind == "expression" and not toplevel:
-            found["outputs"] = self.evaluation.express(process, found["inputs"])
+
+@dataclass
+class _Shared:
+    """What many slots have in common, once."""
+
+    values: list[Values] = field(default_factory=list)
+    places: dict[int, int] = field(default_factory=dict)
+
+    def out_of(self, found: Values) -> Values:
+        """An instance with places in the place of what it shares."""
+        for name in ("requirements", "facts"):
+            if name in found:
+                found[name] = self._place(found[name])
         return found
+
+    def _place(self, value: Values) -> int:
+        # By identity: those of a process without expressions are one object.
+        if id(value) not in self.places:
+            self.places[id(value)] = len(self.values)
+            self.values.append(value)
+        return self.places[id(value)]
 
 
 def _expand_format(namespaces: dict[str, str], file: Values) -> None:

@@ -1,7 +1,7 @@
 """Reading what a job asks of its node, field by field; what is wrong is named by its field."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,9 @@ MAX_NAMES = 1000
 MOST = {"sites": 100, "banned_sites": 100, "grid_ces": 100, "platforms": 200}
 MAX_EXPRESSIONS = 64
 MAX_NAME = 255
+# What DIRAC's tables have room for.
+MAX_KIND = 32
+MAX_RETRIES = 10
 GLIBC, CAPABILITY = 1000, 100
 # DIRAC's tags of jobs that need several processors.
 MULTI_CORE = "MultiProcessor"
@@ -107,6 +110,23 @@ class Record:
         self._check_name(field, value or "")
         return None if not value or value.upper() == "ANY" else str(value)
 
+    def word(self, field: str, most: int = MAX_NAME) -> str | None:
+        """One word of `most` characters at most; None when it is absent or empty."""
+        value = self.values.get(field)
+        if not isinstance(value, str | None):
+            raise self.wrong(field, f"{str(value)[:40]!r} is no text: write it in quotes")
+        if value and len(value) > most:
+            raise self.wrong(field, f"{len(value)} characters, {most} are the most")
+        self._check_name(field, value or "")
+        return str(value) if value else None
+
+    def one_of(self, field: str, known: Sequence[str]) -> str | None:
+        """One of the known words; None when it is absent."""
+        found = self.word(field)
+        if found is not None and found not in known:
+            raise self.wrong(field, f"{found[:40]!r} is none of {', '.join(known)}")
+        return found
+
     def names(self, field: str) -> tuple[str, ...]:
         """Names, sorted; a text is taken apart at its commas. Empty when it is absent or one is ANY."""
         found = {str(name) for item in self.items(field) if (name := item.strip())}
@@ -118,8 +138,8 @@ class Record:
 
     def items(self, field: str) -> list[str]:
         """The texts of a list; one text is taken apart at its commas."""
-        value = self.values.get(field) or []
-        items = value.split(",") if isinstance(value, str) else value
+        value = self.values.get(field)
+        items = [] if value is None else value.split(",") if isinstance(value, str) else value
         if not isinstance(items, list | tuple) or not all(isinstance(item, str) for item in items):
             raise self.wrong(field, "this is not a list of names")
         if len(items) > MAX_NAMES:

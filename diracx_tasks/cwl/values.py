@@ -8,22 +8,27 @@ from urllib.parse import quote, unquote
 from ruamel.yaml.scalarbool import ScalarBoolean
 
 from diracx_tasks.core.errors import InvalidCwl
+from diracx_tasks.cwl.arrays import Held, is_reference
 
 FILES = ("File", "Directory")
+# Of locations that pilots fetch.
+STORED = ("sandbox", "lfn")
 INTERNAL = {"http://commonwl.org/cwltool#generation", "dirname", "path"}
 # Python refuses to read longer ones from JSON.
 MOST_BITS = 4096
 # Whole numbers up to here are the same as float and as integer.
 EXACT = 1 << 53
 Value = Any
+Hold = Callable[[Mapping[str, Any]], Held]
 
 
-def to_internal(value: Value, base: str) -> Value:
+def to_internal(value: Value, base: str, hold: Hold | None = None) -> Value:
     """Plain JSON as cwltool takes it: `bundle:` locations become file URIs below `base`.
 
-    Raises InvalidCwl for a location that the server would have to fetch or that lies outside the bundle.
+    `hold` makes what stands for a stored array. Raises InvalidCwl for a location that the server would have
+    to fetch or that lies outside the bundle.
     """
-    return _rewritten(value, lambda location: _inward(location, base))
+    return _rewritten(value, lambda location: _inward(location, base), hold)
 
 
 def to_external(value: Value, base: str) -> Value:
@@ -74,7 +79,10 @@ def _walked(
     value: Value, mapping: Callable[[Mapping[str, Any]], Value], item: Callable[[Value], Value]
 ) -> Value:
     # Exact types first: a wide scatter is a million small values.
-    if type(value) is str and value.isascii():
+    kind = type(value)
+    if (kind is str and value.isascii()) or kind is bool or value is None:
+        return value
+    if kind is Held:
         return value
     if isinstance(value, Mapping):
         return mapping(value)
@@ -83,11 +91,17 @@ def _walked(
     return _scalar(value)
 
 
-def _rewritten(value: Value, place: Callable[[str], str]) -> Value:
+def _rewritten(value: Value, place: Callable[[str], str], hold: Hold | None = None) -> Value:
     def inner(value: Value) -> Value:
+        if type(value) is Held:
+            return dict(value.reference)
         return _walked(value, mapping, inner)
 
     def mapping(value: Mapping[str, Any]) -> Value:
+        if is_reference(value):
+            if hold is None:
+                raise InvalidCwl(f"a value of class {value['class']} is not allowed")
+            return hold(value)
         if value.get("class") not in FILES:
             return {_name(key): inner(item) for key, item in value.items()}
         found = {_name(key): inner(item) for key, item in value.items() if key not in INTERNAL}
@@ -140,7 +154,7 @@ def _inward(location: str, base: str) -> str:
     scheme, colon, _ = location.partition(":")
     if scheme == "bundle" or not colon or "/" in scheme:
         return base + quote(location.removeprefix("bundle:"))
-    if scheme == "sandbox" or location.startswith(base):
+    if scheme in STORED or location.startswith(base):
         return location
     raise InvalidCwl(
         f"the location {location!r} is not allowed: files come with the workflow or from the sandbox store, "

@@ -1,7 +1,6 @@
 """The end of attempts and jobs: what is stored of it, and the journal for whom it concerns."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from sqlalchemy import delete, select, update
@@ -9,14 +8,14 @@ from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.orm import Session
 
 from diracx_tasks.core.database import Table, changed, plain, utc_now
-from diracx_tasks.core.packed import packed, unpacked
+from diracx_tasks.core.packed import packed
 from diracx_tasks.engine.outbox import enqueue
 from diracx_tasks.jobs.states import Status
 from diracx_tasks.jobs.tables import Attempt, Ended, Payload, Result
 
 
 class Ending(NamedTuple):
-    """A job that has just ended; `outputs` of one that is Done."""
+    """A job that has just ended; `outputs` of one that is Done, of one that Failed whether to try again."""
 
     job_id: int
     attempt: int
@@ -24,6 +23,7 @@ class Ending(NamedTuple):
     minor: str
     application: str
     outputs: Any = None
+    is_temporary: bool = False
 
 
 def close_attempt(db: Session, job_id: int, attempt: int, status: Status, reason: str) -> None:
@@ -60,7 +60,7 @@ def end(db: Session, endings: Sequence[Ending]) -> None:
             "OwnerID": concerned[one.job_id][1],
             "Status": one.status.value,
             "Reason": ": ".join(part for part in (one.minor, one.application) if part),
-            "Outputs": outputs.get(one.job_id),
+            "IsTemporary": one.is_temporary,
         }
         for one in endings
         if one.job_id in concerned
@@ -71,9 +71,13 @@ def end(db: Session, endings: Sequence[Ending]) -> None:
 
 
 def forget_outcome(db: Session, job_ids: Collection[int], status: Status, reason: str) -> None:
-    """Close all attempts of jobs that are to run again, and forget the outputs of those that were Done."""
+    """Close all attempts of jobs that are to run again, and forget the outputs of those that were Done.
+
+    The outputs of a workflow's jobs stay: its other steps may have them.
+    """
     _close(db, job_ids, status, reason[:255])
-    changed(db, delete(Result).where(Result.job_id.in_(job_ids)))
+    owned = select(Payload.job_id).where(Payload.job_id.in_(job_ids), Payload.owner_task.is_not(None))
+    changed(db, delete(Result).where(Result.job_id.in_(job_ids), Result.job_id.not_in(owned)))
 
 
 def _put(db: Session, table: type[Table], rows: list[dict[str, Any]]) -> None:
@@ -104,30 +108,35 @@ def tell(db: Session, owner_task: str, owner_id: int) -> None:
     )
 
 
-@dataclass(frozen=True)
-class End:
-    """How a job ended; `outputs` only when it is Done."""
+class End(NamedTuple):
+    """How a job ended; the outputs of one that is Done are its `outputs`."""
 
     job_id: int
     status: Status
     reason: str
-    outputs: Any
+    is_temporary: bool
 
 
 def take_ended(db: Session, owner_task: str, owner_id: int, limit: int) -> list[End]:
     """The owner's jobs that ended since it looked last; they are struck off with the caller's commit."""
-    rows = db.scalars(
-        select(Ended)
+    columns = (Ended.job_id, Ended.status, Ended.reason, Ended.is_temporary)
+    rows = db.execute(
+        select(*columns)
         .where(Ended.owner_task == owner_task, Ended.owner_id == owner_id)
         .order_by(Ended.job_id)
         .limit(limit)
         .with_for_update()
     ).all()
-    changed(db, delete(Ended).where(Ended.job_id.in_([row.job_id for row in rows])))
-    return [
-        End(row.job_id, Status(row.status), row.reason, unpacked(row.outputs) if row.outputs else None)
-        for row in rows
-    ]
+    if rows:
+        changed(db, delete(Ended).where(Ended.job_id.in_([row.job_id for row in rows])))
+    return [End(row.job_id, Status(row.status), row.reason, row.is_temporary) for row in rows]
+
+
+def outputs(db: Session, job_ids: Collection[int]) -> dict[int, bytes]:
+    """What jobs that were Done gave, packed as they are stored; jobs without outputs are left out."""
+    if not job_ids:
+        return {}
+    return dict(db.execute(select(Result.job_id, Result.outputs).where(Result.job_id.in_(job_ids))).all())
 
 
 def has_ended(db: Session, owner_task: str, owner_id: int) -> bool:

@@ -1,5 +1,6 @@
 """What a pilot tells of its job while it runs and at its end, and what it is told to do."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,6 +12,7 @@ from diracx_tasks.core.database import changed, utc_now
 from diracx_tasks.core.errors import BadRequest, Conflict, Forbidden, NotFound
 from diracx_tasks.core.settings import settings
 from diracx_tasks.cwl.values import locations
+from diracx_tasks.jobs import attempt_use
 from diracx_tasks.jobs.access import owner_of
 from diracx_tasks.jobs.states import Status
 from diracx_tasks.jobs.status import Change, Held, Outcome, hold, move, why_not
@@ -47,6 +49,7 @@ class Report:
     attempt: int
     change: Change
     log: str | None = None
+    use: Mapping[str, float] | None = None
 
 
 def report(db: Session, job_id: int, news: list[Report], *, by: User) -> str:
@@ -69,6 +72,7 @@ def report(db: Session, job_id: int, news: list[Report], *, by: User) -> str:
     if last.to is Status.DONE:
         metadata.assign(db, f"Job:{job_id}", locations(last.outputs), "Output")
     keep(db, job_id, Beat(attempt, log=news[-1].log))
+    attempt_use.note(db, [(job_id, attempt, one.use) for one in news[-1:] if one.use])
     return last.to if changes else job.status
 
 

@@ -11,7 +11,7 @@ from diracx_tasks.core.database import utc
 from diracx_tasks.core.errors import NotFound
 from diracx_tasks.core.packed import unpacked
 from diracx_tasks.core.rows import is_flag
-from diracx_tasks.jobs import events, parameters
+from diracx_tasks.jobs import attempt_use, events, parameters
 from diracx_tasks.jobs.access import visible
 from diracx_tasks.jobs.beats import beats_of
 from diracx_tasks.jobs.jdls import readable
@@ -27,6 +27,7 @@ def get(db: Session, job_id: int, *, by: User) -> dict[str, Any]:
     content = unpacked(payload.payload) if payload else {}
     outputs = db.scalar(select(Result.outputs).where(Result.job_id == job_id))
     attempts = db.scalars(select(Attempt).where(Attempt.job_id == job_id).order_by(Attempt.attempt))
+    used = attempt_use.of_job(db, job_id)
     wide = db.get(Parametric, job_id)
     return {
         **row,
@@ -34,7 +35,7 @@ def get(db: Session, job_id: int, *, by: User) -> dict[str, Any]:
         "Step": content.get("path"),
         "Requirements": payload.requirements if payload else {},
         "Outputs": unpacked(outputs) if outputs else None,
-        "Attempts": [_attempt(attempt) for attempt in attempts],
+        "Attempts": [_attempt(attempt) | {"use": used.get(attempt.attempt)} for attempt in attempts],
         "Parametric": {"total": wide.total, "made": wide.made} if wide else None,
     }
 

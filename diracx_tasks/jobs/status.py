@@ -45,7 +45,10 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True)
 class Change:
-    """A wanted change. `columns` are further columns of the job set by the same statement."""
+    """A wanted change. `columns` are further columns of the job set by the same statement.
+
+    `outputs` come with Done; `is_temporary` says of Failed that trying again may help.
+    """
 
     to: Status
     minor: str = ""
@@ -53,6 +56,11 @@ class Change:
     source: str = "DiracX"
     outputs: Any = None
     columns: dict[str, Any] = field(default_factory=dict)
+    is_temporary: bool = False
+
+    def ending(self, job_id: int, attempt: int) -> Ending:
+        """The end that it brings to an attempt of a job."""
+        return Ending(job_id, attempt, self.to, self.minor, self.application, self.outputs, self.is_temporary)
 
 
 def move(
@@ -83,7 +91,7 @@ def move(
     record(db, [job_id], *changes)
     last = changes[-1]
     if last.to in FINAL and last.to is not Status.DELETED:
-        end(db, [Ending(job_id, attempt, last.to, last.minor, last.application, last.outputs)])
+        end(db, [last.ending(job_id, attempt)])
     return Outcome.APPLIED
 
 
@@ -143,6 +151,8 @@ class New(NamedTuple):
     heartbeat_at: datetime | None = None
     # The first of several ends in one step.
     ended_as: Status | None = None
+    outputs: Any = None
+    is_temporary: bool = False
 
 
 def hold(db: Session, job_ids: Collection[int]) -> dict[int, Held]:
@@ -207,6 +217,8 @@ def _follow(db: Session, moved: Sequence[New]) -> None:
             new.ended_as or (Status.KILLED if new.status is Status.DELETED else new.status),
             new.minor,
             new.application,
+            new.outputs,
+            new.is_temporary,
         )
         for new in moved
         if new.status in FINAL and (new.status is not Status.DELETED or new.held.status not in FINAL)

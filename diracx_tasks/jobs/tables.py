@@ -3,7 +3,19 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, DateTime, Enum, ForeignKey, Index, Integer, Numeric, String, Text
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    Enum,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    Numeric,
+    String,
+    Text,
+)
 from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -140,6 +152,19 @@ class Attempt(Table):
     log_at: Mapped[datetime | None] = mapped_column("LogAt", Timestamp)
 
 
+class AttemptUse(Table):
+    """What an attempt has used, as its pilot measured; apart from the log, so that many are read quickly."""
+
+    __tablename__ = "JobAttemptUse"
+
+    job_id: Mapped[int] = mapped_column("JobID", Integer, primary_key=True, autoincrement=False)
+    attempt: Mapped[int] = mapped_column("Attempt", Integer, primary_key=True, autoincrement=False)
+    cpu_seconds: Mapped[float] = mapped_column("CPUSeconds", Float)
+    wall_seconds: Mapped[float] = mapped_column("WallSeconds", Float)
+    memory_mb: Mapped[float] = mapped_column("MemoryMB", Float)
+    disk_mb: Mapped[float] = mapped_column("DiskMB", Float)
+
+
 class Heartbeat(Table):
     """What a payload used at one moment; one row where DIRAC has one per number."""
 
@@ -188,7 +213,6 @@ class Ended(Table):
     reason: Mapped[str] = mapped_column("Reason", Text)
     # Whether trying again may help, as the tool's exit code says (`temporaryFailCodes`).
     is_temporary: Mapped[bool] = mapped_column("IsTemporary", default=False)
-    outputs: Mapped[bytes | None] = mapped_column("Outputs", Blob)
 
 
 class Result(Table):

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from diracx_tasks.core.client import Client
-from diracx_tasks.core.errors import DiracXError, LoginNeeded
+from diracx_tasks.core.errors import ApiError, DiracXError, LoginNeeded
 from diracx_tasks.cwl.bundle import Bundle
 from diracx_tasks.node.halt import Cause, Halt, Halted, Stop, ask
+from diracx_tasks.node.offer import Slot
 from diracx_tasks.node.order import INPUTS, LOG, Order, Result
 from diracx_tasks.node.report import Report
 from diracx_tasks.node.staging import Placing, Staging, StagingError
@@ -30,18 +31,19 @@ log = logging.getLogger("diracx.pilot")
 
 
 class Refused(Exception):
-    """The attempt has failed; where it was and why."""
+    """The attempt has failed; where it was, why, and whether another attempt may well succeed."""
 
-    def __init__(self, minor: str, words: str) -> None:
+    def __init__(self, minor: str, words: str, *, is_temporary: bool = False) -> None:
         super().__init__(words)
         self.minor = minor
+        self.is_temporary = is_temporary
 
 
 class Attempt:
-    """Runs what the server has matched, in a folder of its own below `work`."""
+    """Runs what the server has matched, in a folder of its own below the slot's `work`."""
 
     def __init__(
-        self, client: Client, zygote: Zygote, stop: Stop, matched: dict[str, Any], work: Path
+        self, client: Client, zygote: Zygote, stop: Stop, matched: dict[str, Any], slot: Slot
     ) -> None:
         self.job_id, self.number = int(matched["job_id"]), int(matched["attempt"])
         # What is reported of the job belongs to the trace that it came from.
@@ -49,10 +51,11 @@ class Attempt:
         self._client, self._zygote, self._matched = client, zygote, matched
         self._halt = Halt(stop)
         self._report = Report(client, self._halt, self.job_id, self.number)
-        self._staging = Staging(client, self._halt, self.job_id, self.number)
-        self._bundles = work / "bundles"
-        self._folder = work / f"{self.job_id}.{self.number}"
+        self._slot = slot
+        self._bundles = slot.work / "bundles"
+        self._folder = slot.work / f"{self.job_id}.{self.number}"
         self._log = self._folder / LOG
+        self._staging = Staging(client, self._halt, self.job_id, self.number, self._folder)
 
     def run(self) -> str:
         """How it ended, in a word for the pilot's log; ZygoteDied after the job has been given back."""
@@ -92,10 +95,14 @@ class Attempt:
             outputs = self._outputs(watchdog)
         except Refused as refused:
             self._say(str(refused))
-            self._report.finish("Failed", refused.minor, str(refused), StandardOutput=tail(self._log))
+            more = {"Temporary": True} if refused.is_temporary else {}
+            self._report.finish("Failed", refused.minor, str(refused), **self._measured(watchdog), **more)
             return f"failed: {refused}"
-        self._report.finish("Done", "Execution Complete", Outputs=outputs, StandardOutput=tail(self._log))
+        self._report.finish("Done", "Execution Complete", Outputs=outputs, **self._measured(watchdog))
         return "done"
+
+    def _measured(self, watchdog: Watchdog) -> dict[str, Any]:
+        return {"StandardOutput": tail(self._log), "Use": watchdog.use.told()}
 
     def _outputs(self, watchdog: Watchdog) -> Any:
         payload = self._matched["payload"]
@@ -111,9 +118,9 @@ class Attempt:
             raise Refused("Application Finished With Errors", f"the payload was ended: {_cause(ended)}")
         if not result.is_success:
             reason = f"unsupported: {result.reason}" if result.is_unsupported else result.reason
-            raise Refused("Application Finished With Errors", reason)
+            raise Refused("Application Finished With Errors", reason, is_temporary=result.is_temporary)
         outputs = result.outputs or {}
-        return _doing("Uploading Output Data", lambda: self._staging.store(outputs, self._uploading))
+        return _doing("Uploading Output Data", lambda: self._staging.store(outputs, self._uploading, payload))
 
     def _order(self, payload: dict[str, Any]) -> Order:
         bundle_file, names = self._bundle(payload["bundle"])
@@ -128,6 +135,9 @@ class Attempt:
             bundle_folder=str(bundle_folder),
             path=payload["path"],
             name=payload["path"] or payload["entrypoint"].partition("#")[0],
+            engine=self._slot.engine,
+            cores=self._slot.cores,
+            ram_mb=self._slot.ram_mb,
         )
 
     def _bundle(self, wanted: str) -> tuple[Path, list[str]]:
@@ -200,7 +210,9 @@ def _doing(minor: str, step: Callable[[], Any]) -> Any:
     except LoginNeeded:
         raise
     except DiracXError as error:
-        raise Refused(minor, str(error)) from error
+        # `halt` has asked again and again: the server or the store is out of order, not the job.
+        is_temporary = isinstance(error, ApiError) and error.status >= 500
+        raise Refused(minor, str(error), is_temporary=is_temporary) from error
 
 
 def _cause(ended: Exit) -> str:

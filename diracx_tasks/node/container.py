@@ -1,47 +1,85 @@
-"""Containers on this node: which engine works, which processes need one, and their end."""
+"""Containers on this node: which engine runs them, and their end. Without cwltool, for the pilot."""
 
+import os
 import shutil
 import subprocess
-from functools import lru_cache
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from cwltool.process import Process
-
-from diracx_tasks.cwl.load import walk
-
-PROBES = {
-    "docker": ("docker", "info"),
-    "podman": ("podman", "info"),
-    # Apptainer installs this name too, and cwltool calls no other.
-    "singularity": ("singularity", "--version"),
-}
-
-
-@lru_cache
-def working_engine() -> str | None:
-    """The first engine on PATH that answers; None if the node has none."""
-    return next((engine for engine, probe in PROBES.items() if _answers(probe)), None)
+# Those first that need no daemon and no privileges.
+ENGINES = ("apptainer", "singularity", "podman", "docker", "udocker")
+AUTO = "auto"
+NONE = "none"
+TAG = "container"
+# Of a root file system that consists of the machine's own programs.
+LINKS = ("bin", "sbin", "lib", "lib32", "lib64")
+FOLDERS = ("usr", "proc", "sys", "dev", "etc", "tmp", "run", "var/tmp", "root", "home")
+TRIAL_SECONDS = 120
+SECONDS = 30
 
 
-def wants(process: Process) -> tuple[bool, bool]:
-    """Whether a process or a step below it names a container, and whether it requires it."""
-    inside = [process, *(step.embedded_tool for _, step in walk(process))]
-    tools = (one for one in inside if one.tool["class"] == "CommandLineTool")
-    found = [tool.get_requirement("DockerRequirement") for tool in tools]
-    return any(docker for docker, _ in found), any(is_required for _, is_required in found)
+def chosen(wanted: str = AUTO) -> str:
+    """The engine that containers run with here: the wanted one, or the first; '' if it cannot run any."""
+    engines = ENGINES if wanted == AUTO else (wanted,)
+    return next((engine for engine in engines if engine in ENGINES and works(engine)), "")
 
 
-def kill_containers(cid_folder: Path) -> None:
-    """End the docker containers whose ids are in the folder: their processes are not below ours."""
-    for cid in cid_folder.glob("*.cid"):
-        _answers(("docker", "kill", cid.read_text().strip()))
-
-
-def _answers(command: tuple[str, ...]) -> bool:
-    if shutil.which(command[0]) is None:
+def works(engine: str) -> bool:
+    """Whether an engine really runs containers for this user: it is tried, and that may take seconds."""
+    if shutil.which(engine) is None:
         return False
+    if engine == "docker":
+        return _succeeds("docker", "info")
+    if engine == "udocker":
+        # It brings its tools from the network when it is used for the first time.
+        return _succeeds("udocker", "install")
+    with _own_programs() as root:
+        if engine == "podman":
+            options = ("--rm", "--network=none", "--volume=/usr:/usr:ro", "--rootfs")
+            return _succeeds("podman", "run", *options, str(root), "/bin/true")
+        return _succeeds(engine, "exec", "--contain", "--bind=/usr", str(root), "/bin/true")
+
+
+def tags(engine: str) -> tuple[str, ...]:
+    """What a node with this engine offers to jobs."""
+    return (TAG, f"{TAG}:{engine}") if engine else ()
+
+
+def remove_containers(folder: Path, engine: str) -> None:
+    """End the containers whose ids are in the folder, and forget them; harmless for those that are gone.
+
+    Docker's are not below our processes; of podman's something stays behind when its processes are killed.
+    """
+    if engine not in ("docker", "podman"):
+        return
+    for file in folder.glob("*.cid"):
+        if number := file.read_text().strip():
+            # Podman's `rm --force` alone asks politely first, for ten seconds.
+            _succeeds(engine, "kill", number, seconds=SECONDS)
+            _succeeds(engine, "rm", "--force", number, seconds=SECONDS)
+        file.unlink(missing_ok=True)
+
+
+@contextmanager
+def _own_programs() -> Iterator[Path]:
+    """A root file system for a trial; `/usr` has to be mounted into it."""
+    with tempfile.TemporaryDirectory(prefix="container-", ignore_cleanup_errors=True) as name:
+        root = Path(name)
+        for folder in FOLDERS:
+            (root / folder).mkdir(parents=True)
+        for link in LINKS:
+            if os.path.islink(f"/{link}"):
+                (root / link).symlink_to(os.readlink(f"/{link}"))
+        yield root
+
+
+def _succeeds(*command: str, seconds: float = TRIAL_SECONDS) -> bool:
     try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=20, check=False)
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=seconds, check=False
+        )
     except (OSError, subprocess.TimeoutExpired):
         return False
     return done.returncode == 0

@@ -5,8 +5,13 @@ import re
 import shutil
 import socket
 import subprocess
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import psutil
+
+from diracx_tasks.node import container
 
 # The x86-64 psABI's microarchitecture levels, in the words of /proc/cpuinfo.
 LEVELS = (
@@ -34,6 +39,47 @@ def machine() -> dict[str, Any]:
         **gpus(_output(*GPUS)),
     }
     return {field: value for field, value in found.items() if value}
+
+
+@dataclass(frozen=True)
+class Slot:
+    """What a pilot offers to one job at a time; `engine` runs containers, '' for none."""
+
+    stamp: str
+    site: str
+    ce: str
+    cores: int
+    ram_mb: int
+    tags: tuple[str, ...]
+    work: Path
+    engine: str = ""
+    machine: dict[str, Any] = field(default_factory=machine)
+
+    def offer(self) -> dict[str, Any]:
+        """The body of a match request."""
+        return {
+            **self.machine,
+            "scratch_mb": free_space(self.work),
+            "stamp": self.stamp,
+            "site": self.site,
+            "ce": self.ce,
+            "cores": self.cores,
+            "ram_mb": self.ram_mb,
+            "platform": node_platform(),
+            "tags": sorted({*self.tags, *container.tags(self.engine)}),
+            "count": 1,
+        }
+
+
+def node_platform() -> str:
+    """This node in DIRAC's words, such as `Linux_x86_64_glibc-2.36`."""
+    libc = "-".join(filter(None, platform.libc_ver()))
+    return "_".join(filter(None, [platform.system(), platform.machine(), libc]))
+
+
+def memory_share(cores: int) -> int:
+    """This node's memory (MB) for that many of its cores."""
+    return int(psutil.virtual_memory().total / (1 << 20) * min(1.0, cores / (psutil.cpu_count() or 1)))
 
 
 def free_space(folder: Path) -> int:

@@ -12,7 +12,11 @@ LOG = "log"
 
 @dataclass(frozen=True)
 class Order:
-    """Which process of which bundle to run; its inputs are in the folder's INPUTS."""
+    """Which process of which bundle to run; its inputs are in the folder's INPUTS.
+
+    `engine` runs containers, '' for none; one that is outside of the slot's limits is held to `cores` and
+    `ram_mb`.
+    """
 
     folder: str
     entrypoint: str
@@ -20,6 +24,9 @@ class Order:
     bundle_folder: str
     path: str
     name: str
+    engine: str = ""
+    cores: int = 1
+    ram_mb: int = 0
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,11 @@ class Result:
         part = folder / f"{RESULT}.part"
         part.write_text(json.dumps(asdict(self), allow_nan=False))
         part.rename(folder / RESULT)
+
+    @property
+    def is_temporary(self) -> bool:
+        """Whether the tool says that another attempt may succeed: one of its `temporaryFailCodes`."""
+        return self.status == "temporaryFail"
 
     @classmethod
     def read_from(cls, folder: Path) -> "Result | None":

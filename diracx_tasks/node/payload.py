@@ -19,7 +19,7 @@ import py_mini_racer
 from cwltool.context import RuntimeContext
 from cwltool.errors import UnsupportedRequirement, WorkflowException
 from cwltool.executors import SingleJobExecutor
-from cwltool.job import JobBase
+from cwltool.job import ContainerCommandLineJob, JobBase
 from cwltool.loghandler import _logger as cwltool_log
 from cwltool.process import Process
 from schema_salad.exceptions import ValidationException
@@ -30,12 +30,17 @@ from diracx_tasks.cwl.bundle import Bundle
 from diracx_tasks.cwl.diagnostics import explain
 from diracx_tasks.cwl.load import base_uri, load, process_at
 from diracx_tasks.cwl.phrases import said
-from diracx_tasks.node import container
+from diracx_tasks.node import contained
+from diracx_tasks.node.container import ENGINES
 from diracx_tasks.node.order import INPUTS, Order, Result
 
 LOAD_SECONDS = 60
 MAX_WORDS = 250
 WARM_UP = b"cwlVersion: v1.2\nclass: ExpressionTool\ninputs: []\noutputs: []\nexpression: ${return {};}\n"
+NO_ENGINE = (
+    "the tool requires a container (DockerRequirement), "
+    f"and this node has none of {', '.join(ENGINES)} that works"
+)
 # What cwltool puts before its words: where in a document, which job.
 NOISE = re.compile(r"\S+:\d+:\d+:\s|^\[job [^]]*\]\s|^Job error:\s*")
 
@@ -46,7 +51,6 @@ class Prepared:
 
     bundle: Bundle | None = None
     root: Process | None = None
-    engine: str | None = None
     error: Exception | None = None
 
 
@@ -63,6 +67,10 @@ class Executor(SingleJobExecutor):
 
     exit_code: int | None = None
 
+    def __init__(self, order: Order) -> None:
+        super().__init__()
+        self._order = order
+
     def run_jobs(
         self, process: Process, job_order_object: Any, logger: logging.Logger, runtime_context: RuntimeContext
     ) -> None:
@@ -73,6 +81,8 @@ class Executor(SingleJobExecutor):
                 raise WorkflowException("Workflow cannot make any more progress.")
             if isinstance(job, JobBase):
                 job.collect_outputs = partial(self._collect, job, job.collect_outputs)
+            if isinstance(job, ContainerCommandLineJob):
+                contained.adapt(job, self._order)
             job.run(runtime_context)
         # Outputs stay where they are until they have been uploaded.
         self.output_dirs.clear()
@@ -113,11 +123,9 @@ def prepare(order: Order) -> Prepared:
     """The loaded documents of an order; an error is kept for the payload's result."""
     try:
         with _limit(LOAD_SECONDS):
-            bundle, root = _loaded(order.entrypoint, Path(order.bundle_file), Path(order.bundle_folder))
-            wanted, _ = container.wants(process_at(root, order.path))
+            return Prepared(*_loaded(order.entrypoint, Path(order.bundle_file), Path(order.bundle_folder)))
     except Exception as error:
         return Prepared(error=error)
-    return Prepared(bundle, root, container.working_engine() if wanted else None)
 
 
 def run(order: Order, prepared: Prepared) -> None:
@@ -147,21 +155,21 @@ def _run(order: Order, prepared: Prepared) -> Result:
     shutil.rmtree(bundle_folder, ignore_errors=True)
     prepared.bundle.write_to(bundle_folder)
     process = process_at(prepared.root, order.path)
-    if prepared.engine is None and container.wants(process)[1]:
-        raise UnsupportedCwl(
-            "the tool requires a container (DockerRequirement): "
-            "this node has no working docker, podman or apptainer"
-        )
+    is_wanted, is_required = contained.wants(process)
+    if is_required and not order.engine:
+        raise UnsupportedCwl(NO_ENGINE)
+    if is_wanted:
+        contained.prepare(order)
     inputs = json.loads((Path(order.folder) / INPUTS).read_text(), parse_float=Number)
-    errors, executor = Errors(), Executor()
+    errors, executor = Errors(), Executor(order)
     cwltool_log.addHandler(errors)
-    outputs, status = executor.execute(process, inputs, _context(order, prepared.engine))
+    outputs, status = executor.execute(process, inputs, _context(order))
     if status == "success":
         return Result(status, dict(outputs or {}))
     return Result(status, None, executor.exit_code, _reason(executor.exit_code, errors))
 
 
-def _context(order: Order, engine: str | None) -> RuntimeContext:
+def _context(order: Order) -> RuntimeContext:
     return RuntimeContext(
         {
             "basedir": order.folder,
@@ -169,9 +177,7 @@ def _context(order: Order, engine: str | None) -> RuntimeContext:
             "tmp_outdir_prefix": f"{order.folder}/out-",
             "cidfile_dir": order.folder,
             "name": order.name,
-            "use_container": engine is not None,
-            "podman": engine == "podman",
-            "singularity": engine == "singularity",
+            **contained.settings(order.engine),
         }
     )
 

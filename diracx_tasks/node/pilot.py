@@ -2,25 +2,23 @@
 
 import logging
 import os
-import platform
 import signal
 import sys
 import tempfile
 import time
 import uuid
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
-import psutil
 
 from diracx_tasks.core.client import Client
 from diracx_tasks.core.errors import ApiError, DiracXError, LoginNeeded, Unreachable
 from diracx_tasks.node import prctl
 from diracx_tasks.node.attempt import Attempt, discard, release
+from diracx_tasks.node.container import AUTO, ENGINES, NONE, chosen
 from diracx_tasks.node.halt import Stop
-from diracx_tasks.node.offer import free_space, machine
+from diracx_tasks.node.offer import Slot, memory_share
 from diracx_tasks.node.zygote import Zygote, ZygoteDied
 
 LONGEST_PAUSE = 60.0
@@ -30,40 +28,11 @@ MAX_BROKEN = 3
 log = logging.getLogger("diracx.pilot")
 
 
-@dataclass(frozen=True)
-class Slot:
-    """What this pilot offers to one job at a time."""
-
-    stamp: str
-    site: str
-    ce: str
-    cores: int
-    ram_mb: int
-    tags: tuple[str, ...]
-    machine: dict[str, Any]
-    work: Path
-
-    def offer(self) -> dict[str, Any]:
-        """The body of a match request."""
-        return {
-            **self.machine,
-            "scratch_mb": free_space(self.work),
-            "stamp": self.stamp,
-            "site": self.site,
-            "ce": self.ce,
-            "cores": self.cores,
-            "ram_mb": self.ram_mb,
-            "platform": node_platform(),
-            "tags": list(self.tags),
-            "count": 1,
-        }
-
-
 class Pilot:
     """The loop around attempts."""
 
-    def __init__(self, client: Client, slot: Slot, stop: Stop, work: Path) -> None:
-        self._client, self._slot, self._stop, self._work = client, slot, stop, work
+    def __init__(self, client: Client, slot: Slot, stop: Stop) -> None:
+        self._client, self._slot, self._stop = client, slot, stop
         self._zygote = Zygote()
         self._broken = 0
 
@@ -113,7 +82,7 @@ class Pilot:
             self._renew()
         started = time.monotonic()
         try:
-            ended = Attempt(self._client, self._zygote, self._stop, matched, self._work).run()
+            ended = Attempt(self._client, self._zygote, self._stop, matched, self._slot).run()
             self._broken = 0
         except ZygoteDied as error:
             ended = f"given back: {error}"
@@ -133,19 +102,8 @@ class Pilot:
 
     def _renew(self) -> None:
         self._zygote.close()
-        discard(self._work / "bundles")
+        discard(self._slot.work / "bundles")
         self._zygote = Zygote()
-
-
-def node_platform() -> str:
-    """This node in DIRAC's words, such as `Linux_x86_64_glibc-2.36`."""
-    libc = "-".join(filter(None, platform.libc_ver()))
-    return "_".join(filter(None, [platform.system(), platform.machine(), libc]))
-
-
-def memory_share(cores: int) -> int:
-    """This node's memory (MB) for that many of its cores."""
-    return int(psutil.virtual_memory().total / (1 << 20) * min(1.0, cores / (psutil.cpu_count() or 1)))
 
 
 @click.command()
@@ -155,6 +113,14 @@ def memory_share(cores: int) -> int:
 @click.option("--cores", default=1, show_default=True, help="Cores of the one slot.")
 @click.option("--ram-mb", type=int, help="Memory of the slot [default: the cores' share of the node].")
 @click.option("--tag", "tags", multiple=True, help="Tag that jobs may require; may be repeated.")
+@click.option(
+    "--containers",
+    envvar="DIRACX_CONTAINERS",
+    type=click.Choice([AUTO, NONE, *ENGINES]),
+    default=AUTO,
+    show_default=True,
+    help="What containers run with; auto: the first that works.",
+)
 @click.option("--work-dir", type=click.Path(path_type=Path, file_okay=False), help="Folder for jobs' files.")
 @click.option("--max-jobs", default=0, help="Stop after so many jobs; 0: no limit.")
 @click.option("--idle-seconds", envvar="DIRACX_PILOT_IDLE_SECONDS", default=0.0, help="0: idle for ever.")
@@ -167,6 +133,7 @@ def main(
     cores: int,
     ram_mb: int | None,
     tags: tuple[str, ...],
+    containers: str,
     work_dir: Path | None,
     max_jobs: int,
     idle_seconds: float,
@@ -184,15 +151,22 @@ def main(
     if work_dir:
         work_dir.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix="pilot-", dir=work_dir)).resolve()
-    slot = Slot(stamp, site, ce, cores, ram_mb or memory_share(cores), tags, machine(), work)
+    slot = Slot(stamp, site, ce, cores, ram_mb or memory_share(cores), tags, work, _engine(containers))
     try:
         client = _client(url)
-        sys.exit(Pilot(client, slot, stop, work).run(max_jobs=max_jobs, idle_seconds=idle_seconds))
+        sys.exit(Pilot(client, slot, stop).run(max_jobs=max_jobs, idle_seconds=idle_seconds))
     except DiracXError as error:
         log.error("%s", error)
         sys.exit(error.exit_code)
     finally:
         discard(work)
+
+
+def _engine(wanted: str) -> str:
+    engine = chosen(wanted)
+    if not engine and wanted not in (AUTO, NONE):
+        log.error("%s does not work here: jobs that need a container will not be asked for", wanted)
+    return engine
 
 
 def _client(url: str | None) -> Client:

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 import psutil
 
-from diracx_tasks.node import prctl
+from diracx_tasks.node import prctl, use
 
 GRACE_SECONDS = 5.0
 KILL_SECONDS = 10.0
@@ -42,7 +42,7 @@ def supervise(parent: int, log: Path, payload: Callable[[], None], on_kill: Call
         _redirect(log)
         runner = os.fork()
         if runner == 0:
-            _become_payload(me, payload)
+            _become_payload(me, payload, log.parent)
         code = _wait(runner)
         end_descendants(0)
     except _End as end:
@@ -69,8 +69,8 @@ def end_descendants(grace: float) -> None:
         time.sleep(0.005)
 
 
-def _become_payload(parent: int, payload: Callable[[], None]) -> NoReturn:
-    code = 1
+def _become_payload(parent: int, payload: Callable[[], None], folder: Path) -> NoReturn:
+    code, began = 1, time.monotonic()
     try:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
@@ -83,6 +83,7 @@ def _become_payload(parent: int, payload: Callable[[], None]) -> NoReturn:
     except BaseException:
         traceback.print_exc()
     finally:
+        use.leave(folder, began)
         sys.stdout.flush()
         sys.stderr.flush()
         # Not sys.exit: a V8 isolate that ran out of memory can hang at exit.

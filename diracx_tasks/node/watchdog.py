@@ -6,6 +6,7 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,11 @@ from diracx_tasks.core.client import Client
 from diracx_tasks.core.errors import ApiError, LoginNeeded, Unreachable
 from diracx_tasks.node.halt import Cause, Halt
 from diracx_tasks.node.report import Report
+from diracx_tasks.node.use import Use
 
 FIRST_SECONDS = 1.0
+# While somebody follows the payload's output it is sent so often, if there is more of it.
+FOLLOWED_SECONDS = 2.5
 # After this long without a heartbeat a payload's end is worth one more, with its final CPU time.
 STALE_SECONDS = 5.0
 MAX_TAIL = 64 * 1024
@@ -41,12 +45,16 @@ class Watchdog(threading.Thread):
     ) -> None:
         super().__init__(name=f"watchdog of job {job_id}", daemon=True)
         self._client, self._report, self._halt = client, report, halt
-        self._job_id, self._attempt, self._seconds, self._log_file = job_id, attempt, seconds, log_file
+        self._job_id, self._number, self._seconds, self._log_file = job_id, attempt, seconds, log_file
         self._over = threading.Event()
         self._started_at = time.monotonic()
         self._beat_at: float | None = None
+        self._is_followed = False
+        self._sent: tuple[int, int] | None = None
         self._payload: psutil.Process | None = None
         self._cpu_seconds = 0.0
+        self.use = Use(log_file.parent)
+        self._look_at = 0.0
 
     def __enter__(self) -> "Watchdog":
         self.start()
@@ -59,18 +67,22 @@ class Watchdog(threading.Thread):
 
     def run(self) -> None:
         """Beat until told to end; the states noted so far go first."""
-        delay = min(FIRST_SECONDS, self._seconds)
-        while not self._over.wait(delay):
-            self._once()
-            delay = self._seconds
+        while not self._over.wait(self._pause()):
+            if self._is_followed and not self._is_due():
+                self._try(self._show)
+            else:
+                self._once()
 
     def watch(self, payload: psutil.Process | None) -> None:
-        """Report this process and all below it from now on."""
+        """Report this process and all below it from now on, and look at what it uses; to be called often."""
         self._payload = payload
+        if payload is not None and time.monotonic() >= self._look_at:
+            self._look_at = time.monotonic() + self.use.look(payload)
 
     def payload_ended(self, cpu_seconds: float) -> None:
         """Report its final CPU time, at once if it has run for long."""
         self._payload, self._cpu_seconds = None, cpu_seconds
+        self.use.end(cpu_seconds)
         if self._beat_at is not None and time.monotonic() - self._beat_at > STALE_SECONDS:
             self._once()
 
@@ -79,10 +91,23 @@ class Watchdog(threading.Thread):
         with contextlib.suppress(Unreachable, LoginNeeded, ApiError):
             self._beat()
 
+    def _is_due(self) -> bool:
+        return self._beat_at is None or time.monotonic() >= self._beat_at + self._seconds
+
+    def _pause(self) -> float:
+        if self._beat_at is None:
+            return min(FIRST_SECONDS, self._seconds)
+        left = max(0.0, self._beat_at + self._seconds - time.monotonic())
+        return min(left, FOLLOWED_SECONDS) if self._is_followed else left
+
     def _once(self) -> None:
+        self._beat_at = time.monotonic()
+        self._try(self._report.send, self._beat)
+
+    def _try(self, *sends: Callable[[], None]) -> None:
         try:
-            self._report.send()
-            self._beat()
+            for send in sends:
+                send()
         except Unreachable as error:
             log.warning("no heartbeat of job %d: %s", self._job_id, error)
         except LoginNeeded:
@@ -94,16 +119,26 @@ class Watchdog(threading.Thread):
 
     def _beat(self) -> None:
         self._beat_at = time.monotonic()
-        body = {
-            "Attempt": self._attempt,
-            "LoadAverage": os.getloadavg()[0],
-            "WallClockTime": round(time.monotonic() - self._started_at, 3),
-            "AvailableDiskSpace": psutil.disk_usage(str(self._log_file.parent)).free // MB,
-            "StandardOutput": tail(self._log_file),
+        self._send(
+            LoadAverage=os.getloadavg()[0],
+            WallClockTime=round(time.monotonic() - self._started_at, 3),
+            AvailableDiskSpace=psutil.disk_usage(str(self._log_file.parent)).free // MB,
             **self._used(),
-        }
-        commands = self._client.patch("/api/jobs/heartbeat", {str(self._job_id): body})
-        if any(one["command"] == "Kill" and int(one["job_id"]) == self._job_id for one in commands or []):
+        )
+
+    def _show(self) -> None:
+        """Send the output alone, if there is more of it."""
+        if _version(self._log_file) != self._sent:
+            self._send()
+
+    def _send(self, **numbers: Any) -> None:
+        sent = _version(self._log_file)
+        body = {"Attempt": self._number, "StandardOutput": tail(self._log_file), **numbers}
+        answer = self._client.patch("/api/jobs/heartbeat", {str(self._job_id): body}) or []
+        self._sent = sent
+        orders = {one["command"] for one in answer if int(one["job_id"]) == self._job_id}
+        self._is_followed = "Follow" in orders
+        if "Kill" in orders:
             self._halt.order(Cause.KILLED)
 
     def _used(self) -> dict[str, Any]:
@@ -137,6 +172,14 @@ def proportional_memory(process: psutil.Process, resident: int) -> int:
             if line.startswith("Pss:"):
                 return int(line.split()[1]) * 1024
     return resident
+
+
+def _version(path: Path) -> tuple[int, int] | None:
+    """What differs when a file has been written to; None if there is none."""
+    with contextlib.suppress(OSError):
+        found = path.stat()
+        return found.st_mtime_ns, found.st_size
+    return None
 
 
 def tail(path: Path, limit: int = MAX_TAIL) -> str:

@@ -135,7 +135,7 @@ def serve(answers: int, pilot: int) -> None:
     # The pilot alone decides what ends: a Ctrl-C in its terminal must not kill the payload.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    from diracx_tasks.node import payload, supervisor
+    from diracx_tasks.node import container, payload, supervisor
 
     payload.warm_up()
     for line in sys.stdin:
@@ -149,6 +149,8 @@ def serve(answers: int, pilot: int) -> None:
         _, status, used = os.wait4(child, 0)
         # Only when somebody has killed the supervisor itself is there anything left to end.
         supervisor.end_descendants(0)
+        if status:
+            container.remove_containers(Path(order.folder), order.engine)
         code = os.waitstatus_to_exitcode(status)
         code = code if code >= 0 else 128 - code
         _tell(answers, event="exited", pid=child, status=code, cpu_seconds=used.ru_utime + used.ru_stime)
@@ -163,7 +165,10 @@ def _fork(order: Order, prepared: Any) -> int:
         return child
     folder = Path(order.folder)
     supervisor.supervise(
-        me, folder / LOG, lambda: payload.run(order, prepared), lambda: container.kill_containers(folder)
+        me,
+        folder / LOG,
+        lambda: payload.run(order, prepared),
+        lambda: container.remove_containers(folder, order.engine),
     )
 
 

@@ -3,15 +3,14 @@
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import insert, select, update
-from sqlalchemy.dialects import sqlite
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from diracx_tasks.core.database import changed, now, utc_now
 from diracx_tasks.core.errors import BadRequest, Forbidden, TooLarge
 from diracx_tasks.core.settings import settings
+from diracx_tasks.core.unless_there import add_unless_there
 from diracx_tasks.sandboxes.store import Grant, store
 from diracx_tasks.sandboxes.tables import Mapping as Mapping_
 from diracx_tasks.sandboxes.tables import Sandbox, SandboxOwner
@@ -86,13 +85,20 @@ def assign_many(db: Session, used: Mapping[str, Iterable[str]], kind: str) -> No
     query = select(Sandbox.pfn, Sandbox.sandbox_id).where(Sandbox.se_name == SE, Sandbox.pfn.in_(wanted))
     ids = dict(db.execute(query).all())
     rows = [
-        {"sandbox_id": ids[pfn], "entity": entity, "kind": kind}
+        {"SBId": ids[pfn], "EntityId": entity, "Type": kind}
         for entity, names in pfns.items()
         for pfn in sorted(names & ids.keys())
     ]
     if rows:
-        db.execute(_ignoring(db, Mapping_), rows)
+        add_unless_there(db, Mapping_, rows)
         changed(db, update(Sandbox).where(Sandbox.sandbox_id.in_(ids.values())).values(is_assigned=True))
+
+
+def present(db: Session, locations: Collection[str]) -> set[str]:
+    """Those of some stored files that the store still has."""
+    pfns = {plain(one): one for one in locations}
+    query = select(Sandbox.pfn).where(Sandbox.se_name == SE, Sandbox.pfn.in_(pfns))
+    return {pfns[pfn] for pfn in db.scalars(query)} if pfns else set()
 
 
 def refuse_foreign(locations: Collection[str], owner: Owner, *, is_admin: bool = False) -> None:
@@ -144,15 +150,16 @@ def _register(db: Session, owner: Owner, pfn: str, size: int) -> bool:
     if found:
         return False
     row = {
-        "owner_id": _owner_id(db, owner),
-        "se_name": SE,
-        "pfn": pfn,
-        "size": size,
-        "registered_at": now(),
-        "accessed_at": now(),
-        "is_assigned": False,
+        "OwnerId": _owner_id(db, owner),
+        "SEName": SE,
+        "SEPFN": pfn,
+        "Bytes": size,
+        "RegistrationTime": now(),
+        "LastAccessTime": now(),
+        "Assigned": False,
     }
-    db.execute(_ignoring(db, Sandbox), [row])
+    # Two pilots may announce the same file at once.
+    add_unless_there(db, Sandbox, [row])
     return True
 
 
@@ -165,13 +172,6 @@ def _owner_id(db: Session, owner: Owner) -> int:
     )
     found = db.scalar(query)
     if found is None:
-        db.execute(_ignoring(db, SandboxOwner), [{"owner": owner.name, "group": owner.group, "vo": owner.vo}])
+        add_unless_there(db, SandboxOwner, [{"Owner": owner.name, "OwnerGroup": owner.group, "VO": owner.vo}])
         found = db.scalars(query).one()
     return found
-
-
-def _ignoring(db: Session, table: Any) -> Any:
-    """An INSERT that leaves rows alone that are there: two pilots may announce the same file at once."""
-    if db.get_bind().dialect.name == "sqlite":
-        return sqlite.insert(table).on_conflict_do_nothing()
-    return insert(table).prefix_with("IGNORE", dialect="mysql").prefix_with("IGNORE", dialect="mariadb")

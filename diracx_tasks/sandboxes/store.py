@@ -6,6 +6,7 @@ import hmac
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -37,6 +38,9 @@ class Store(Protocol):
     def has(self, key: str) -> bool:
         """Whether the object is there."""
 
+    def size(self, key: str) -> int | None:
+        """Its bytes; None when it is not there."""
+
     def read(self, key: str, most: int) -> bytes:
         """Its first bytes."""
 
@@ -50,18 +54,36 @@ def store() -> Store:
     return S3Store() if settings().s3_endpoint else FolderStore(settings().data / "sandboxes")
 
 
-class S3Store:
-    """Any S3 server that checks signatures."""
+@dataclass(frozen=True)
+class Bucket:
+    """A bucket of an S3 server, and who we are there."""
 
-    def __init__(self) -> None:
+    endpoint: str
+    name: str
+    access_key: str
+    secret_key: str
+    region: str = "us-east-1"
+
+    @classmethod
+    def of_sandboxes(cls) -> "Bucket":
+        """The one that the settings name."""
         given = settings()
-        self.bucket = given.s3_bucket
+        secret = given.s3_secret_key.get_secret_value()
+        return cls(given.s3_endpoint, given.s3_bucket, given.s3_access_key, secret, given.s3_region)
+
+
+class S3Store:
+    """Any S3 server that checks signatures; the sandboxes' bucket unless another is given."""
+
+    def __init__(self, bucket: Bucket | None = None) -> None:
+        given = bucket or Bucket.of_sandboxes()
+        self.bucket = given.name
         self.client = boto3.client(
             "s3",
-            endpoint_url=given.s3_endpoint,
-            aws_access_key_id=given.s3_access_key,
-            aws_secret_access_key=given.s3_secret_key.get_secret_value(),
-            region_name=given.s3_region,
+            endpoint_url=given.endpoint,
+            aws_access_key_id=given.access_key,
+            aws_secret_access_key=given.secret_key,
+            region_name=given.region,
             config=Config(
                 signature_version="s3v4",
                 s3={"addressing_style": "path"},
@@ -96,15 +118,19 @@ class S3Store:
 
     def has(self, key: str) -> bool:
         """Whether the object is there."""
+        return self.size(key) is not None
+
+    def size(self, key: str) -> int | None:
+        """Its bytes; None when it is not there."""
         try:
-            self.client.head_object(Bucket=self.bucket, Key=key)
+            found: int = self.client.head_object(Bucket=self.bucket, Key=key)["ContentLength"]
         except ClientError as error:
             if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
-                return False
-            raise Unavailable(f"the sandbox store refuses: {error}") from error
+                return None
+            raise Unavailable(f"the bucket {self.bucket} refuses: {error}") from error
         except BotoCoreError as error:
-            raise Unavailable(f"the sandbox store does not answer: {error}") from error
-        return True
+            raise Unavailable(f"the bucket {self.bucket} does not answer: {error}") from error
+        return found
 
     def read(self, key: str, most: int) -> bytes:
         """The first bytes of an object."""
@@ -112,9 +138,9 @@ class S3Store:
             answer = self.client.get_object(Bucket=self.bucket, Key=key, Range=f"bytes=0-{most - 1}")
             found: bytes = answer["Body"].read(most)
         except ClientError as error:
-            raise NotFound(f"{key} is not in the sandbox store: {error}") from error
+            raise NotFound(f"{key} is not in the bucket {self.bucket}: {error}") from error
         except BotoCoreError as error:
-            raise Unavailable(f"the sandbox store does not answer: {error}") from error
+            raise Unavailable(f"the bucket {self.bucket} does not answer: {error}") from error
         return found
 
     def delete(self, keys: Sequence[str]) -> None:
@@ -123,38 +149,34 @@ class S3Store:
         try:
             self.client.delete_objects(Bucket=self.bucket, Delete=objects)
         except (ClientError, BotoCoreError) as error:
-            raise Unavailable(f"the sandbox store does not delete: {error}") from error
+            raise Unavailable(f"the bucket {self.bucket} does not delete: {error}") from error
 
 
 class FolderStore:
-    """A folder behind the API's own signed addresses."""
+    """A folder behind the API's own signed addresses, which begin with `at`."""
 
     bucket = "local"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, at: str = "/api/sandboxes/files") -> None:
         self.folder = folder
+        self.at = at
 
     def grant(self, key: str, *, checksum: str, size: int) -> Grant:
         """Form fields whose signature `receive` checks."""
         fields = {"key": key, "checksum": checksum, "size": str(size), "expires": _expiry()}
-        return {
-            "url": f"{settings().url}/api/sandboxes/files",
-            "fields": {**fields, "signature": _sign("PUT", fields)},
-        }
+        signature = _sign("PUT", self.at, fields)
+        return {"url": f"{settings().url}{self.at}", "fields": {**fields, "signature": signature}}
 
     def url(self, key: str) -> str:
         """An address whose signature `locate` checks."""
         fields = {"key": key, "expires": _expiry()}
-        query = urlencode({"expires": fields["expires"], "signature": _sign("GET", fields)})
-        return f"{settings().url}/api/sandboxes/files/{quote(key)}?{query}"
+        query = urlencode({"expires": fields["expires"], "signature": _sign("GET", self.at, fields)})
+        return f"{settings().url}{self.at}/{quote(key)}?{query}"
 
     def receive(self, fields: dict[str, str], content: IO[bytes]) -> None:
         """Store what was uploaded under a grant; refuses another size or content."""
-        _check(
-            "PUT",
-            {name: fields[name] for name in ("key", "checksum", "size", "expires")},
-            fields["signature"],
-        )
+        signed = {name: fields[name] for name in ("key", "checksum", "size", "expires")}
+        _check("PUT", self.at, signed, fields["signature"])
         target = self._path(fields["key"])
         target.parent.mkdir(parents=True, exist_ok=True)
         part = target.with_name(f".{target.name}.{time.monotonic_ns()}")
@@ -166,7 +188,7 @@ class FolderStore:
 
     def locate(self, key: str, expires: str, signature: str) -> Path:
         """The file behind a signed address."""
-        _check("GET", {"key": key, "expires": expires}, signature)
+        _check("GET", self.at, {"key": key, "expires": expires}, signature)
         path = self._path(key)
         if not path.is_file():
             raise NotFound(f"{key} is not in the sandbox store")
@@ -175,6 +197,11 @@ class FolderStore:
     def has(self, key: str) -> bool:
         """Whether the file is there."""
         return self._path(key).is_file()
+
+    def size(self, key: str) -> int | None:
+        """Its bytes; None when it is not there."""
+        path = self._path(key)
+        return path.stat().st_size if path.is_file() else None
 
     def read(self, key: str, most: int) -> bytes:
         """The first bytes of a file."""
@@ -215,19 +242,19 @@ def _expiry() -> str:
     return str(int(time.time()) + settings().url_seconds)
 
 
-def _sign(verb: str, fields: dict[str, str]) -> str:
-    return _signed(str(signing_key().as_dict(private=True)["d"]), verb, fields)
+def _sign(verb: str, at: str, fields: dict[str, str]) -> str:
+    return _signed(str(signing_key().as_dict(private=True)["d"]), verb, at, fields)
 
 
-def _signed(key: str, verb: str, fields: dict[str, str]) -> str:
+def _signed(key: str, verb: str, at: str, fields: dict[str, str]) -> str:
     secret = hashlib.sha256(f"sandboxes{key}".encode()).digest()
-    return hmac.new(secret, json.dumps([verb, fields], sort_keys=True).encode(), "sha256").hexdigest()
+    return hmac.new(secret, json.dumps([verb, at, fields], sort_keys=True).encode(), "sha256").hexdigest()
 
 
-def _check(verb: str, fields: dict[str, str], signature: str) -> None:
+def _check(verb: str, at: str, fields: dict[str, str], signature: str) -> None:
     # Also by a key that signed a moment ago: a rotation ends no upload.
     privates = (key.as_dict(private=True).get("d") for key in key_set().keys if key.is_private)
-    made = [_signed(str(private), verb, fields) for private in privates]
+    made = [_signed(str(private), verb, at, fields) for private in privates]
     if not any(hmac.compare_digest(one.encode(), signature.encode()) for one in made):
         raise Forbidden("the signature of this address does not hold")
     if float(fields["expires"]) < time.time():

@@ -4,15 +4,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from diracx_tasks.core.errors import InvalidCwl
-from diracx_tasks.core.packed import unpacked
+from diracx_tasks.core.packed import plain, unpacked
+from diracx_tasks.cwl import scatter
 from diracx_tasks.cwl.phrases import ELSE
-from diracx_tasks.sandboxes import metadata
-from diracx_tasks.workflows import isolate
-from diracx_tasks.workflows.look import Child, Glance
+from diracx_tasks.workflows import collections, isolate
+from diracx_tasks.workflows.contents import contents_for
+from diracx_tasks.workflows.look import Child, Glance, Slots
 from diracx_tasks.workflows.states import CWL_NAMES, GOOD, Status
-from diracx_tasks.workflows.tables import Node
+from diracx_tasks.workflows.tables import Node, Workflow
 
-CHUNK = 200
+MOST_ITERATIONS = 100_000
 Values = dict[str, Any]
 
 
@@ -36,23 +37,54 @@ class End:
 
 @dataclass(frozen=True)
 class Step:
-    """A change of one node: instances to make below it, how far a scatter has come, or its end."""
+    """A change of one node: instances to make below it, how far it has come, its new inputs, or its end."""
 
     node: Node
     instances: list[Instance] = field(default_factory=list)
     cursor: int | None = None
     is_dirty: bool = False
     end: End | None = None
+    inputs: Values | None = None
 
 
-def decide(glance: Glance) -> Step:
-    """What to do with the node that was looked at; an expression or document that fails ends it as Failed."""
-    assert glance.node is not None
-    decisions = {"workflow": _workflow, "scatter": _scatter, "expression": _expression, "tool": _root_tool}
+def decide(glance: Glance, slots: list[Values] | None = None) -> Step:
+    """What to do with the node that was looked at; an expression or document that fails ends it as Failed.
+
+    `slots` are those of a scatter if they have been evaluated before.
+    """
+    node = glance.node
+    assert node is not None
     try:
-        return decisions[glance.node.kind](glance, glance.node)
+        if node.kind == "scatter":
+            return _scatter(glance, node, slots)
+        decisions = {"workflow": _workflow, "loop": _loop, "expression": _expression, "tool": _tool}
+        return decisions[node.kind](glance, node)
     except InvalidCwl as error:
-        return Step(glance.node, end=End(Status.FAILED, reason=_words(error)))
+        return Step(node, end=End(Status.FAILED, reason=_words(error)))
+
+
+def expanded(glance: Glance) -> list[Values]:
+    """The slots of a scatter that are to be made, evaluated."""
+    assert glance.node is not None and glance.slots is not None
+    return evaluated(glance.workflow, glance, glance.node.path, glance.inputs, glance.slots)
+
+
+def evaluated(workflow: Workflow, glance: Glance, path: str, inputs: Values, slots: Slots) -> list[Values]:
+    """Instances of slots; what they share is one object."""
+    found = isolate.plan(
+        glance.bundle,
+        "expand",
+        contents_for(workflow),
+        path=path,
+        inputs=inputs,
+        columns=slots.columns,
+    )
+    for slot in found["slots"]:
+        for name in ("requirements", "facts"):
+            if name in slot:
+                slot[name] = found["shared"][slot[name]]
+    instances: list[Values] = found["slots"]
+    return instances
 
 
 def _workflow(glance: Glance, node: Node) -> Step:
@@ -61,7 +93,7 @@ def _workflow(glance: Glance, node: Node) -> Step:
         for child in glance.children
         if child.status in GOOD
     }
-    if not glance.has_failed:
+    if glance.goes_on or not glance.has_failed:
         started = [child.name for child in glance.children]
         found = _plan(glance, "release", path=node.path, inputs=glance.inputs, done=done, started=started)
         instances = [Instance(_below(node, name), 0, given) for name, given in sorted(found["ready"].items())]
@@ -91,25 +123,57 @@ def _collected(glance: Glance, node: Node, done: Values) -> Values:
         return {}
 
 
-def _scatter(glance: Glance, node: Node) -> Step:
-    if node.cursor < node.total and not glance.has_failed:
-        stop = min(node.cursor + CHUNK, node.total)
-        found = _plan(glance, "expand", path=node.path, inputs=glance.inputs, start=node.cursor, stop=stop)
-        slots = [
-            Instance(node.path, node.cursor + place, given) for place, given in enumerate(found["slots"])
+def _scatter(glance: Glance, node: Node, slots: list[Values] | None) -> Step:
+    if glance.slots is not None:
+        given = expanded(glance) if slots is None else slots
+        instances = [
+            Instance(node.path, number, one) for number, one in zip(glance.slots.numbers, given, strict=True)
         ]
-        return Step(node, slots, cursor=stop, is_dirty=True)
+        return Step(node, instances, cursor=glance.slots.numbers.stop, is_dirty=True)
+    if node.ended < node.cursor:
+        return Step(node)
+    if node.bad:
+        reason = f"{node.bad} of {node.total} failed, first: {_why(glance.children)}"
+        return Step(node, end=End(Status.FAILED, reason=reason))
+    # One skipped element makes the whole step count as skipped (cwltool, ReceiveScatterOutput).
+    return Step(node, end=End(Status.SKIPPED if node.skipped else Status.DONE, _gathered(glance, node)))
+
+
+def _gathered(glance: Glance, node: Node) -> Values:
+    """The outputs of a scatter: as they are when they are short, otherwise what stands for them."""
+    method, names, dims = glance.more["method"], glance.more["names"], node.dims or [0]
+    if len(glance.children) == node.total:
+        results = [child.outputs or {} for child in glance.children]
+        found = {
+            name: scatter.shaped(method, dims, [result.get(name) for result in results]) for name in names
+        }
+        if len(plain(found)) <= collections.INLINE:
+            return found
+    return {name: collections.of_slots(node.node_id, name, dims, method) for name in names}
+
+
+def _loop(glance: Glance, node: Node) -> Step:
     if glance.is_busy:
         return Step(node)
     if glance.has_failed:
-        count = glance.counts.get(Status.FAILED, 0) + glance.counts.get(Status.KILLED, 0)
-        reason = f"{count} of {node.total} failed, first: {_why(glance.children)}"
+        reason = f"iteration {node.cursor} failed: {_why(glance.children)}"
         return Step(node, end=End(Status.FAILED, reason=reason))
-    results = [child.outputs for child in glance.children]
-    outputs = _plan(glance, "gather", path=node.path, dims=node.dims or [0], results=results)
-    # One skipped element makes the whole step count as skipped (cwltool, ReceiveScatterOutput).
-    is_skipped = bool(glance.counts.get(Status.SKIPPED))
-    return Step(node, end=End(Status.SKIPPED if is_skipped else Status.DONE, outputs))
+    if node.cursor >= MOST_ITERATIONS:
+        reason = f"the loop did not end within {MOST_ITERATIONS} iterations"
+        return Step(node, end=End(Status.FAILED, reason=reason))
+    last = glance.children[0].outputs if glance.children else None
+    found = _plan(glance, "repeat", path=node.path, inputs=glance.inputs, outputs=last)
+    if "next" in found:
+        following = Instance(node.path, node.cursor, found["next"])
+        inputs = {**glance.more, "inputs": found["inputs"]}
+        return Step(node, [following], node.cursor + 1, _is_over(following), inputs=inputs)
+    names = glance.more["names"]
+    if glance.more["method"] == "all":
+        arrays = {
+            name: collections.of_slots(node.node_id, name, [node.cursor], scatter.DOT) for name in names
+        }
+        return Step(node, end=End(Status.DONE, arrays))
+    return Step(node, end=End(Status.DONE, last or dict.fromkeys(names)))
 
 
 def _expression(glance: Glance, node: Node) -> Step:
@@ -117,18 +181,14 @@ def _expression(glance: Glance, node: Node) -> Step:
     return Step(node, end=End(Status.DONE, outputs))
 
 
-def _root_tool(glance: Glance, node: Node) -> Step:
-    return Step(node, [Instance("", 0, _plan(glance, "start", inputs=glance.inputs))])
+def _tool(glance: Glance, node: Node) -> Step:
+    """A root that is a tool, or a slot that is made once more: the instance that it becomes."""
+    given = expanded(glance)[0] if glance.slots else _plan(glance, "restart", inputs=glance.inputs)
+    return Step(node, [Instance(node.path, node.slot, given)])
 
 
 def _plan(glance: Glance, operation: str, **arguments: Any) -> Values:
-    workflow = glance.workflow
-    owner = metadata.Owner(workflow.owner, workflow.group, workflow.vo)
-
-    def contents(location: str) -> str:
-        return metadata.contents(location, owner)
-
-    return isolate.plan(glance.bundle, operation, contents, **arguments)
+    return isolate.plan(glance.bundle, operation, contents_for(glance.workflow), **arguments)
 
 
 def _number_of_steps(glance: Glance, node: Node) -> int:

@@ -1,12 +1,19 @@
 """What happened to a workflow, for its owner."""
 
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from diracx_tasks.core.database import now
-from diracx_tasks.workflows.tables import WorkflowEvent
+from diracx_tasks.core.packed import unpacked
+from diracx_tasks.workflows.tables import Workflow, WorkflowEvent
 
 LONGEST = 4000
+# Of the elements of one scatter that fare alike at once, so many are told one by one.
+MOST = 20
 
 
 def tell(
@@ -31,6 +38,45 @@ def tell(
             job_id=job_id,
         )
     )
+
+
+class Teller:
+    """Tells what happens to nodes of one workflow."""
+
+    def __init__(self, db: Session, workflow: Workflow) -> None:
+        self._db = db
+        self._workflow = workflow
+        self._scattered: set[str] | None = None
+
+    def tell(self, status: str, message: str = "", **more: Any) -> None:
+        """Add an event of the workflow, or of what `more` says."""
+        tell(self._db, self._workflow.workflow_id, status, message, **more)
+
+    def began(self, node: Any, message: str) -> None:
+        """A node goes on running, for a reason."""
+        self._of(node, "Running", message)
+
+    def ended(self, nodes: Sequence[Any], status: str, reason: str) -> None:
+        """Nodes have ended alike; of many elements of a scatter only the first are told one by one."""
+        counts: Counter[str] = Counter()
+        for node in nodes:
+            counts[node.path] += 1
+            if counts[node.path] <= MOST:
+                self._of(node, status, reason)
+        for path, count in counts.items():
+            if count > MOST:
+                self.tell(status, f"{count - MOST} more: {reason}", path=path)
+
+    def _of(self, node: Any, status: str, message: str) -> None:
+        self.tell(status, message, path=node.path, slot=self.slot(node), job_id=node.job_id)
+
+    def slot(self, node: Any) -> int | None:
+        """The element of a scatter, or the iteration of a loop, that a node is of; None for others."""
+        if self._scattered is None:
+            steps = unpacked(self._workflow.graph)["nodes"]
+            self._scattered = {step["path"] for step in steps if step["scatter"] or step.get("loop")}
+        kind = getattr(node, "kind", "tool")
+        return node.slot if node.path in self._scattered and kind not in ("scatter", "loop") else None
 
 
 def since(db: Session, workflow_id: int, after: int, limit: int) -> list[WorkflowEvent]:

@@ -1,22 +1,38 @@
 """What `advance` sees of a workflow: the one thing to do next, read without locks."""
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from diracx_tasks.core.database import utc_now
 from diracx_tasks.core.errors import NotFound
 from diracx_tasks.core.packed import unpacked
+from diracx_tasks.cwl import scatter
 from diracx_tasks.cwl.bundle import Bundle
 from diracx_tasks.jobs import ends
-from diracx_tasks.workflows.states import FINAL, GOOD, Status
+from diracx_tasks.workflows import collections
+from diracx_tasks.workflows.states import FINAL, Status
 from diracx_tasks.workflows.tables import Node, NodeValues, StoredBundle, Workflow
 
 TASK = "workflows.advance"
+# So many slots of a scatter are made in one transaction.
+CHUNK = 1000
 # Bundles never change under their hash, so each process keeps a few.
 _BUNDLES: dict[str, Bundle] = {}
 KEPT = 64
+Values = dict[str, Any]
+
+
+class Task(StrEnum):
+    """What is to be done with a workflow."""
+
+    NOTE_ENDED = "note what has ended"
+    KILL = "kill"
+    RETRY = "try again"
+    DECIDE = "decide"
 
 
 @dataclass(frozen=True)
@@ -26,29 +42,44 @@ class Child:
     name: str
     status: Status
     reason: str
-    outputs: dict[str, Any] | None
+    outputs: Values | None
+
+
+@dataclass(frozen=True)
+class Slots:
+    """Slots of a scatter to be made: their numbers and, by input, the elements that they take."""
+
+    numbers: range
+    columns: dict[str, list[Any]]
 
 
 @dataclass(frozen=True)
 class Glance:
-    """A workflow, and the node to look at: none when jobs ended or the workflow is to be killed."""
+    """A workflow, and the node to decide about; `more` is what is known of a scatter or loop."""
 
     workflow: Workflow
     bundle: Bundle
+    task: Task
     node: Node | None = None
-    inputs: dict[str, Any] = field(default_factory=dict)
-    counts: dict[Status, int] = field(default_factory=dict)
+    inputs: Values = field(default_factory=dict)
+    more: Values = field(default_factory=dict)
     children: list[Child] = field(default_factory=list)
+    slots: Slots | None = None
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether what does not need a failed step goes on."""
+        return self.workflow.on_error == "continue"
 
     @property
     def has_failed(self) -> bool:
         """Whether something below the node failed or was killed."""
-        return bool(self.counts.get(Status.FAILED) or self.counts.get(Status.KILLED))
+        return any(child.status in (Status.FAILED, Status.KILLED) for child in self.children)
 
     @property
     def is_busy(self) -> bool:
         """Whether something below the node is not over."""
-        return bool(self.counts.get(Status.RUNNING))
+        return any(child.status == Status.RUNNING for child in self.children)
 
 
 def look(db: Session, workflow_id: int) -> Glance | None:
@@ -58,18 +89,35 @@ def look(db: Session, workflow_id: int) -> Glance | None:
         return None
     stored = bundle(db, workflow.bundle)
     if ends.has_ended(db, TASK, workflow_id):
-        return Glance(workflow, stored)
+        return Glance(workflow, stored, Task.NOTE_ENDED)
     if workflow.status in FINAL:
         return None
     if workflow.status == Status.KILLING:
-        return Glance(workflow, stored)
-    node = db.scalar(
-        select(Node)
-        .where(Node.workflow_id == workflow_id, Node.is_dirty, Node.status == Status.RUNNING)
-        .order_by(Node.node_id.desc())
-        .limit(1)
+        return Glance(workflow, stored, Task.KILL)
+    if db.execute(due(workflow_id).limit(1)).first():
+        return Glance(workflow, stored, Task.RETRY)
+    dirty = (Node.workflow_id == workflow_id, Node.is_dirty, Node.status == Status.RUNNING)
+    node = db.scalar(select(Node).where(*dirty).order_by(Node.node_id.desc()).limit(1))
+    return _glance(db, workflow, stored, node) if node else None
+
+
+def due(workflow_id: int) -> Any:
+    """The nodes of a workflow whose next try may begin."""
+    return select(Node).where(
+        Node.workflow_id == workflow_id, Node.retry_at <= utc_now(), Node.status == Status.RUNNING
     )
-    return _node_glance(db, workflow, stored, node) if node else None
+
+
+def slots_of(db: Session, node: Node, inputs: Values, more: Values, numbers: range) -> tuple[Values, Slots]:
+    """What all slots of a scatter have in common, and the elements that these slots take."""
+    method, dims, keys = more["method"], node.dims or [], more["keys"]
+    places = [scatter.indices(method, dims, slot) for slot in numbers]
+    columns = {
+        key: collections.pick(db, node.workflow_id, inputs[key], [place[number] for place in places])
+        for number, key in enumerate(keys)
+    }
+    fixed = {name: value for name, value in inputs.items() if name not in keys}
+    return fixed, Slots(numbers, columns)
 
 
 def bundle(db: Session, key: str) -> Bundle:
@@ -81,30 +129,63 @@ def bundle(db: Session, key: str) -> Bundle:
     return _BUNDLES[key]
 
 
-def _node_glance(db: Session, workflow: Workflow, stored: Bundle, node: Node) -> Glance:
-    stored_inputs = db.scalar(select(NodeValues.inputs).where(NodeValues.node_id == node.node_id))
-    inputs = unpacked(stored_inputs) if stored_inputs else {}
-    grouped = select(Node.status, func.count()).where(Node.parent_id == node.node_id).group_by(Node.status)
-    counts = {Status(status): count for status, count in db.execute(grouped).all()}
-    glance = Glance(workflow, stored, node, inputs, counts)
-    if node.kind == "scatter" and (node.cursor < node.total or glance.is_busy):
-        # The outputs of a wide scatter are read once, when all of them are there.
-        wanted = (
-            select(Node, NodeValues.outputs).where(Node.status.in_((Status.FAILED, Status.KILLED))).limit(1)
-        )
+def values_of(db: Session, node_id: int) -> tuple[Values, Values]:
+    """The inputs of a node, and what else is known of a scatter or loop."""
+    stored = db.scalar(select(NodeValues.inputs).where(NodeValues.node_id == node_id))
+    more = unpacked(stored) if stored else {"inputs": {}}
+    inputs = more.pop("inputs")
+    return inputs, more
+
+
+def _glance(db: Session, workflow: Workflow, stored: Bundle, node: Node) -> Glance:
+    inputs, more = values_of(db, node.node_id)
+    if node.kind == "scatter":
+        return _scatter(db, Glance(workflow, stored, Task.DECIDE, node, inputs, more))
+    if node.kind == "tool" and node.parent_id:
+        return _slot(db, workflow, stored, node)
+    children = select(Node).where(Node.workflow_id == node.workflow_id, Node.parent_id == node.node_id)
+    if node.kind == "loop":
+        # Only the last iteration says how it goes on.
+        rows = db.scalars(children.order_by(Node.slot.desc()).limit(1)).all()
     else:
-        wanted = select(Node, NodeValues.outputs)
-    query = wanted.outerjoin(NodeValues, NodeValues.node_id == Node.node_id).where(
-        Node.parent_id == node.node_id
-    )
-    rows = db.execute(query.order_by(Node.path, Node.slot)).all()
-    return Glance(workflow, stored, node, inputs, counts, [_child(row.Node, row.outputs) for row in rows])
+        rows = db.scalars(children.order_by(Node.path)).all()
+    return Glance(workflow, stored, Task.DECIDE, node, inputs, more, _children(db, rows))
 
 
-def _child(node: Node, outputs: bytes | None) -> Child:
-    status = Status(node.status)
-    values = unpacked(outputs) if outputs and status in GOOD else None
-    return Child(node.path.rpartition("/")[2], status, node.reason or "", values)
+def _scatter(db: Session, glance: Glance) -> Glance:
+    node = glance.node
+    assert node is not None
+    stops = bool(node.bad) and not glance.goes_on
+    common = (glance.workflow, glance.bundle, Task.DECIDE, node)
+    if node.cursor < node.total and not stops:
+        stop = min(node.cursor + CHUNK, node.total)
+        fixed, slots = slots_of(db, node, glance.inputs, glance.more, range(node.cursor, stop))
+        return Glance(*common, fixed, glance.more, slots=slots)
+    query = select(Node).where(Node.workflow_id == node.workflow_id, Node.parent_id == node.node_id)
+    if node.bad:
+        # The first one that went wrong says why.
+        query = query.where(Node.status.in_((Status.FAILED, Status.KILLED))).limit(1)
+        return Glance(*common, glance.inputs, glance.more, _children(db, db.scalars(query).all()))
+    if node.ended < node.total or node.total > collections.LONG:
+        return Glance(*common, glance.inputs, glance.more)
+    rows = db.scalars(query.order_by(Node.slot)).all()
+    return Glance(*common, glance.inputs, glance.more, _children(db, rows))
+
+
+def _slot(db: Session, workflow: Workflow, stored: Bundle, node: Node) -> Glance:
+    """A slot of a scatter that is made once more, because it could not be evaluated."""
+    parent = db.get_one(Node, node.parent_id)
+    inputs, more = values_of(db, parent.node_id)
+    fixed, slots = slots_of(db, parent, inputs, more, range(node.slot, node.slot + 1))
+    return Glance(workflow, stored, Task.DECIDE, node, fixed, more, slots=slots)
+
+
+def _children(db: Session, rows: Any) -> list[Child]:
+    found = collections.outputs(db, rows)
+    return [
+        Child(node.path.rpartition("/")[2], Status(node.status), node.reason or "", found.get(node.node_id))
+        for node in rows
+    ]
 
 
 def _read(db: Session, key: str) -> Bundle:

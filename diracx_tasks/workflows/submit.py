@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
@@ -17,26 +17,46 @@ from diracx_tasks.cwl.bundle import Bundle
 from diracx_tasks.cwl.values import locations
 from diracx_tasks.engine.outbox import enqueue
 from diracx_tasks.sandboxes import metadata
-from diracx_tasks.workflows import isolate
+from diracx_tasks.workflows import collections, isolate, precheck
 from diracx_tasks.workflows.events import tell
 from diracx_tasks.workflows.states import Status
 from diracx_tasks.workflows.tables import Node, NodeValues, StoredBundle, Workflow
 
 
+class Options(NamedTuple):
+    """How a workflow is to be run.
+
+    `on_error`: after a failure `stop`, or `continue` with what does not need it. `reuse`: take results of
+    earlier jobs that would give the same. `retries`: how often a tool that failed temporarily is tried again.
+    """
+
+    on_error: str = "stop"
+    reuse: bool = True
+    retries: int = 2
+
+
+DEFAULTS = Options()
+
+
 @dataclass(frozen=True)
 class Request:
-    """What a user submits; `inputs` is a mapping or YAML text, `key` makes a repetition harmless."""
+    """What a user submits; `inputs` is a mapping or YAML text, `key` makes a repetition harmless.
+
+    `tags` are kept for who submits.
+    """
 
     bundle: Bundle
     inputs: dict[str, Any] | str
     name: str = ""
     key: str | None = None
+    options: Options = DEFAULTS
+    tags: dict[str, Any] = field(default_factory=dict)
 
     @property
     def fingerprint(self) -> str:
         """The SHA-256 of all but the key, in hex."""
-        text = json.dumps([self.bundle.hash, self.name, self.inputs], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+        asked = [self.bundle.hash, self.name, self.inputs, self.options, self.tags]
+        return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
 
 def check(bundle: Bundle, inputs: dict[str, Any] | str | None, *, by: User) -> dict[str, Any]:
@@ -48,6 +68,7 @@ def check(bundle: Bundle, inputs: dict[str, Any] | str | None, *, by: User) -> d
     found = isolate.check(bundle, inputs, lambda location: metadata.contents(location, owner))
     if inputs is not None:
         metadata.refuse_foreign(list(locations(found["start"]["inputs"])), owner)
+    precheck.look_up(found, by.vo)
     return found
 
 
@@ -71,7 +92,7 @@ def submit(db: Session, request: Request, checked: dict[str, Any], *, by: User) 
     if found := earlier(db, request, by=by):
         return found
     if db.get(StoredBundle, request.bundle.hash) is None:
-        _store_bundle(db, request.bundle)
+        store_bundle(db, request.bundle)
     workflow = _row(request, checked, by)
     try:
         with db.begin_nested():
@@ -102,12 +123,17 @@ def _row(request: Request, checked: dict[str, Any], by: User) -> Workflow:
         graph=packed(checked["graph"]),
         idempotency_key=request.key,
         fingerprint=request.fingerprint,
+        on_error=request.options.on_error,
+        reuses=request.options.reuse,
+        max_tries=request.options.retries + 1,
+        tags=packed(request.tags) if request.tags else None,
     )
 
 
-def ask_to_advance(db: Session, workflow_id: int) -> None:
-    """Have a workflow looked at after this transaction."""
-    enqueue(db, "workflows.advance", f"workflow-{workflow_id}.advance", workflow_id=workflow_id)
+def ask_to_advance(db: Session, workflow_id: int, delay: float = 0) -> None:
+    """Have a workflow looked at after this transaction, or `delay` seconds later."""
+    key = f"workflow-{workflow_id}.advance" if delay == 0 else f"workflow-{workflow_id}.retry"
+    enqueue(db, "workflows.advance", key, delay=delay, workflow_id=workflow_id)
 
 
 def _plant(db: Session, workflow_id: int, start: dict[str, Any]) -> None:
@@ -122,10 +148,12 @@ def _plant(db: Session, workflow_id: int, start: dict[str, Any]) -> None:
     )
     db.add(root)
     db.flush()
-    db.add(NodeValues(node_id=root.node_id, inputs=packed(start["inputs"])))
+    inputs = collections.put_away(db, workflow_id, start["inputs"])
+    db.add(NodeValues(node_id=root.node_id, inputs=packed({"inputs": inputs})))
 
 
-def _store_bundle(db: Session, bundle: Bundle) -> None:
+def store_bundle(db: Session, bundle: Bundle) -> None:
+    """Store a bundle unless it is there."""
     try:
         with db.begin_nested():
             db.add(StoredBundle(hash=bundle.hash, data=packed(bundle.to_json()), created_at=utc_now()))

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import JSON, BigInteger, Index, Integer, LargeBinary, String, Text, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, Index, Integer, String, Text, UniqueConstraint
 from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -11,7 +11,6 @@ from diracx_tasks.core.database import Blob, Table, Timestamp
 # Keys that differ in case only are different keys.
 Exact = String(128).with_variant(mysql.VARCHAR(128, collation="utf8mb4_bin"), "mysql", "mariadb")
 Number = BigInteger().with_variant(Integer(), "sqlite")
-Digest = LargeBinary(32).with_variant(mysql.BINARY(32), "mysql", "mariadb")
 
 
 class StoredBundle(Table):
@@ -103,6 +102,7 @@ class Node(Table):
         Index("NodeChildren", "ParentID", "Status"),
         Index("NodeJob", "JobID"),
         Index("NodeReuse", "ReuseKey"),
+        Index("NodeRetry", "WorkflowID", "RetryAt"),
     )
 
     node_id: Mapped[int] = mapped_column("NodeID", Number, primary_key=True, autoincrement=True)
@@ -120,11 +120,16 @@ class Node(Table):
     cursor: Mapped[int] = mapped_column("SlotCursor", Integer, default=0)
     dims: Mapped[list[int] | None] = mapped_column("Dims", JSON)
     reason: Mapped[str | None] = mapped_column("Reason", Text)
-    # Of a tool: which try this is, when the next one may begin, what its result is known by (SHA-256), and
-    # whose result it has taken.
+    # Of a scatter: how many of its slots are over, and how many of these went wrong or were skipped.
+    ended: Mapped[int] = mapped_column("Ended", Integer, default=0)
+    bad: Mapped[int] = mapped_column("Bad", Integer, default=0)
+    skipped: Mapped[int] = mapped_column("Skipped", Integer, default=0)
+    # Of a tool: which try this is, how many there may be, when the next one begins, what its result is known
+    # by, and whose result it has taken.
     tries: Mapped[int] = mapped_column("Tries", Integer, default=1)
+    max_tries: Mapped[int | None] = mapped_column("MaxTries", Integer)
     retry_at: Mapped[datetime | None] = mapped_column("RetryAt", Timestamp)
-    reuse_key: Mapped[bytes | None] = mapped_column("ReuseKey", Digest)
+    reuse_key: Mapped[str | None] = mapped_column("ReuseKey", String(32))
     reused_from: Mapped[int | None] = mapped_column("ReusedFrom", Number)
 
 

@@ -42,6 +42,7 @@ SEARCHED: dict[str, Any] = {"parameters": None, "search": [], "sort": [], "disti
 BODIES: dict[str, Any] = {
     "workflows_submit_workflow": DOCUMENT,
     "workflows_check_workflow": DOCUMENT,
+    "jobs_submit_cwl_jobs": DOCUMENT,
     "jobs_search": SEARCHED,
     "pilots_search": SEARCHED,
     "jobs_initiate_sandbox_upload": {"checksum": HEX, "size": 3, "format": "file"},
@@ -52,6 +53,17 @@ BODIES: dict[str, Any] = {
     "pilots_get_downloads": {"attempt": 1, "locations": [metadata.location_of(PFN)]},
     "tasks_release_lock": {"name": "workflow:1"},
     "tasks_set_schedule_timing": {"every": 60},
+}
+FORMS: dict[str, dict[str, Any]] = {
+    "wes_run_workflow": {
+        "data": {
+            "workflow_url": "workflow.cwl",
+            "workflow_type": "CWL",
+            "workflow_type_version": "v1.2",
+            "workflow_params": '{"words": "x"}',
+        },
+        "files": [("workflow_attachment", ("workflow.cwl", TOOL.encode()))],
+    }
 }
 KEPT: tuple[type[Table], ...] = (
     Job,
@@ -86,12 +98,23 @@ def body_of(key: str) -> Any:
     return BODIES[key] if key in BODIES else example(content["application/json"]["schema"])
 
 
+def said(answer: httpx2.Response) -> str:
+    """The words of an error: ours, or those of GA4GH's services."""
+    body = answer.json()
+    if "msg" in body:
+        assert body == {"msg": body["msg"], "status_code": answer.status_code}
+    else:
+        assert body.keys() == {"detail"}
+    return str(body.get("msg") or body["detail"])
+
+
 @dataclass
 class Property:
     """A running job with all that belongs to it, a workflow, a dead task about it, a pilot, a login."""
 
     job_id: int
     workflow_id: int
+    task_id: int
     bundle: str
     letter_id: int
     jti: UUID
@@ -117,14 +140,17 @@ class Property:
         where = path.format(
             job_id=self.job_id,
             workflow_id=self.workflow_id,
+            run_id=self.workflow_id,
+            task_id=self.task_id,
             key=task_key if key.startswith("tasks_") else self.bundle,
             letter_id=self.letter_id,
             name="jobs.optimize",
             sandbox_type="output",
             jti=self.jti,
         )
-        query = {"pfn": PFN} if key == "jobs_get_sandbox_file" else None
-        return api.ask(method, where, by=by, json=self.body(key), params=query, **options)
+        query = {"pfn": PFN} if key in ("jobs_get_sandbox_file", "wes_get_run_file") else None
+        sent = FORMS.get(key) or {"json": self.body(key)}
+        return api.ask(method, where, by=by, params=query, **sent, **options)
 
     def state(self) -> list[list[tuple[Any, ...]]]:
         """Everything that is stored of it and that a stranger might change."""
@@ -151,6 +177,7 @@ def owned(db: Session, monkeypatch: pytest.MonkeyPatch) -> Property:
     a_job(db, Status.WAITING, name=SECRET)
     found = a_workflow(db, words=SECRET, text=TOOL + f"doc: {SECRET}\n")
     found.name = SECRET
+    task_id = a_job(db, Status.WAITING, name=SECRET, job_group=f"{found.workflow_id:08d}")
     schedules.synchronize(db)
     letter_id = dead_letters.bury(db, _a_dead_task(found.workflow_id), since=now(), error="no luck")
     jti = UUID(str(uuid7()))
@@ -164,7 +191,10 @@ def owned(db: Session, monkeypatch: pytest.MonkeyPatch) -> Property:
     with session() as other:
         metadata.initiate(other, OWNER, checksum=HEX, size=3)
         metadata.assign(other, f"Job:{job_id}", [PFN], "Output")
-    return Property(job_id, found.workflow_id, found.bundle, letter_id, jti)
+    stored = settings().data / "sandboxes" / metadata.key_of(metadata.plain(PFN))
+    stored.parent.mkdir(parents=True)
+    stored.write_bytes(b"hey")
+    return Property(job_id, found.workflow_id, task_id, found.bundle, letter_id, jti)
 
 
 def _a_dead_task(workflow_id: int) -> dict[str, Any]:

@@ -11,15 +11,18 @@ import pytest
 
 from tests.cwl import pool
 from tests.cwl.engine import Ended
+from tests.servers import Redis
 
 Run = Callable[..., Ended]
 
 
 @pytest.fixture(scope="module")
-def one_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessPoolExecutor]:
+def one_process(
+    tmp_path_factory: pytest.TempPathFactory, redis_server: Redis
+) -> Iterator[ProcessPoolExecutor]:
     """A process with an engine; apart, because an engine sets this process's data folder."""
     work = tmp_path_factory.mktemp("engine")
-    with ProcessPoolExecutor(1, get_context("spawn"), pool.start, (work,)) as executor:
+    with ProcessPoolExecutor(1, get_context("spawn"), pool.start, (work, redis_server.url)) as executor:
         yield executor
 
 

@@ -9,9 +9,9 @@ from tests.cwl.engine import Ended, Engine
 _engine: list[Engine] = []
 
 
-def start(work: Path) -> None:
-    """Make this process's engine, with a folder of its own."""
-    _engine.append(Engine(work / f"engine-{os.getpid()}"))
+def start(work: Path, redis: str) -> None:
+    """Make this process's engine, with a folder of its own; the Redis is for all."""
+    _engine.append(Engine(work / f"engine-{os.getpid()}", redis))
     atexit.register(_engine[0].close)
 
 

@@ -1,11 +1,12 @@
 """The official conformance suite of CWL v1.2, run by the product's engine and node.
 
 The suite is looked for in DIRACX_CWL_CONFORMANCE, else in ../shared/data/cwl-conformance beside the
-repository.
+repository. Its nodes have no container engine, as cwltool has none with `--no-container`.
 """
 
 import os
 import shutil
+import subprocess
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from functools import cache
@@ -20,12 +21,12 @@ from cwltest.utils import load_and_validate_tests
 
 from tests.cwl import pool
 from tests.cwl.engine import Ended
+from tests.servers import Redis
+from tests.servers.programs import need
 
 BESIDE = Path(__file__).parents[3] / "shared" / "data" / "cwl-conformance"
 SUITE = Path(os.environ.get("DIRACX_CWL_CONFORMANCE", BESIDE))
 CONTAINER = "needs a container engine on the node"
-INPLACE = "refused: an edited file would have to travel back to the jobs on other machines"
-INPUT_REQUIREMENTS = "refused: requirements in the input object do not reach the node yet"
 KNOWN = {
     "networkaccess": CONTAINER,
     "networkaccess_disabled": CONTAINER,
@@ -34,14 +35,11 @@ KNOWN = {
     "iwdr_dir_literal_real_file": CONTAINER,
     "cwloutput_nolimit": f"{CONTAINER}; the suite's mkfilelist.py is not part of the prepared copy",
     "illegal_symlink": "only a container keeps a tool from following a link out of its folder",
-    "modify_file_content": INPLACE,
-    "modify_directory_content": INPLACE,
-    "cwl_requirements_addition": INPUT_REQUIREMENTS,
-    "cwl_requirements_override_expression": INPUT_REQUIREMENTS,
-    "cwl_requirements_override_static": INPUT_REQUIREMENTS,
     "iwd-subdir": "the node keeps a stored directory as a literal, which cwltool does not pass through",
 }
+# A program of npm that the suite does not bring: its script `prepare` fetches it.
 NEEDS_UNDERSCORE = ("initworkdir_expreng_requirements",)
+UNDERSCORE = Path("tests") / "underscore.js"
 
 
 @cache
@@ -64,17 +62,19 @@ def cases() -> list[Any]:
 
 @pytest.fixture(scope="module")
 def endings(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, redis_server: Redis
 ) -> Iterator[dict[str, Future[Ended]]]:
     """The endings of all selected tests, which run in as many processes as there are cores."""
     work = tmp_path_factory.mktemp("conformance")
     items = [item for item in request.session.items if item.path == request.path]
     names = [item.callspec.params["name"] for item in items if hasattr(item, "callspec")]
     processes = min(len(os.sched_getaffinity(0)), len(names))
-    with ProcessPoolExecutor(processes, get_context("spawn"), pool.start, (work,)) as executor:
+    whole = with_underscore(work) if set(names) & set(NEEDS_UNDERSCORE) else SUITE
+    given = (work, redis_server.url)
+    with ProcessPoolExecutor(processes, get_context("spawn"), pool.start, given) as executor:
         # The slowest first: they sleep.
         order = sorted(names, key=lambda name: "timelimit" not in suite()[name]["tags"])
-        yield {name: executor.submit(pool.run, *_arguments(suite()[name]), work / name) for name in order}
+        yield {name: executor.submit(pool.run, *_arguments(name, whole), work / name) for name in order}
         executor.shutdown(cancel_futures=True)
     shutil.rmtree(work, ignore_errors=True)
 
@@ -82,9 +82,9 @@ def endings(
 @pytest.mark.skipif(not suite(), reason=f"no conformance suite in {SUITE}: set DIRACX_CWL_CONFORMANCE")
 @pytest.mark.parametrize("name", cases())
 def test_conformance(name: str, endings: dict[str, Future[Ended]]) -> None:
+    if name in NEEDS_UNDERSCORE and not (SUITE / UNDERSCORE).exists():
+        need("npm")
     case = suite()[name]
-    if name in NEEDS_UNDERSCORE and not (SUITE / "tests" / "underscore.js").exists():
-        pytest.skip("the suite was not prepared: its tests/underscore.js is missing")
     ended = endings[name].result(timeout=200)
     assert ended.kind != "unsupported", ended.reason
     if case.get("should_fail"):
@@ -100,9 +100,22 @@ def test_every_known_failure_is_a_test_of_the_suite() -> None:
     assert set(KNOWN) <= set(suite())
 
 
-def _arguments(case: dict[str, Any]) -> tuple[str, str | None]:
-    job = case.get("job")
-    return _path(case["tool"]), _path(job) if job else None
+def with_underscore(work: Path) -> Path:
+    """The suite, or a copy of it with underscore.js, if there is npm."""
+    if (SUITE / UNDERSCORE).exists() or not shutil.which("npm"):
+        return SUITE
+    copy = work / "suite"
+    subprocess.run([SUITE / "prepare", copy], check=True, timeout=120)
+    return copy
+
+
+def _arguments(name: str, whole: Path) -> tuple[str, str | None]:
+    """The paths of a test's document and inputs."""
+    case, suite_of_it = suite()[name], whole if name in NEEDS_UNDERSCORE else SUITE
+    tool, job = (_path(case[key]) if case.get(key) else None for key in ("tool", "job"))
+    assert tool is not None
+    moved = [one.replace(str(SUITE), str(suite_of_it), 1) if one else None for one in (tool, job)]
+    return moved[0] or "", moved[1]
 
 
 def _path(uri: str) -> str:

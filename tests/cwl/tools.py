@@ -60,17 +60,17 @@ class Node:
         self._zygote = Zygote()
         self._numbers = count()
 
-    def run(self, bundle: Bundle, path: str, inputs: Values, seconds: float) -> Result:
-        """How the process at a path of the bundle ended; its outputs are in the store."""
+    def run(self, bundle: Bundle, payload: Values, seconds: float) -> Result:
+        """How a job's payload, of a bundle, ended; its outputs are in the store."""
         folder = self._work / f"{next(self._numbers)}"
         folder.mkdir(parents=True)
-        staging = Staging(self._store, Halt(Stop(0)), 1, 1)
+        staging = Staging(self._store, Halt(Stop(0)), 1, 1, folder)
         bundle_folder = self._work / bundle.hash
         placing = Placing(folder / "inputs", bundle_folder, frozenset(bundle.files))
         try:
-            placed = staging.fetch(inputs, placing, lambda: None)
+            placed = staging.fetch(payload["inputs"], placing, lambda: None)
             (folder / INPUTS).write_text(json.dumps(placed))
-            result = self._result(bundle, path, folder, seconds)
+            result = self._result(bundle, payload, folder, seconds)
             if not result.is_success:
                 return result
             return Result("success", staging.store(result.outputs or {}, lambda size: None))
@@ -83,15 +83,21 @@ class Node:
         """End the warm process."""
         self._zygote.close()
 
-    def _result(self, bundle: Bundle, path: str, folder: Path, seconds: float) -> Result:
+    def _result(self, bundle: Bundle, payload: Values, folder: Path, seconds: float) -> Result:
         if self._zygote.is_spent:
             self._zygote.close()
             self._zygote = Zygote()
         bundle_file = self._work / f"{bundle.hash}.json"
         bundle_file.write_text(json.dumps(bundle.to_json()))
-        name = path or "main"
-        bundle_folder = str(self._work / bundle.hash)
-        self._zygote.run(Order(str(folder), bundle.entrypoint, str(bundle_file), bundle_folder, path, name))
+        order = Order(
+            folder=str(folder),
+            entrypoint=payload["entrypoint"],
+            bundle_file=str(bundle_file),
+            bundle_folder=str(self._work / bundle.hash),
+            path=payload["path"],
+            name=payload["path"] or "main",
+        )
+        self._zygote.run(order)
         ended = self._zygote.wait(seconds)
         if ended is None:
             self._zygote.close()

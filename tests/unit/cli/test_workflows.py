@@ -206,11 +206,45 @@ def test_the_graph_is_given_to_graphviz(diracx: Run, server: Server) -> None:
     server.gives("GET", f"{DETAIL}/graph", GRAPH)
     lines = diracx("workflows", "graph", 12, "--dot").stdout.splitlines()
 
-    assert lines[0] == "digraph workflow_12 {"
-    assert '  "simulate" [label="simulate Running 7/8", color="#1976d2", penwidth=2];' in lines
-    assert '  "end/plot" [label="plot \\"x\\" Waiting", color="#ffb300", penwidth=2];' in lines
+    assert lines[0] == 'digraph "workflow 12" {'
+    assert '  "simulate" [label="simulate Running scatter 7/8 tool", color="#1976d2", penwidth=2];' in lines
+    assert '  "end/plot" [label="plot \\"x\\" Waiting tool", color="#ffb300", penwidth=2];' in lines
     assert '  "simulate" -> "end";' in lines
     assert lines[-1] == "}"
+
+
+def test_a_picture_of_a_workflow_says_the_states_in_words(diracx: Run, server: Server) -> None:
+    server.gives("GET", f"{DETAIL}/graph", GRAPH)
+    picture = diracx("workflows", "graph", 12, "--svg").stdout
+
+    assert picture.startswith("<svg ") and picture.endswith("</svg>\n")
+    assert ">Running · scatter 7/8 · tool<" in picture
+
+
+def test_the_wishes_of_a_submission_are_sent_as_far_as_they_are_stated(
+    diracx: Run, server: Server, document: str
+) -> None:
+    server.gives("POST", "/api/workflows", Answer(SUBMITTED, 201))
+    options = ["--on-error", "continue", "--no-reuse", "--retries", 4]
+    diracx("workflows", "submit", document, *options)
+    diracx("workflows", "submit", document)
+    wishes = [
+        {name: one.body[name] for name in ("on_error", "reuse", "retries") if name in one.body}
+        for one in server.requests
+    ]
+
+    assert wishes == [{"on_error": "continue", "reuse": False, "retries": 4}, {}]
+    assert diracx("workflows", "submit", document, "--on-error", "wait").exit_code == 2
+
+
+@pytest.mark.parametrize(("options", "failed"), [([], False), (["--failed"], True)])
+def test_rerunning_prints_the_workflow_that_runs(
+    diracx: Run, server: Server, options: list[str], failed: bool
+) -> None:
+    server.gives("POST", f"{DETAIL}/rerun", {"workflow_id": 12, "status": "Running"})
+
+    assert diracx("workflows", "rerun", 12, *options, "-o", "table").stdout == "workflow 12 is Running\n"
+    assert server.requests[0].body == {"failed": failed}
 
 
 def test_killing_goes_on_after_one_that_cannot_be_killed(diracx: Run, server: Server) -> None:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from diracx_tasks.cwl import scatter
 from diracx_tasks.cwl.plan import Plan
 from tests.unit.cwl.documents import HEAD, a_bundle, a_plan, a_workflow, an_expression
 
@@ -41,8 +42,13 @@ def slots(plan: Plan, **inputs: Any) -> list[dict[str, Any]]:
     """All slots of the scatter step `s`, made in two parts."""
     instance = released(plan, **inputs)["ready"]["s"]
     total = instance["total"]
-    parts = [
-        plan.expand("s", instance["inputs"], start, stop)["slots"]
-        for start, stop in ((0, total // 2), (total // 2, total))
-    ]
-    return [slot for part in parts for slot in part]
+    keys, given = instance["keys"], instance["inputs"]
+    fixed = {name: value for name, value in given.items() if name not in keys}
+    found = []
+    for part in (range(total // 2), range(total // 2, total)):
+        places = [scatter.indices(instance["method"], instance["dims"], slot) for slot in part]
+        columns = {
+            key: [given[key][place[number]] for place in places] for number, key in enumerate(keys)
+        }
+        found += plan.expand("s", fixed, columns)["slots"]
+    return found

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from diracx_tasks.cwl import scatter
 from tests.unit.cwl.plans import plan_of, released, slots, step
 
 
@@ -48,13 +49,7 @@ def test_an_empty_array_makes_an_empty_result(method: str, dims: list[int], shap
     plan = plan_of(step("s", "{a: xs, b: ys}", f"scatter: [a, b], scatterMethod: {method}"))
     instance = released(plan, xs=[], ys=[1, 2])["ready"]["s"]
     assert instance["total"] == 0
-    assert plan.gather("s", instance["dims"], []) == {"o": shape}
-
-
-def test_nested_results_keep_their_shape() -> None:
-    plan = plan_of(step("s", "{a: xs, b: ys}", "scatter: [a, b], scatterMethod: nested_crossproduct"))
-    results = [{"o": number} for number in range(5)]
-    assert plan.gather("s", [2, 3], [*results, None]) == {"o": [[0, 1, 2], [3, 4, None]]}
+    assert scatter.shaped(method, instance["dims"], []) == shape
 
 
 @pytest.mark.parametrize(

@@ -65,11 +65,12 @@ class Ended:
 
 @dataclass
 class Payloads:
-    """Runs payloads below one warm process."""
+    """Runs payloads below one warm process, containers with an engine if one is named."""
 
     zygote: Zygote
     work: Path
     numbers: Iterator[int]
+    engine: str = ""
 
     def start(self, bundle: Bundle, path: str = "", **inputs: Any) -> Path:
         """The folder of a payload that has been asked for."""
@@ -78,8 +79,16 @@ class Payloads:
         (folder / INPUTS).write_text(json.dumps(inputs))
         bundle_file = self.work / f"{bundle.hash}.json"
         bundle_file.write_text(json.dumps(bundle.to_json()))
-        bundle_folder = str(self.work / bundle.hash)
-        self.zygote.run(Order(str(folder), bundle.entrypoint, str(bundle_file), bundle_folder, path, "job"))
+        order = Order(
+            folder=str(folder),
+            entrypoint=bundle.entrypoint,
+            bundle_file=str(bundle_file),
+            bundle_folder=str(self.work / bundle.hash),
+            path=path,
+            name="job",
+            engine=self.engine,
+        )
+        self.zygote.run(order)
         return folder
 
     def end(self, folder: Path) -> Ended:

@@ -208,7 +208,7 @@ def test_a_container_that_is_only_a_hint_is_not_needed(payloads: Payloads) -> No
 def test_a_required_container_is_unsupported_on_a_node_without_engine(payloads: Payloads) -> None:
     ended = payloads.run(a_tool("true", more="requirements: {DockerRequirement: {dockerPull: alpine}}"))
     assert ended.result is not None and ended.result.is_unsupported
-    assert "this node has no working docker, podman or apptainer" in ended.reason
+    assert "this node has none of apptainer, singularity, podman, docker, udocker" in ended.reason
 
 
 def test_a_payload_sees_our_python_first_and_nothing_of_the_pilot(payloads: Payloads) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 
-from diracx_tasks.node.pilot import node_platform
+from diracx_tasks.node.offer import node_platform
 from tests.unit.node.conftest import sleeping
 from tests.unit.node.documents import a_sleep, a_tool
 from tests.unit.node.server import Server, wait_for

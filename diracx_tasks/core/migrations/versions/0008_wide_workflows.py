@@ -10,6 +10,7 @@ branch_labels = None
 depends_on = None
 
 BLOB = sa.LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
+TIMESTAMP = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
 NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
@@ -41,16 +42,19 @@ def upgrade() -> None:
         table.add_column(sa.Column("MaxTries", sa.Integer(), nullable=False, server_default="3"))
         table.add_column(sa.Column("Tags", BLOB, nullable=True))
     with op.batch_alter_table("WorkflowNodes") as table:
+        table.add_column(sa.Column("Ended", sa.Integer(), nullable=False, server_default="0"))
+        table.add_column(sa.Column("Bad", sa.Integer(), nullable=False, server_default="0"))
+        table.add_column(sa.Column("Skipped", sa.Integer(), nullable=False, server_default="0"))
         table.add_column(sa.Column("Tries", sa.Integer(), nullable=False, server_default="1"))
-        table.add_column(
-            sa.Column("RetryAt", sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"))
-        )
-        table.add_column(
-            sa.Column("ReuseKey", sa.LargeBinary(32).with_variant(mysql.BINARY(32), "mysql", "mariadb"))
-        )
+        table.add_column(sa.Column("MaxTries", sa.Integer(), nullable=True))
+        table.add_column(sa.Column("RetryAt", TIMESTAMP, nullable=True))
+        table.add_column(sa.Column("ReuseKey", sa.String(32), nullable=True))
         table.add_column(sa.Column("ReusedFrom", NUMBER, nullable=True))
         table.create_index("NodeReuse", ["ReuseKey"])
+        table.create_index("NodeRetry", ["WorkflowID", "RetryAt"])
+    # The outputs of a job that is Done are read from its result.
     with op.batch_alter_table("EndedJobs") as table:
+        table.drop_column("Outputs")
         table.add_column(sa.Column("IsTemporary", sa.Boolean(), nullable=False, server_default=sa.text("0")))
 
 

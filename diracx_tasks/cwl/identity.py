@@ -1,0 +1,119 @@
+"""What the result of a tool is known by: the same tool and inputs give the same (CWL v1.2, WorkReuse)."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import orjson
+from cwltool.context import RuntimeContext
+from cwltool.process import Process, shortname
+
+from diracx_tasks.cwl.arrays import Held
+from diracx_tasks.cwl.bundle import Bundle
+from diracx_tasks.cwl.load import base_uri, steps
+from diracx_tasks.cwl.values import FILES
+
+# With another number no result from before is taken again.
+EDITION = 1
+SORTED = orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
+# What says where a file is, not what is in it.
+PLACES = ("location", "path", "dirname", "nameroot", "nameext")
+REUSE = ("WorkReuse", "http://commonwl.org/cwltool#WorkReuse")
+# Of hints and requirements that change where and how well it runs, but not what comes out.
+NO_MATTER = ("ResourceRequirement", "ToolTimeLimit", "WorkReuse", "Job", "Scheduling", "ExecutionHooks")
+
+
+class Unknown(Exception):
+    """What a file holds is not known."""
+
+
+class Identities:
+    """Keys of results of one document's tools."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self._bundle = bundle
+        self._base = base_uri(bundle)
+        self._tools: WeakKeyDictionary[Process, bytes] = WeakKeyDictionary()
+
+    def key(self, tool: Process, inputs: Mapping[str, Any], context: RuntimeContext) -> str | None:
+        """128 bits in hex; None when the tool forbids reuse or an input's content is not known.
+
+        `inputs` are as they are stored.
+        """
+        if not _may_reuse(tool, inputs, context):
+            return None
+        try:
+            if tool not in self._tools:
+                self._tools[tool] = self._digest(self._tool(tool))
+            return hashlib.sha256(self._tools[tool] + self._text(self._content(inputs))).hexdigest()[:32]
+        except Unknown:
+            return None
+
+    def _tool(self, process: Process) -> Any:
+        own = {
+            key: value for key, value in process.tool.items() if key not in ("id", "steps", "doc", "label")
+        }
+        asked = [one for one in (*process.requirements, *process.hints) if not _is_no_matter(one)]
+        inner = {
+            name: {
+                "in": step.tool["in"],
+                "scatter": [step.tool.get("scatter"), step.tool.get("scatterMethod"), step.tool.get("when")],
+                "run": self._tool(step.embedded_tool),
+            }
+            for name, step in steps(process).items()
+        }
+        own["hints"] = own["requirements"] = None
+        return [EDITION, self._content(own), self._content(asked), self._content(inner)]
+
+    def _content(self, value: Any) -> Any:
+        """A value with contents in the place of names, and without the document's address."""
+        if isinstance(value, Held):
+            raise Unknown
+        if isinstance(value, Mapping):
+            found = {str(key): self._content(inner) for key, inner in value.items() if key not in PLACES}
+            if (
+                value.get("class") in FILES
+                and value.get("location")
+                and not str(value["location"]).startswith("_:")
+            ):
+                found["content"] = self._file(value)
+            return found
+        if isinstance(value, (list, tuple)):
+            return [self._content(inner) for inner in value]
+        return value.replace(self._base, "") if isinstance(value, str) else value
+
+    def _file(self, value: Mapping[str, Any]) -> str:
+        location = str(value["location"])
+        name = location.removeprefix("bundle:").removeprefix(self._base)
+        if name in self._bundle.files and value["class"] == "File":
+            return hashlib.sha256(self._bundle.files[name]).hexdigest()
+        if location.startswith("sandbox:") and "/sha256:" in location:
+            return location.partition("/sha256:")[2].partition(".")[0]
+        if value["class"] == "Directory" and "listing" in value:
+            return ""
+        if "checksum" in value:
+            return str(value["checksum"])
+        raise Unknown
+
+    def _text(self, value: Any) -> bytes:
+        return orjson.dumps(value, default=str, option=SORTED)
+
+    def _digest(self, value: Any) -> bytes:
+        return hashlib.sha256(self._text(value)).digest()
+
+
+def _may_reuse(tool: Process, inputs: Mapping[str, Any], context: RuntimeContext) -> bool:
+    for name in REUSE:
+        asked: Any = tool.get_requirement(name)[0]
+        if asked is not None:
+            allowed = asked.get("enableReuse", True)
+            if isinstance(allowed, str):
+                allowed = tool._init_job(dict(inputs), context).do_eval(allowed)
+            return bool(allowed)
+    return True
+
+
+def _is_no_matter(asked: Mapping[str, Any]) -> bool:
+    name = shortname(str(asked.get("class", ""))).rpartition(":")[2].rpartition("#")[2]
+    return name in NO_MATTER

@@ -1,0 +1,106 @@
+"""The API behind a real uvicorn, and who listens to what it streams."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import urllib3
+import uvicorn
+
+from diracx_tasks.auth.tokens import User
+from diracx_tasks.core.client import Client
+from diracx_tasks.core.sse import Message, messages
+from tests.api.caller import ALICE
+from tests.api.conftest import application
+from tests.builders import bearer
+from tests.servers import free_port
+from tests.system import wait_for
+
+Said = dict[str, Any]
+
+
+@contextmanager
+def served() -> Iterator[str]:
+    """The API at an address, as uvicorn serves it behind a proxy."""
+    port = free_port()
+    options = uvicorn.Config(application(), port=port, log_config=None, proxy_headers=True)
+    server = uvicorn.Server(options)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        wait_for(lambda: server.started, 30, lambda: "uvicorn does not start")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join(30)
+
+
+class Listener(threading.Thread):
+    """Reads the stream of a workflow to its end, or until it is closed."""
+
+    def __init__(self, url: str, workflow_id: int, *, by: User = ALICE, last: str = "", **query: Any) -> None:
+        super().__init__(daemon=True)
+        self.said: list[Message] = []
+        token = bearer(by)["Authorization"].removeprefix("Bearer ")
+        headers = {"Last-Event-ID": last} if last else {}
+        path = f"/api/workflows/{workflow_id}/live"
+        self._answer = Client(url, token, retries=0).stream(path, timeout=30, headers=headers, **query)
+        self.headers = self._answer.headers
+        self.start()
+
+    def __enter__(self) -> "Listener":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._answer.close()
+        self.join(10)
+
+    def run(self) -> None:
+        """Note everything that is said."""
+        try:
+            for one in messages(self._answer.stream(65536)):
+                self.said.append(one)
+        except (urllib3.exceptions.HTTPError, OSError, ValueError, AttributeError):
+            return
+
+    def of(self, kind: str) -> list[Said]:
+        """What was said of a kind."""
+        return [json.loads(one.data) for one in list(self.said) if one.kind == kind]
+
+    @property
+    def last_id(self) -> str:
+        """The newest id."""
+        return self.said[-1].last_id
+
+    def text_of(self, job_id: int) -> str:
+        """The output of a job, as somebody reads it who puts the pieces together."""
+        found = ""
+        for one in self.of("log"):
+            if one["job_id"] == job_id:
+                found = one["text"] if one["whole"] else found + one["text"]
+        return found
+
+    def hears(self, kind: str, count: int = 1) -> list[Said]:
+        """What was said of a kind, once it is so much."""
+        wait_for(lambda: len(self.of(kind)) >= count, 20, lambda: f"no {count} {kind} in {self.said}")
+        return self.of(kind)
+
+    def reads(self, job_id: int, text: str) -> bool:
+        """Return when the output of a job is this."""
+        wait_for(lambda: self.text_of(job_id) == text, 20, lambda: f"not {text!r} but {self.said}")
+        return True
+
+    def ends(self) -> list[Said]:
+        """What was said at the end of the stream, which has come."""
+        self.join(20)
+        assert not self.is_alive(), self.said
+        return self.of("end")
+
+
+def listening(url: str, workflow_id: int, **options: Any) -> list[Message]:
+    """All that there is to say of a workflow now."""
+    with Listener(url, workflow_id, seconds=0, **options) as one:
+        one.ends()
+        return one.said

@@ -1,0 +1,83 @@
+"""Results that are there from earlier jobs, and when they must not be taken."""
+
+from typing import Any
+
+import pytest
+
+from diracx_tasks.workflows.states import Status
+from diracx_tasks.workflows.submit import Options
+from tests.api.stores import installation, migrated
+from tests.unit.workflows.lives import Values, begun, ended, nodes, outputs
+
+__all__ = ["installation", "migrated"]
+pytestmark = pytest.mark.usefixtures("installation")
+FIRST = "class: CommandLineTool\nbaseCommand: 'true'\ninputs: {x: int}\noutputs: {y: int}\n"
+TEXT = """cwlVersion: v1.2
+class: Workflow
+requirements: {ScatterFeatureRequirement: {}, InlineJavascriptRequirement: {}}
+inputs: {xs: 'int[]'}
+outputs: {zs: {type: 'int[]', outputSource: two/y}}
+steps:
+  one: {run: first.cwl, scatter: x, in: {x: xs}, out: [y]}
+  two: {run: second.cwl, scatter: x, in: {x: one/y}, out: [y]}
+"""
+ONE = "cwlVersion: v1.2\n" + FIRST
+TWO = ONE.replace("'true'", "'false'")
+
+
+class Counting:
+    """What each job gives, and which there were."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, int]] = []
+
+    def __call__(self, path: str, inputs: Values) -> Values:
+        self.asked.append((path, inputs["x"]))
+        return {"y": inputs["x"] + 1}
+
+
+def asked(xs: list[int], options: Options | None = None, first: str = ONE, second: str = TWO) -> list[Any]:
+    """Which jobs a workflow needed."""
+    counting = Counting()
+    more = {"options": options} if options else {}
+    workflow_id = begun(TEXT, {"xs": xs}, first__cwl=first, second__cwl=second, **more)
+    assert ended(workflow_id, counting) == Status.DONE
+    assert outputs(workflow_id) == {"zs": [x + 2 for x in xs]}
+    return sorted(counting.asked)
+
+
+def test_the_same_workflow_needs_no_job_the_second_time() -> None:
+    assert len(asked([1, 5])) == 4
+    assert asked([1, 5]) == []
+
+
+def test_only_new_elements_are_computed() -> None:
+    asked([1, 5])
+    assert asked([5, 9]) == [("one", 9), ("two", 10)]
+
+
+def test_an_edited_tool_recomputes_what_changed() -> None:
+    asked([1, 5])
+    edited = TWO.replace("'false'", "[sh, -c, 'exit 0']")
+    assert asked([1, 5], second=edited) == [("two", 2), ("two", 6)]
+    # What it needs and how it is called do not matter.
+    other = ONE.replace(
+        "inputs:", "label: Add one\nrequirements: {ResourceRequirement: {coresMin: 2}}\ninputs:"
+    )
+    assert asked([1, 5], first=other) == []
+
+
+def test_nothing_is_reused_when_the_user_or_the_tool_says_so() -> None:
+    asked([1, 5])
+    assert len(asked([1, 5], Options(reuse=False))) == 4
+    never = ONE.replace("inputs:", "requirements: {WorkReuse: {enableReuse: false}}\ninputs:")
+    assert len(asked([1, 5], first=never)) == 2
+    assert asked([1, 5], first=never) == [("one", 1), ("one", 5)]
+
+
+def test_whose_result_it_is_stands_at_the_node() -> None:
+    asked([1])
+    workflow_id = begun(TEXT, {"xs": [1]}, first__cwl=ONE, second__cwl=TWO)
+    assert ended(workflow_id, Counting()) == Status.DONE
+    reused = nodes(workflow_id, kind="tool")
+    assert all(node.reused_from and node.job_id is None for node in reused)
