@@ -43,7 +43,7 @@ class Channel:
                 known={key: one.at for key, one in self.texts.items()},
                 over=self.over,
             )
-        listening.listen(found.following)
+        listening.listen(found.following, self.jobs.group if self.jobs.job_id is None else None)
         return found
 
     def note(self, found: Outputs) -> list[Frame]:

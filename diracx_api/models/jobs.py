@@ -97,6 +97,9 @@ class StatusUpdate(BaseModel):
     )
     Outputs: dict[str, Any] | None = stated("The CWL output object, with Done.", {"pi": 3.14}, default=None)
     StandardOutput: str | None = stated("The tail of the output.", "done", default=None, max_length=131072)
+    Temporary: bool = stated(
+        "For pilots, with Failed: trying again may help (CWL's temporaryFailCodes).", False, default=False
+    )
     Use: AttemptUse | None = stated(
         "For pilots, with the end: what the attempt has used.",
         {"cpu_seconds": 12.5, "wall_seconds": 13.0, "memory_mb": 512.0, "disk_mb": 20.5},

@@ -151,6 +151,13 @@ class WorkflowDetail(WorkflowHead):
     outputs: dict[str, Any] | None = stated("Its outputs once it has ended.", {"result": FILE})
 
 
+class Elements(BaseModel):
+    """A part of an array."""
+
+    elements: list[Any] = stated("The elements.", [3, 5, 8])
+    length: int = stated("How many the whole array has.", 1_000_000)
+
+
 class Event(BaseModel):
     """Something that happened."""
 

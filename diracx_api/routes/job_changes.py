@@ -17,7 +17,7 @@ from diracx_tasks.auth.tokens import PILOT, User
 from diracx_tasks.core.database import session
 from diracx_tasks.core.deadlocks import patiently
 from diracx_tasks.core.errors import BadRequest, Conflict, Forbidden, NotFound
-from diracx_tasks.jobs import control, facts, heartbeat, listening, read, submissions
+from diracx_tasks.jobs import control, facts, finish, heartbeat, listening, read, submissions
 from diracx_tasks.jobs.reschedule import reschedule_jobs as run_again
 from diracx_tasks.jobs.states import Status
 from diracx_tasks.jobs.status import Change
@@ -30,6 +30,8 @@ TOLD = frozenset(
 )
 REPORTED = frozenset({Status.RUNNING, Status.COMPLETING, Status.DONE, Status.FAILED})
 NUMBERS = ("LoadAverage", "MemoryUsed", "Vsize", "AvailableDiskSpace", "CPUConsumed", "WallClockTime")
+# A heartbeat that comes so soon after the beginning of an attempt is its first.
+NEW_SECONDS = 5.0
 Key = Annotated[
     str | None,
     Header(
@@ -106,7 +108,8 @@ def add_heartbeat(me: Me, body: models.Heartbeats) -> Response:
     orders = [(job_id, "Kill") for job_id in (together.beat(asked, me) if asked else [])]
     # Only our own pilots state an attempt: DIRAC's clients know no order but Kill.
     ours = [job_id for job_id, sent in body.items() if sent.Attempt is not None]
-    orders += [(job_id, "Follow") for job_id in listening.listened(ours)]
+    new = [job_id for job_id in ours if (body[job_id].WallClockTime or NEW_SECONDS) < NEW_SECONDS]
+    orders += [(job_id, "Follow") for job_id in listening.listened(ours, new)]
     return _json([{"job_id": job_id, "command": order, "arguments": ""} for job_id, order in orders])
 
 
@@ -183,6 +186,10 @@ def _reported(body: Mapping[int, Mapping[Any, models.StatusUpdate]], me: User) -
 def _told(db: Session, reports: Mapping[int, list[heartbeat.Report]], me: User) -> dict[str, Any]:
     done: dict[int, Any] = {}
     failed: dict[int, Any] = {}
+    if len(reports) > 1 and all(news[-1].change.to in finish.ENDS for news in reports.values()):
+        ended, refused = finish.finish(db, {job_id: news[-1] for job_id, news in reports.items()}, by=me)
+        done = {job_id: {"Status": status} for job_id, status in ended.items()}
+        return {"success": done, "failed": {job_id: {"detail": words} for job_id, words in refused.items()}}
     for job_id, news in sorted(reports.items()):
         try:
             done[job_id] = {"Status": heartbeat.report(db, job_id, news, by=me)}
@@ -211,6 +218,7 @@ def _report(sent: models.StatusUpdate) -> heartbeat.Report:
         application=sent.ApplicationStatus or "",
         source=sent.Source,
         outputs=sent.Outputs,
+        is_temporary=sent.Temporary,
     )
     use = sent.Use.model_dump() if sent.Use else None
     return heartbeat.Report(sent.Attempt, change, sent.StandardOutput, use)

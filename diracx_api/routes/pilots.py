@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Annotated, Any
 
 import orjson
-from fastapi import Body, Response
+from fastapi import Body, Query, Response
 
 from diracx_api.deps import Db, Me, ReadDb, Router
 from diracx_api.models import data, jobs, pilots
@@ -27,6 +27,7 @@ from diracx_tasks.storage import read, write
 from diracx_tasks.storage.entries import Taken
 from diracx_tasks.storage.names import Writer, is_lfn
 from diracx_tasks.storage.write import Announced
+from diracx_tasks.workflows.job_inputs import whole_inputs
 
 router = Router("pilots", "/api/pilots")
 MOST_PILOTS = 10_000
@@ -146,6 +147,18 @@ def get_downloads(db: Db, me: Me, job_id: JobId, body: pilots.Downloads) -> Any:
         found = [address_of(one) for one in read.addresses(db, job.vo, lfns, site=job.site)]
     sandboxes = [one for one in body.locations if not is_lfn(one)]
     return [{"location": one, "url": metadata.download_url(db, one, owner)} for one in sandboxes] + found
+
+
+@router.get("/jobs/{job_id}/inputs", right=rights.pilot, response_model=dict[str, Any])
+def get_inputs(
+    db: Db,
+    me: Me,
+    job_id: JobId,
+    attempt: Annotated[int, Query(ge=1, description="The attempt that the pilot holds.", examples=[1])],
+) -> Any:
+    """The whole input object of a job whose payload says `arrays`: it holds references to long arrays."""
+    heartbeat.holder(db, job_id, attempt, me)
+    return whole_inputs(db, job_id)
 
 
 @router.post("/jobs/{job_id}/release", right=rights.pilot, response_model=jobs.JobState)

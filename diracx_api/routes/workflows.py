@@ -11,6 +11,7 @@ from diracx_api.submission import OPENAPI, WRONG, SentBody
 from diracx_tasks.auth import rights
 from diracx_tasks.core.database import reading, utc
 from diracx_tasks.workflows import control, events, search, submit
+from diracx_tasks.workflows.rerun import rerun
 
 router = Router("workflows", "/api/workflows")
 Key = Annotated[
@@ -123,6 +124,28 @@ def get_workflow_events(
         for event in found
     ]
     return {"events": rows, "last": found[-1].event_id if found else after}
+
+
+@router.get("/{workflow_id}/outputs/{name}", right=rights.read, response_model=models.Elements)
+def get_workflow_output(
+    *,
+    db: ReadDb,
+    me: Me,
+    workflow_id: WorkflowId,
+    name: Annotated[str, Path(max_length=255, description="The output's name.", examples=["counts"])],
+    start: Annotated[int, Query(ge=0, le=LARGEST, description="The first element.", examples=[0])] = 0,
+    limit: Annotated[int, Query(ge=1, le=10_000, description="How many at most.", examples=[1000])] = 1000,
+) -> Any:
+    """Elements of an output that is an array; `outputs` has what stands for one beyond 10 000."""
+    found = search.find(db, workflow_id, by=me)
+    return search.elements(db, found, name, start, limit)
+
+
+@router.post("/{workflow_id}/rerun", right=rights.manage, response_model=models.WorkflowState)
+def rerun_workflow(db: Db, me: Me, workflow_id: WorkflowId) -> Any:
+    """Continue a workflow that failed or was killed: what went well stays, the rest is done again."""
+    found = rerun(db, workflow_id, by=me)
+    return {"workflow_id": workflow_id, "status": found.status}
 
 
 @router.post("/{workflow_id}/kill", right=rights.manage, response_model=models.WorkflowState)

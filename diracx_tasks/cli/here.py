@@ -38,7 +38,7 @@ def run(
     Raises UnsupportedCwl when a tool asks for what this machine cannot do, DiracXError when one fails.
     """
     with tempfile.TemporaryDirectory(prefix="diracx-") as name, private_system(Path(name), jobs) as client:
-        return _run(client, document, inputs, given, outdir, is_quiet=is_quiet)
+        return run_on(client, document, inputs, given, outdir, is_quiet=is_quiet)
 
 
 @contextmanager
@@ -67,7 +67,7 @@ def private_system(folder: Path, slots: int | None) -> Iterator[Client]:
         _stop(process)
 
 
-def _run(
+def run_on(
     client: Client,
     document: str,
     inputs: Path | None,
@@ -76,6 +76,7 @@ def _run(
     *,
     is_quiet: bool,
 ) -> Any:
+    """The outputs of a workflow that is run on a system, as `run` gives them and with its errors."""
     from diracx_tasks.cli import output
     from diracx_tasks.cli.inputs import read_submission
     from diracx_tasks.cli.watch import wait, watch

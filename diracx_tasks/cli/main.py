@@ -32,6 +32,7 @@ SUBJECTS = {
         "diracx_tasks.cli.workflows:workflows", "Submit CWL workflows, watch them, get their outputs."
     ),
     "jobs": Subject("diracx_tasks.cli.jobs:jobs", "See jobs, their logs and why they wait; kill them."),
+    "data": Subject("diracx_tasks.cli.data:data", "Store files under LFNs, list and fetch them."),
     "matching": Subject(
         "diracx_tasks.cli.matching:matching", "See what waits, which nodes ask, and what holds jobs back."
     ),

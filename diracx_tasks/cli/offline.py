@@ -1,6 +1,5 @@
 """Documents read on this machine without a server, by the code that the server reads them with."""
 
-import json
 import logging
 import os
 import subprocess
@@ -104,9 +103,9 @@ def _silent() -> Iterator[None]:
 
 def _ask(bundle: Bundle, request: dict[str, Any], kept: Kept) -> Any:
     contents: dict[str, str] = {}
+    asked = {**request, "hash": bundle.hash, "bundle": bundle.to_json(), "seconds": SECONDS}
     for _ in range(ROUNDS):
-        sent = {**request, "hash": bundle.hash, "bundle": bundle.to_json(), "contents": contents}
-        answer = _answer(json.dumps(sent))
+        answer = _answer({**asked, "contents": contents})
         if "ok" in answer:
             return answer["ok"]
         if "unread" not in answer:
@@ -117,19 +116,20 @@ def _ask(bundle: Bundle, request: dict[str, Any], kept: Kept) -> Any:
     raise InvalidCwl("expressions keep asking for more files")
 
 
-def _answer(line: str) -> dict[str, Any]:
+def _answer(question: dict[str, Any]) -> dict[str, Any]:
+    from diracx_tasks.cwl import lines
+
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "diracx_tasks.cwl"],
-            input=line + "\n",
+            [sys.executable, "-m", "diracx_tasks.cwl.once"],
+            input=lines.written(question) + b"\n",
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            text=True,
             timeout=SECONDS,
             check=False,
             env={"PATH": "/usr/bin:/bin", "PYTHONPATH": os.pathsep.join(sys.path), "LANG": "C.UTF-8"},
         )
-        found: dict[str, Any] = json.loads(done.stdout.partition("\n")[0])
+        found: dict[str, Any] = lines.read(done.stdout.strip(b"\n"))
     except subprocess.TimeoutExpired:
         raise InvalidCwl(f"the document or its expressions took longer than {SECONDS} s") from None
     except ValueError:

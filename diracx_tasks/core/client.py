@@ -82,6 +82,10 @@ class Client:
         """The answer's JSON."""
         return self._json("PUT", path, body, query)
 
+    def delete(self, path: str, **query: Any) -> Any:
+        """The answer's JSON."""
+        return self._json("DELETE", path, None, query)
+
     def stream(
         self, path: str, *, timeout: float = 3600, headers: dict[str, str] | None = None, **query: Any
     ) -> urllib3.BaseHTTPResponse:

@@ -15,6 +15,7 @@ from sqlalchemy import (
     JSON,
     ColumnElement,
     DateTime,
+    Dialect,
     Executable,
     Float,
     Integer,
@@ -63,7 +64,8 @@ def insert_many(db: Session, table: Table, names: Sequence[str], rows: Sequence[
     if not rows:
         return
     if db.get_bind().dialect.name == "sqlite":
-        db.connection().execute(insert(table), [dict(zip(names, row, strict=True)) for row in rows])
+        statement, processors = _plainly(table, tuple(names), db.get_bind().dialect)
+        db.connection().exec_driver_sql(statement, _bound(rows, processors))
     else:
         db.connection().execute(_insert(table, tuple(names)), {ROWS: _document(rows)})
 
@@ -83,6 +85,32 @@ def update_many(
         db.connection().execute(_update_each(table, tuple(names), values), given)
     else:
         db.connection().execute(_update(table, tuple(names), values), {ROWS: _document(rows)})
+
+
+@lru_cache(64)
+def _plainly(table: Table, names: tuple[str, ...], dialect: Dialect) -> tuple[str, list[Any]]:
+    """An INSERT for the driver, and what makes the driver's values of each column's."""
+    columns = ", ".join(f'"{name}"' for name in names)
+    values = ", ".join("?" for _ in names)
+    kinds = [table.c[name].type.dialect_impl(dialect) for name in names]
+    statement = f'INSERT INTO "{table.name}" ({columns}) VALUES ({values})'
+    return statement, [kind.bind_processor(dialect) for kind in kinds]
+
+
+def _bound(rows: Sequence[Row], processors: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """Rows as the driver takes them; an object that is in many rows is made a text once."""
+    made: dict[int, Any] = {}
+
+    def bound(value: Any, process: Any) -> Any:
+        if process is None:
+            return value
+        if isinstance(value, (dict, list)):
+            if id(value) not in made:
+                made[id(value)] = process(value)
+            return made[id(value)]
+        return process(value)
+
+    return [tuple(map(bound, row, processors)) for row in rows]
 
 
 @lru_cache(64)

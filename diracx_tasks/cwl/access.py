@@ -11,7 +11,7 @@ from schema_salad.exceptions import ValidationException
 from schema_salad.fetcher import Fetcher
 
 from diracx_tasks.cwl.bundle import Bundle
-from diracx_tasks.cwl.limits import check_text
+from diracx_tasks.cwl.limits import MAX_DOCUMENT_NODES, check_text
 
 DOCUMENTS = (".cwl", ".yml", ".yaml")
 
@@ -45,7 +45,8 @@ class Files:
             raise ValidationException(f"{name} is not among the files sent with the workflow")
         if name not in self._checked:
             # A file of another name may be text that is included, but a document may have any name.
-            check_text(name, content, must_be_yaml=name.endswith(DOCUMENTS))
+            must_be_yaml = name.endswith(DOCUMENTS)
+            check_text(name, content, must_be_yaml=must_be_yaml, most=MAX_DOCUMENT_NODES)
             self._checked.add(name)
         return content.decode()
 

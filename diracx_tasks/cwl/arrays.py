@@ -3,7 +3,7 @@
 import copy
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 import orjson
 
@@ -76,7 +76,7 @@ def reference_of(key: str) -> dict[str, Any]:
     return found
 
 
-def is_reference(value: Any) -> bool:
+def is_reference(value: Any) -> TypeGuard[Mapping[str, Any]]:
     """Whether a value stands for an array."""
     return isinstance(value, Mapping) and value.get("class") == CLASS
 

@@ -85,16 +85,21 @@ def _unrequired(root: Process, base: str) -> Iterator[Diagnostic]:
     """Features of steps whose requirement is missing, which cwltool notices only when the step is made."""
     for process in _processes(root):
         for step in steps(process).values():
-            for place, one in enumerate(step.tool["in"]):
-                for feature, requirement in _features(one):
-                    if not process.get_requirement(requirement)[0]:
-                        words = f"'{shortname(one['id'])}': {feature} needs {requirement}"
-                        advice = f"Add `{requirement}: {{}}` under the workflow's `requirements`."
-                        yield {**diagnostics.at(step.tool["in"], place, words, base), "advice": advice}
+            yield from _without(process, step.tool["in"], base)
+            yield from _without(step, step.tool.get("loop") or [], base)
+
+
+def _without(process: Process, parameters: Any, base: str) -> Iterator[Diagnostic]:
+    for place, one in enumerate(parameters):
+        for feature, requirement in _features(one):
+            if not process.get_requirement(requirement)[0]:
+                words = f"'{shortname(one['id'])}': {feature} needs {requirement}"
+                advice = f"Add `{requirement}: {{}}` under the workflow's `requirements`."
+                yield {**diagnostics.at(parameters, place, words, base), "advice": advice}
 
 
 def _features(parameter: Any) -> Iterator[tuple[str, str]]:
-    if len(aslist(parameter.get("source", []))) > 1:
+    if len(aslist(parameter.get("source", parameter.get("outputSource", [])))) > 1:
         yield "more than one source", "MultipleInputFeatureRequirement"
     if "valueFrom" in parameter:
         yield "valueFrom", "StepInputExpressionRequirement"

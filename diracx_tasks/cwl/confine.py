@@ -1,17 +1,27 @@
 """What a process gives up before it evaluates strangers' expressions; none of it can be taken back."""
 
 import ctypes
+import os
 import resource
+import signal
+import struct
 from contextlib import suppress
 
 from schema_salad import ref_resolver
 from schema_salad.exceptions import ValidationException
 from schema_salad.fetcher import DefaultFetcher
 
-MAX_FILES = 64
+from diracx_tasks.cwl import syscalls
+
 MAX_DATA = 3 << 30
+MAX_CPU_SECONDS = 600
+MAX_THREADS = 16
+NOBODY = 65534
 CLONE_NEWUSER = 0x10000000
-CLONE_NEWNET = 0x40000000
+SPACES = {"network": 0x40000000, "processes": 0x20000000 | 0x08000000}
+PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
+CAPABILITIES_VERSION = 0x20080522
 
 
 class NoFetcher(DefaultFetcher):
@@ -28,20 +38,90 @@ class NoFetcher(DefaultFetcher):
         return url in self.cache
 
 
-def confine() -> None:
-    """Give up the network, writing to files, and memory beyond MAX_DATA bytes."""
+def leave_spaces() -> dict[str, bool]:
+    """Which namespaces the children of this process have of their own; for a process of one thread.
+
+    Not root: in a user namespace, which many containers forbid.
+    """
     setattr(ref_resolver, "DefaultFetcher", NoFetcher)  # noqa: B010 - mypy: the module does not export it
-    # Not RLIMIT_AS: V8 reserves address space that it never uses.
-    resource.setrlimit(resource.RLIMIT_DATA, (MAX_DATA, MAX_DATA))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (MAX_FILES, MAX_FILES))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    _leave_network()
+    libc = _libc()
+    if os.geteuid():
+        libc.unshare(CLONE_NEWUSER)
+    held = {name: libc.unshare(flag) == 0 for name, flag in SPACES.items()}
+    if held["processes"] and os.fork() == 0:
+        _be_first()
+    return held
 
 
-def _leave_network() -> None:
-    """Best effort: containers often forbid namespaces, and nothing here opens a connection anyway."""
-    with suppress(OSError, AttributeError):
-        libc = ctypes.CDLL(None)
-        if libc.unshare(CLONE_NEWNET) != 0:
-            libc.unshare(CLONE_NEWUSER | CLONE_NEWNET)
+def confine(folder: int, user: int) -> dict[str, bool]:
+    """What this process has given up: its user, files other than the open ones, most system calls.
+
+    `folder` is an open, empty one that becomes the root, and `user` one that nobody else is. Memory, CPU time
+    and threads have limits. What is imported later must have been imported before.
+    """
+    held = {"files": _leave_files(folder), "user": _become(user)}
+    if held["user"]:
+        # The kernel counts threads per user: an isolate without its own would share them with the server.
+        _limit(resource.RLIMIT_NPROC, MAX_THREADS)
+    else:
+        held["user"] = _become(NOBODY)
+    _give_up_rights()
+    _limit(resource.RLIMIT_DATA, MAX_DATA)
+    _limit(resource.RLIMIT_CPU, MAX_CPU_SECONDS)
+    _limit(resource.RLIMIT_FSIZE, 0)
+    _limit(resource.RLIMIT_CORE, 0)
+    # What is open stays open.
+    _limit(resource.RLIMIT_NOFILE, 0)
+    return held | {"calls": syscalls.refuse_others()}
+
+
+def _leave_files(folder: int) -> bool:
+    os.fchdir(folder)
+    # A folder that was open before leads out of the new root.
+    os.close(folder)
+    # The kernel has no name for a folder that is gone.
+    setattr(os, "getcwd", lambda: "/")  # noqa: B010 - mypy: a function of the module
+    try:
+        os.chroot(".")
+        os.chdir("/")
+    except OSError:
+        return False
+    return True
+
+
+def _become(user: int) -> bool:
+    """Whether this process is that user now; only root may change."""
+    try:
+        os.setgroups([])
+        os.setresgid(user, user, user)
+        os.setresuid(user, user, user)
+    except OSError:
+        return False
+    return True
+
+
+def _give_up_rights() -> None:
+    libc = _libc()
+    nothing = struct.pack("=6I", *[0] * 6)
+    libc.capset(struct.pack("=Ii", CAPABILITIES_VERSION, 0), nothing)
+    libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
+    # After the change of user, which would undo it.
+    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+def _be_first() -> None:
+    """The first process of a namespace: when it ends, the kernel ends all others of it."""
+    _libc().prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    for descriptor in range(3):
+        with suppress(OSError):
+            os.close(descriptor)
+    while True:
+        signal.pause()
+
+
+def _limit(which: int, most: int) -> None:
+    resource.setrlimit(which, (most, most))
+
+
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)

@@ -35,13 +35,19 @@ class Identities:
         self._bundle = bundle
         self._base = base_uri(bundle)
         self._tools: WeakKeyDictionary[Process, bytes] = WeakKeyDictionary()
+        self._reusable: WeakKeyDictionary[Process, Any] = WeakKeyDictionary()
 
     def key(self, tool: Process, inputs: Mapping[str, Any], context: RuntimeContext) -> str | None:
         """128 bits in hex; None when the tool forbids reuse or an input's content is not known.
 
         `inputs` are as they are stored.
         """
-        if not _may_reuse(tool, inputs, context):
+        if tool not in self._reusable:
+            self._reusable[tool] = _enabled(tool)
+        allowed = self._reusable[tool]
+        if isinstance(allowed, str):
+            allowed = tool._init_job(dict(inputs), context).do_eval(allowed)
+        if not allowed:
             return None
         try:
             if tool not in self._tools:
@@ -68,6 +74,8 @@ class Identities:
 
     def _content(self, value: Any) -> Any:
         """A value with contents in the place of names, and without the document's address."""
+        if type(value) in (int, float, bool):
+            return value
         if isinstance(value, Held):
             raise Unknown
         if isinstance(value, Mapping):
@@ -103,14 +111,12 @@ class Identities:
         return hashlib.sha256(self._text(value)).digest()
 
 
-def _may_reuse(tool: Process, inputs: Mapping[str, Any], context: RuntimeContext) -> bool:
+def _enabled(tool: Process) -> Any:
+    """What WorkReuse says in force for a tool, which may be an expression; True without it."""
     for name in REUSE:
         asked: Any = tool.get_requirement(name)[0]
         if asked is not None:
-            allowed = asked.get("enableReuse", True)
-            if isinstance(allowed, str):
-                allowed = tool._init_job(dict(inputs), context).do_eval(allowed)
-            return bool(allowed)
+            return asked.get("enableReuse", True)
     return True
 
 

@@ -7,13 +7,13 @@ from itertools import islice
 from typing import Any
 
 from cwltool.process import Process, shortname
-from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from schema_salad.exceptions import SchemaSaladException
 from schema_salad.utils import yaml_no_ts
 
 from diracx_tasks.core.errors import InvalidCwl, UnsupportedCwl
 from diracx_tasks.cwl import diagnostics
-from diracx_tasks.cwl.limits import check_text
+from diracx_tasks.cwl.limits import PARSER_BUGS, check_text
 from diracx_tasks.cwl.phrases import ELSE, SEND, Said, said
 from diracx_tasks.cwl.values import locations, plain
 
@@ -28,6 +28,8 @@ def parsed(text: str, name: str = "inputs") -> dict[str, Any]:
         found = plain(yaml_no_ts().load(text))
     except MarkedYAMLError as error:
         raise InvalidCwl(f"{name}: not YAML: {error.problem}") from error
+    except (YAMLError, *PARSER_BUGS) as error:
+        raise InvalidCwl(f"{name}: not YAML: {error}") from error
     if found is None:
         return {}
     if not isinstance(found, dict):

@@ -16,7 +16,9 @@ from diracx_tasks.cwl.values import without_listings
 
 Values = dict[str, Any]
 # Nothing in these has to be rewritten at the border.
-SIMPLE = (int, str, bool, type(None))
+SIMPLE = frozenset({int, float, str, bool, type(None)})
+# What has to be evaluated of a step before it runs.
+EVALUATED = ("valueFrom", "loadContents")
 
 
 class Traits(NamedTuple):
@@ -34,15 +36,22 @@ class Instances:
         self._identities = identities
         self._traits: WeakKeyDictionary[Process, Traits] = WeakKeyDictionary()
         self._connected: WeakKeyDictionary[WorkflowStep, list[tuple[str, str]]] = WeakKeyDictionary()
+        self._is_plain: WeakKeyDictionary[WorkflowStep, bool] = WeakKeyDictionary()
 
     def of_step(self, evaluation: Evaluation, parent: Process, step: WorkflowStep, given: Values) -> Values:
         """What a step runs with these inputs; of kind `skipped` when `when` says no."""
-        chosen = evaluation.step_inputs(parent, step, given)
+        chosen = given if self._needs_nothing(step) else evaluation.step_inputs(parent, step, given)
         if chosen is None:
             return {"kind": "skipped", "outputs": dict.fromkeys(names_of(step.tool["outputs"]), empty(step))}
         if step.tool.get("loop"):
             return {"kind": "loop", "inputs": evaluation.outward(_short(chosen)), **loop_facts(step)}
         return self.of_process(evaluation, step.embedded_tool, self.connected(step, chosen))
+
+    def _needs_nothing(self, step: WorkflowStep) -> bool:
+        if step not in self._is_plain:
+            parts = [part for one in step.tool["in"] for part in EVALUATED if one.get(part)]
+            self._is_plain[step] = not parts and "when" not in step.tool
+        return self._is_plain[step]
 
     def connected(self, step: WorkflowStep, given: Values) -> Values:
         """Those inputs of a step that its process has."""
@@ -57,14 +66,13 @@ class Instances:
         """An instance `{"kind", "inputs", ...}`; a tool's has `requirements`, `facts` and `key`."""
         traits = self._traits_of(process)
         context = evaluation.context(toplevel=toplevel)
-        if not all(type(value) in SIMPLE for value in inputs.values()):
-            inputs = without_listings(inputs)
         if traits.kind == "workflow" or toplevel:
-            inputs = filled(process, inputs, context)
-        if traits.kind != "workflow":
-            # Where the process runs, they are read as its own LoadListingRequirement says.
-            inputs = without_listings(inputs)
-        found: Values = {"kind": traits.kind, "inputs": evaluation.outward(inputs)}
+            inputs = filled(process, without_listings(inputs), context)
+        found: Values = {"kind": traits.kind, "inputs": inputs}
+        if not all(type(value) in SIMPLE for value in inputs.values()):
+            # Where a tool runs, they are read as its own LoadListingRequirement says.
+            listed = inputs if traits.kind == "workflow" else without_listings(inputs)
+            found["inputs"] = evaluation.outward(listed)
         if traits.kind == "tool":
             found["requirements"] = traits.record or hints.requirements(process, inputs, context)
             found["facts"] = traits.facts

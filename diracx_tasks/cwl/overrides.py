@@ -14,7 +14,7 @@ from cwltool.errors import WorkflowException
 from cwltool.load_tool import load_tool
 from schema_salad.exceptions import SchemaSaladException
 
-from diracx_tasks.core.errors import InvalidCwl
+from diracx_tasks.core.errors import InvalidCwl, UnsupportedCwl
 from diracx_tasks.cwl import diagnostics
 from diracx_tasks.cwl.bundle import Bundle
 
@@ -24,6 +24,8 @@ OVERRIDES = ("cwltool:overrides", "http://commonwl.org/cwltool#overrides")
 # The target that means the process itself.
 ROOT = ""
 NAMESPACES = {"cwl": "https://w3id.org/cwl/cwl#", "cwltool": "http://commonwl.org/cwltool#"}
+PLACE = {"file": "inputs", "line": None, "column": None}
+NO_CLASS = "there is no class"
 ADVICE = "Write it as under `requirements` of a document."
 
 Overrides = dict[str, Any]
@@ -95,10 +97,18 @@ def _checked(asked: Any, uri: str, base: str, context: LoadingContext) -> Any:
     try:
         return load_tool(document, context.copy()).tool["requirements"]
     except (SchemaSaladException, WorkflowException) as error:
-        found = diagnostics.explain(error, base, "inputs")
-        places = {"file": "inputs", "line": None, "column": None}
-        told = [{**one, **places} for one in found.diagnostics]
-        raise type(found)(diagnostics.headline(told[0]), told) from error
+        raise _explained(error, base) from error
+
+
+def _explained(error: Exception, base: str) -> InvalidCwl:
+    found = diagnostics.explain(error, base, "inputs")
+    kind, told = type(found), []
+    for one in found.diagnostics:
+        message = str(one["message"])
+        if message.startswith(NO_CLASS):
+            kind, message = UnsupportedCwl, message.replace(NO_CLASS, "there is no requirement", 1)
+        told.append({**one, **PLACE, "message": f"{REQUIREMENTS[0]}: {message}"})
+    return kind(diagnostics.headline(told[0]), told)
 
 
 def _targets(given: Any) -> Overrides:
@@ -117,5 +127,4 @@ def _mapping(given: Any) -> Mapping[Any, Any]:
 
 
 def _wrong(words: str) -> InvalidCwl:
-    place = {"severity": "error", "file": "inputs", "line": None, "column": None}
-    return InvalidCwl(words, [{**place, "message": words, "advice": ADVICE}])
+    return InvalidCwl(words, [{"severity": "error", **PLACE, "message": words, "advice": ADVICE}])

@@ -86,13 +86,13 @@ class Plan:
         """
         step, parent = step_at(self.root, path), process_at(self.root, path.rpartition("/")[0])
         fixed = self.evaluation.inward({f"{step.id}/{name}": value for name, value in inputs.items()})
-        keys = [f"{step.id}/{name}" for name in columns]
-        shared = _Shared()
+        taken = self.evaluation.inward({f"{step.id}/{name}": column for name, column in columns.items()})
+        shared, instances = _Shared(), self.instances
         slots: list[Values] = []
-        for row in zip(*columns.values(), strict=True):
-            chosen = self.evaluation.inward(dict(zip(keys, row, strict=True)))
+        for row in zip(*taken.values(), strict=True):
+            given = {**fixed, **dict(zip(taken, row, strict=True))}
             try:
-                found = self.instances.of_step(self.evaluation, parent, step, {**fixed, **chosen})
+                found = instances.of_step(self.evaluation, parent, step, given)
                 slots.append(shared.out_of(found))
             except WRONG as error:
                 slots.append({"kind": "broken", "reason": self.evaluation.words(error)})

@@ -122,8 +122,9 @@ class Record:
 
     def one_of(self, field: str, known: Sequence[str]) -> str | None:
         """One of the known words; None when it is absent."""
-        found = self.word(field)
-        if found is not None and found not in known:
+        if self.values.get(field) is None:
+            return None
+        if (found := self.word(field) or "") not in known:
             raise self.wrong(field, f"{found[:40]!r} is none of {', '.join(known)}")
         return found
 

@@ -8,7 +8,7 @@ from urllib.parse import quote, unquote
 from ruamel.yaml.scalarbool import ScalarBoolean
 
 from diracx_tasks.core.errors import InvalidCwl
-from diracx_tasks.cwl.arrays import Held, is_reference
+from diracx_tasks.cwl.arrays import CLASS, Held
 
 FILES = ("File", "Directory")
 # Of locations that pilots fetch.
@@ -80,9 +80,7 @@ def _walked(
 ) -> Value:
     # Exact types first: a wide scatter is a million small values.
     kind = type(value)
-    if (kind is str and value.isascii()) or kind is bool or value is None:
-        return value
-    if kind is Held:
+    if kind is Held or (kind is str and value.isascii()) or (kind is int and -EXACT < value < EXACT):
         return value
     if isinstance(value, Mapping):
         return mapping(value)
@@ -98,7 +96,7 @@ def _rewritten(value: Value, place: Callable[[str], str], hold: Hold | None = No
         return _walked(value, mapping, inner)
 
     def mapping(value: Mapping[str, Any]) -> Value:
-        if is_reference(value):
+        if value.get("class") == CLASS:
             if hold is None:
                 raise InvalidCwl(f"a value of class {value['class']} is not allowed")
             return hold(value)

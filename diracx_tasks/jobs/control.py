@@ -7,14 +7,14 @@ from sqlalchemy.orm import Session
 
 from diracx_tasks.auth.tokens import User
 from diracx_tasks.core.config import config
-from diracx_tasks.core.database import utc_now
+from diracx_tasks.core.database import now, utc_now
 from diracx_tasks.core.errors import Conflict
 from diracx_tasks.core.settings import settings
 from diracx_tasks.jobs.access import hold_one
 from diracx_tasks.jobs.ends import close_attempt
 from diracx_tasks.jobs.events import record
 from diracx_tasks.jobs.states import FINAL, Status, can_become
-from diracx_tasks.jobs.status import Change, Outcome, move, why_not
+from diracx_tasks.jobs.status import Change, New, Outcome, hold, move, why_not, write
 from diracx_tasks.jobs.submit import ask_for_optimizer
 from diracx_tasks.jobs.tables import Job
 from diracx_tasks.matching import queue
@@ -48,13 +48,18 @@ def remove(db: Session, job_id: int, *, by: User) -> Outcome:
 
 def kill_all(db: Session, job_ids: Collection[int], reason: str) -> int:
     """Kill those that have not ended; answers how many."""
-    rows = db.execute(
-        select(Job.job_id, Job.attempt)
-        .where(Job.job_id.in_(job_ids), Job.status.not_in(FINAL))
-        .order_by(Job.job_id)
-        .with_for_update()
-    ).all()
-    return sum(_kill(db, row.job_id, row.attempt, reason) is Outcome.APPLIED for row in rows)
+    if not job_ids:
+        return 0
+    change = Change(Status.KILLED, "Marked for termination", f"killed {reason}", "JobManager")
+    going_on = [job for job in hold(db, job_ids).values() if job.status not in FINAL]
+    if going_on:
+        record(db, [job.job_id for job in going_on], change)
+        moment = now().replace(microsecond=0)
+        write(
+            db,
+            [New(job, change.to, change.minor, change.application, ended_at=moment) for job in going_on],
+        )
+    return len(going_on)
 
 
 def most_reschedules(vo: str) -> int:

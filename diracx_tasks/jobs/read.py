@@ -40,6 +40,12 @@ def get(db: Session, job_id: int, *, by: User) -> dict[str, Any]:
     }
 
 
+def payload_of(db: Session, job_id: int) -> tuple[dict[str, Any], int | None]:
+    """What a job runs, and the workflow that it is of; the caller knows that it may be seen."""
+    found = db.get_one(Payload, job_id)
+    return unpacked(found.payload), found.owner_id
+
+
 def history(db: Session, job_id: int, *, by: User) -> list[dict[str, Any]]:
     """Every change, oldest first; fields that a change left alone repeat the value before."""
     _seen(db, job_id, by)

@@ -55,14 +55,11 @@ def summary(
     return core.summary(db, listing, grouping, rest)
 
 
-def counts(db: Session, vo: str, job_group: str) -> dict[tuple[str, str], int]:
-    """How many jobs of a group there are by name and by the status that people see (SHOWN, else Waiting)."""
-    query = select(Job.name, Job.status, func.count()).where(Job.job_group == job_group, Job.vo == vo)
-    found: dict[tuple[str, str], int] = {}
-    for name, status, count in db.execute(query.group_by(Job.name, Job.status)):
-        key = name, SHOWN.get(status, "Waiting")
-        found[key] = found.get(key, 0) + count
-    return found
+def held(db: Session, vo: str, job_group: str) -> dict[str, int]:
+    """How many jobs of a group pilots have at the moment, by name."""
+    running = [status for status, shown in SHOWN.items() if shown == "Running"]
+    mine = (Job.job_group == job_group, Job.vo == vo, Job.status.in_(running))
+    return dict(db.execute(select(Job.name, func.count()).where(*mine).group_by(Job.name)).all())
 
 
 def group_counts(db: Session, vo: str, job_groups: Collection[str]) -> dict[str, dict[str, int]]:

@@ -132,7 +132,7 @@ def _chunks(jobs: Sequence[NewJob]) -> Iterator[list[dict[str, str]]]:
     rows: list[dict[str, str]] = []
     letters = 0
     for job in jobs:
-        jdl = job.jdl or _jdl(job)
+        jdl = job.jdl or _jdl(job.name)
         row = {"JDL": jdl, "JobRequirements": "", "OriginalJDL": job.original or jdl}
         size = len(jdl) + len(row["OriginalJDL"])
         if rows and (letters + size > LETTERS or len(rows) == ROWS):
@@ -159,7 +159,8 @@ def _payload(job_id: int, job: NewJob) -> tuple[Any, ...]:
     return job_id, as_json(payload), job.requirements, job.owner_task, job.owner_id
 
 
-def _jdl(job: NewJob) -> str:
+@lru_cache(256)
+def _jdl(name: str) -> str:
     """The description that DIRAC's own tools read; what is run stands in the payload."""
-    name = job.name.replace("\\", "\\\\").replace('"', '\\"')
+    name = name.replace("\\", "\\\\").replace('"', '\\"')
     return f'[\n  JobName = "{name}";\n  JobType = "User";\n  Executable = "diracx-pilot";\n]'

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from diracx_tasks.jobs.states import FINAL, Status
 from diracx_tasks.jobs.tables import Attempt, Job
 
-RUNNING = (Status.RUNNING, Status.COMPLETING)
+RUNNING = (Status.MATCHED, Status.RUNNING, Status.COMPLETING)
 # What one wants to read first.
 ORDER = (RUNNING, (Status.FAILED,), (Status.STALLED, Status.KILLED, Status.DONE, Status.COMPLETED))
 

@@ -126,7 +126,7 @@ class Attempt:
         bundle_file, names = self._bundle(payload["bundle"])
         bundle_folder = self._bundles / payload["bundle"]
         placing = Placing(self._folder / "inputs", bundle_folder, frozenset(names))
-        inputs = self._staging.fetch(payload["inputs"], placing, self._downloading)
+        inputs = self._staging.fetch(self._inputs(payload), placing, self._downloading)
         (self._folder / INPUTS).write_text(json.dumps(inputs))
         return Order(
             folder=str(self._folder),
@@ -139,6 +139,13 @@ class Attempt:
             cores=self._slot.cores,
             ram_mb=self._slot.ram_mb,
         )
+
+    def _inputs(self, payload: dict[str, Any]) -> Any:
+        if not payload.get("arrays"):
+            return payload["inputs"]
+        # Long arrays are not in the payload: the server reads them from where they are stored.
+        path = f"/api/pilots/jobs/{self.job_id}/inputs"
+        return ask(lambda: self._client.get(path, attempt=self.number), self._halt)
 
     def _bundle(self, wanted: str) -> tuple[Path, list[str]]:
         path, index = self._bundles / f"{wanted}.json", self._bundles / f"{wanted}.names"

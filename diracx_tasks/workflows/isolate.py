@@ -1,80 +1,89 @@
 """Questions about CWL, asked of a process without credentials that can be killed (`cwl/__main__.py`)."""
 
-import json
 import os
-import select
-import subprocess
-import sys
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import lru_cache
-from queue import Empty, LifoQueue
 from typing import Any
 
 from diracx_tasks.core import errors
 from diracx_tasks.core.errors import BadRequest, Forbidden, InvalidCwl, NotFound, Unavailable
+from diracx_tasks.core.origin import origin
+from diracx_tasks.cwl import lines
 from diracx_tasks.cwl.bundle import Bundle
+from diracx_tasks.workflows import zygote
+from diracx_tasks.workflows.turns import Turns
+from diracx_tasks.workflows.zygote import Started, Zygote
 
+# A user waits for the answers to these; workers for all others.
+OF_USERS = ("check", "template", "starts")
+USERS_DEADLINE = 10.0
 DEADLINE = 60.0
-STARTUP = 60.0
-WAIT = 20.0
-READERS = 2
+# A long input object takes its time: bytes a second.
+SPEED = 1 << 20
+WAIT = 10.0
+AT_ONCE = 3
+MOST_WAITING = 8
 CHUNK = 1 << 20
 ROUNDS = 3
-Contents = Callable[[str], str]
+Contents = Callable[[str], Any]
 
 
 class Isolate:
     """One child process; not for two threads at once."""
 
     def __init__(self) -> None:
-        self._child: subprocess.Popen[bytes] | None = None
+        self._zygote: Zygote | None = None
+        self._started: Started | None = None
         self._known: set[str] = set()
         self._rest = b""
         self._answers = 0
 
+    @property
+    def process(self) -> int | None:
+        """The number of its process; None when there is none yet."""
+        return self._started.process if self._started else None
+
     def ask(self, bundle: Bundle, request: dict[str, Any], deadline: float = DEADLINE) -> dict[str, Any]:
         """Its raw answer; InvalidCwl when it takes longer than `deadline` seconds: the child is killed."""
-        sent = {**request, "hash": bundle.hash}
+        sent = {**request, "hash": bundle.hash, "seconds": deadline}
         if bundle.hash not in self._known:
             sent["bundle"] = bundle.to_json()
         answer = self._exchange(sent, deadline)
         if "unknown" in answer:
             answer = self._exchange({**sent, "bundle": bundle.to_json()}, deadline)
-        self._known.add(bundle.hash)
+        if self._started:
+            self._known.add(bundle.hash)
         return answer
 
+    def held(self) -> dict[str, bool]:
+        """What the child has given up, see `cwl.confine`."""
+        found: dict[str, bool] = self._exchange({"op": "held"}, DEADLINE)["ok"]
+        return found
+
     def start(self) -> None:
-        """Have the child running and its libraries loaded."""
-        probe = Bundle({"x.cwl": PROBE}, "x.cwl")
-        self.ask(probe, {"op": "check", "inputs": {}, "contents": {}}, STARTUP)
+        """Have the child running."""
+        if self._started is None:
+            self._zygote, self._started = zygote.start()
 
     def stop(self) -> None:
         """Kill the child."""
-        if self._child is not None:
-            self._child.kill()
-            self._child.wait()
-            for pipe in (self._child.stdin, self._child.stdout):
-                if pipe:
-                    pipe.close()
-        self._child, self._known, self._rest, self._answers = None, set(), b"", 0
+        if self._zygote and self._started:
+            self._started.channel.close()
+            self._zygote.end(self._started.process)
+        self._started, self._known, self._rest, self._answers = None, set(), b"", 0
 
     def _exchange(self, sent: dict[str, Any], deadline: float) -> dict[str, Any]:
-        until = time.monotonic() + deadline
         is_fresh = self._answers == 0
         try:
-            child = self._running()
-            assert child.stdin is not None
-            child.stdin.write(json.dumps(sent).encode() + b"\n")
-            child.stdin.flush()
-            answer: dict[str, Any] = json.loads(self._line(child, until))
+            # A new child is not the document's fault: its time does not count.
+            self.start()
+            answer: dict[str, Any] = lines.read(self._line(lines.written(sent), time.monotonic() + deadline))
             self._answers += 1
         except TimeoutError:
             self.stop()
-            words = f"the document or its expressions took longer than {deadline:g} s"
+            words = f"the document or its expressions took longer than {deadline:.3g} s"
             raise InvalidCwl(words, [_spent(words)]) from None
         except (OSError, ValueError) as error:
             self.stop()
@@ -83,67 +92,81 @@ class Isolate:
                 return self._exchange(sent, deadline)
             words = "the document or its expressions broke the process that evaluated them (memory?)"
             raise InvalidCwl(words, [_spent(words)]) from error
+        if answer.pop("last", False):
+            self.stop()
         return answer
 
-    def _running(self) -> subprocess.Popen[bytes]:
-        if self._child is None or self._child.poll() is not None:
-            self.stop()
-            self._child = subprocess.Popen(
-                [sys.executable, "-m", "diracx_tasks.cwl"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                # Nothing of ours: no credentials, no home, no working folder with files.
-                env={"PATH": "/usr/bin:/bin", "PYTHONPATH": os.pathsep.join(sys.path), "LANG": "C.UTF-8"},
-                cwd=_empty_folder(),
-                start_new_session=True,
-            )
-        return self._child
-
-    def _line(self, child: subprocess.Popen[bytes], until: float) -> bytes:
-        assert child.stdout is not None
+    def _line(self, question: bytes, until: float) -> bytes:
+        assert self._started is not None
+        channel = self._started.channel
+        channel.settimeout(_left(until))
+        channel.sendall(question + b"\n")
         # Joined once: an answer of 100 MB comes in thousands of blocks.
         blocks = [self._rest]
         while b"\n" not in blocks[-1]:
-            left = until - time.monotonic()
-            if left <= 0 or not select.select([child.stdout], [], [], left)[0]:
-                raise TimeoutError
-            block = os.read(child.stdout.fileno(), CHUNK)
-            if not block:
-                raise OSError("the child is gone")
+            channel.settimeout(_left(until))
+            if not (block := channel.recv(CHUNK)):
+                raise ConnectionResetError("the child is gone")
             blocks.append(block)
         line, _, self._rest = b"".join(blocks).partition(b"\n")
         return line
 
 
 def check(bundle: Bundle, inputs: dict[str, Any] | str | None, contents: Contents) -> dict[str, Any]:
-    """`{"graph", "start"}` of a document with its inputs (a mapping, or YAML text); InvalidCwl otherwise.
+    """`{"graph", "start", "warnings", ...}` of a document with its inputs (a mapping, or YAML text).
 
-    Without inputs only the document is checked, and `start` is missing.
+    InvalidCwl when something is wrong with them. Without inputs only the document is checked, and `start` is
+    missing.
     """
     return _asked(bundle, {"op": "check", "inputs": inputs}, contents)
 
 
 def plan(bundle: Bundle, operation: str, contents: Contents, **arguments: Any) -> dict[str, Any]:
-    """An operation of `cwl.plan.Plan`; `contents` fetches small stored files that expressions read."""
+    """An operation of `cwl.plan.Plan`; `contents` fetches what is stored and turns out to be needed."""
     return _asked(bundle, {"op": operation, "arguments": arguments}, contents)
 
 
+def strength() -> dict[str, bool]:
+    """What holds of an isolate on this machine.
+
+    `calls`: only computing, no other system calls. `user`: it is a user that nothing belongs to. `files`:
+    it has an empty root folder. `network` and `processes`: it sees none but its own. Limits on memory, CPU
+    time, open and written files hold everywhere.
+    """
+    with _turns(os.getpid()).turn("", WAIT) as isolate:
+        return isolate.held()
+
+
 def warm_up() -> None:
-    """Start this process's isolates in the background, so that the first user does not wait for it."""
+    """Start this process's isolate in the background, so that the first user does not wait for it."""
 
     def start() -> None:
-        with _one() as isolate:
+        with _turns(os.getpid()).turn("", WAIT) as isolate:
             isolate.start()
 
     threading.Thread(target=start, daemon=True, name="isolate-warm-up").start()
 
 
+def prepare() -> None:
+    """Start what isolates are forked of, before this process is forked: its children share it."""
+    zygote.warm()
+
+
+def close() -> None:
+    """End this process's isolates that nobody uses, and what they are forked of."""
+    for isolate in _turns(os.getpid()).places():
+        isolate.stop()
+    zygote.close()
+
+
 def _asked(bundle: Bundle, request: dict[str, Any], contents: Contents) -> dict[str, Any]:
-    given: dict[str, str] = {}
+    given: dict[str, Any] = {}
+    until = time.monotonic() + _seconds(request)
     for _ in range(ROUNDS):
-        with _one() as isolate:
-            answer = isolate.ask(bundle, {**request, "contents": given})
+        waited = time.monotonic()
+        with _turns(os.getpid()).turn(origin().by, WAIT) as isolate:
+            until += time.monotonic() - waited
+            answer = isolate.ask(bundle, {**request, "contents": given}, _left(until))
         if "ok" in answer:
             found: dict[str, Any] = answer["ok"]
             return found
@@ -157,6 +180,18 @@ def _asked(bundle: Bundle, request: dict[str, Any], contents: Contents) -> dict[
     raise InvalidCwl("expressions keep asking for more files")
 
 
+def _seconds(request: dict[str, Any]) -> float:
+    if request["op"] not in OF_USERS:
+        return DEADLINE
+    inputs = request.get("inputs") or request.get("arguments")
+    return min(DEADLINE, USERS_DEADLINE + len(lines.written(inputs)) // SPEED)
+
+
+def _left(until: float) -> float:
+    # Never 0, which would mean not to wait at all.
+    return max(0.001, until - time.monotonic())
+
+
 def _error(answer: dict[str, Any]) -> Exception:
     kind = getattr(errors, answer["class"], InvalidCwl)
     if issubclass(kind, InvalidCwl):
@@ -165,31 +200,10 @@ def _error(answer: dict[str, Any]) -> Exception:
     return error
 
 
-@contextmanager
-def _one() -> Iterator[Isolate]:
-    """An isolate of this process that nobody uses."""
-    pool = _pool(os.getpid())
-    try:
-        isolate = pool.get(timeout=WAIT)
-    except Empty:
-        raise Unavailable("all evaluators are busy: try again in a minute") from None
-    try:
-        yield isolate
-    finally:
-        pool.put(isolate)
-
-
 @lru_cache(1)
-def _pool(pid: int) -> LifoQueue[Isolate]:
-    pool: LifoQueue[Isolate] = LifoQueue()
-    for _ in range(READERS):
-        pool.put(Isolate())
-    return pool
-
-
-@lru_cache(1)
-def _empty_folder() -> str:
-    return tempfile.mkdtemp(prefix="diracx-isolate-")
+def _turns(process: int) -> Turns[Isolate]:
+    """Of this process: a fork must not speak on its parent's channels."""
+    return Turns(Isolate, AT_ONCE, MOST_WAITING)
 
 
 def _spent(words: str) -> dict[str, Any]:
@@ -201,12 +215,3 @@ def _spent(words: str) -> dict[str, Any]:
         "message": words,
         "advice": "Look for endless loops and very large values, or move the work into a tool.",
     }
-
-
-PROBE = b"""cwlVersion: v1.2
-class: ExpressionTool
-requirements: {InlineJavascriptRequirement: {}}
-inputs: []
-outputs: []
-expression: ${return {}}
-"""

@@ -139,12 +139,15 @@ def _count_ended(db: Session, parent: Node, made: Sequence[Instance]) -> None:
 
 def _job(workflow: Workflow, one: Instance) -> NewJob:
     facts = one.given.get("facts", {})
+    # What the pilot asks for then, instead of taking the inputs from here.
+    more = {"arrays": True} if collections.has_arrays(one.given["inputs"]) else {}
     payload = {
         "kind": "cwl",
         "bundle": workflow.bundle,
         "entrypoint": workflow.entrypoint,
         "path": one.path,
         "inputs": one.given["inputs"],
+        **more,
         **{name: value for name, value in facts.items() if name not in ("type", "group", "retries")},
     }
     return NewJob(

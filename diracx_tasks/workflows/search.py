@@ -1,20 +1,23 @@
 """Reading workflows: lists, one with its steps, its graph."""
 
-from collections import defaultdict
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from diracx_tasks.auth.tokens import User
 from diracx_tasks.core.database import utc
-from diracx_tasks.core.errors import NotFound
+from diracx_tasks.core.errors import NotFound, TooLarge
 from diracx_tasks.core.packed import unpacked
+from diracx_tasks.cwl.arrays import is_reference
 from diracx_tasks.jobs import search as jobs
+from diracx_tasks.workflows import collections
 from diracx_tasks.workflows.look import bundle
 from diracx_tasks.workflows.states import Status
 from diracx_tasks.workflows.tables import Node, Workflow
 
+# So many elements of an output are shown at once.
+SHOWN = 10_000
 # From the worst to the best: a step is as bad as its worst instance, and runs while one does.
 STATES = ("Failed", "Killed", "Running", "Waiting", "Skipped", "Done")
 
@@ -48,6 +51,8 @@ def detail(db: Session, workflow: Workflow) -> dict[str, Any]:
         for node, counted in _counted_steps(db, workflow)
     ]
     outputs = unpacked(workflow.outputs) if workflow.outputs else None
+    if outputs is not None:
+        outputs = {name: _shown(db, workflow, value) for name, value in outputs.items()}
     return {
         **_head(workflow),
         "reason": workflow.reason,
@@ -55,6 +60,17 @@ def detail(db: Session, workflow: Workflow) -> dict[str, Any]:
         "steps": steps,
         "outputs": outputs,
     }
+
+
+def elements(db: Session, workflow: Workflow, name: str, start: int, limit: int) -> dict[str, Any]:
+    """`{"elements", "length"}` of a part of an output that is an array; NotFound when it is none."""
+    value = (unpacked(workflow.outputs) if workflow.outputs else {}).get(name)
+    if isinstance(value, list):
+        return {"elements": value[start : start + limit], "length": len(value)}
+    if not is_reference(value):
+        raise NotFound(f"workflow {workflow.workflow_id} has no array {name!r} among its outputs")
+    found = collections.read(db, workflow.workflow_id, value, start, start + limit)
+    return {"elements": collections.whole(db, workflow.workflow_id, found), "length": value["length"]}
 
 
 def graph(db: Session, workflow: Workflow) -> dict[str, Any]:
@@ -86,24 +102,71 @@ def totals(db: Session) -> dict[str, int]:
 
 
 def _counted_steps(db: Session, workflow: Workflow) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    counts: dict[str, dict[str, int]] = defaultdict(dict)
-    totals: dict[str, int] = defaultdict(int)
-    columns = (Node.path, Node.kind, Node.status)
-    query = select(*columns, func.count(), func.sum(Node.total), func.count(Node.job_id))
-    for path, kind, status, count, slots, with_job in db.execute(
-        query.where(Node.workflow_id == workflow.workflow_id).group_by(*columns)
-    ):
-        if kind == "scatter":
-            totals[path] += int(slots)
-        elif not with_job:
-            counts[path][status] = counts[path].get(status, 0) + count
-    for (name, status), count in jobs.counts(db, workflow.vo, _job_group(workflow)).items():
-        counts[name][status] = counts[name].get(status, 0) + count
+    steps = unpacked(workflow.graph)["nodes"]
+    scatters = _scatters(db, workflow.workflow_id)
+    counts = {path: one.counts for path, one in scatters.items()}
+    # Slots have the path of their scatter, which has counted them: there may be a million.
+    others = [step["path"] for step in steps if step["path"] not in scatters]
+    for path, status, count in db.execute(_singles(workflow.workflow_id, others)):
+        counts.setdefault(path, {})[status] = count
+    held = jobs.held(db, workflow.vo, _job_group(workflow))
     found = []
-    for node in unpacked(workflow.graph)["nodes"]:
-        own = counts.get(node["path"] or workflow.name, {})
-        found.append((node, {"counts": own, "total": max(totals[node["path"]], sum(own.values()))}))
+    for step in steps:
+        path = step["path"]
+        own = _split(counts.get(path, {}), held.get(path or workflow.name, 0), step["kind"])
+        total = max(scatters[path].total if path in scatters else 0, sum(own.values()))
+        found.append((step, {"counts": own, "total": total}))
     return found
+
+
+class _Scatter(NamedTuple):
+    """The slots of all scatters at one path."""
+
+    total: int
+    counts: dict[str, int]
+
+
+def _shown(db: Session, workflow: Workflow, value: Any) -> Any:
+    """An output with its arrays, or what stands for one that is too long to be shown."""
+    try:
+        return collections.whole(db, workflow.workflow_id, value, SHOWN)
+    except TooLarge:
+        return value
+
+
+def _scatters(db: Session, workflow_id: int) -> dict[str, _Scatter]:
+    sums = (func.sum(column) for column in (Node.total, Node.cursor, Node.ended, Node.bad, Node.skipped))
+    query = select(Node.path, *sums).where(Node.workflow_id == workflow_id, Node.kind == "scatter")
+    found = {}
+    for path, *numbers in db.execute(query.group_by(Node.path)):
+        total, made, ended, bad, skipped = map(int, numbers)
+        counts = {
+            Status.DONE.value: ended - bad - skipped,
+            Status.FAILED.value: bad,
+            Status.SKIPPED.value: skipped,
+            Status.RUNNING.value: made - ended,
+        }
+        found[path] = _Scatter(total, {status: count for status, count in counts.items() if count > 0})
+    return found
+
+
+def _singles(workflow_id: int, paths: list[str]) -> Select[str, str, int]:
+    query = select(Node.path, Node.status, func.count())
+    mine = (Node.workflow_id == workflow_id, Node.path.in_(paths))
+    return query.where(*mine).group_by(Node.path, Node.status)
+
+
+def _split(counts: dict[str, int], held: int, kind: str) -> dict[str, int]:
+    """Counts in which what runs is what a pilot holds, and the rest waits."""
+    running = counts.get(Status.RUNNING, 0)
+    if kind != "tool" or not running:
+        return counts
+    held = min(held, running)
+    split = {"Running": held, "Waiting": running - held}
+    return {
+        **{name: count for name, count in counts.items() if name != Status.RUNNING},
+        **{name: count for name, count in split.items() if count},
+    }
 
 
 def _head(workflow: Workflow) -> dict[str, Any]:

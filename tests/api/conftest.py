@@ -1,6 +1,5 @@
 """The API on a fresh installation, asked as one user or another."""
 
-import os
 from collections.abc import Iterator
 from functools import lru_cache
 
@@ -25,11 +24,7 @@ def application() -> FastAPI:
 def isolates() -> Iterator[None]:
     """Ends the evaluating processes when the tests have ended."""
     yield
-    pool = isolate._pool(os.getpid())
-    taken = [pool.get() for _ in range(isolate.READERS)]
-    for one in taken:
-        one.stop()
-        pool.put(one)
+    isolate.close()
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -56,6 +57,7 @@ def installation(
         databases: Databases = request.getfixturevalue("migrated")
         rgw: Rgw = request.getfixturevalue("rgw")
         stated = {**databases.settings, **_s3(rgw)}
+        _forget_objects(rgw)
         element = f"{{Type: s3, Endpoint: '{rgw.endpoint}', Bucket: {rgw.bucket}}}"
     folder = tmp_path / "data"
     shutil.copytree(template, folder)
@@ -80,6 +82,12 @@ def _s3(rgw: Rgw) -> dict[str, str]:
         "DIRACX_S3_SECRET_KEY": rgw.secret_key,
         "DIRACX_S3_REGION": rgw.region,
     }
+
+
+def _forget_objects(rgw: Rgw) -> None:
+    with closing(rgw.client()) as s3:
+        for one in s3.list_objects_v2(Bucket=rgw.bucket, Prefix="data/").get("Contents", []):
+            s3.delete_object(Bucket=rgw.bucket, Key=one["Key"])
 
 
 def _empty() -> None:

@@ -54,8 +54,10 @@ class Listener(threading.Thread):
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._answer.close()
+        if self.is_alive():
+            self._answer.shutdown()
         self.join(10)
+        self._answer.close()
 
     def run(self) -> None:
         """Note everything that is said."""

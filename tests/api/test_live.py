@@ -15,7 +15,7 @@ from diracx_tasks.jobs import listening as heard
 from diracx_tasks.jobs.states import Status as JobStatus
 from diracx_tasks.workflows import events
 from diracx_tasks.workflows.states import Status
-from diracx_tasks.workflows.tables import Workflow
+from diracx_tasks.workflows.tables import Node, Workflow
 from tests.api.caller import Api
 from tests.api.changes import at
 from tests.api.configured import configured
@@ -44,8 +44,10 @@ def workflow_id(db: Session) -> int:
     return found
 
 
-def a_running(db: Session, workflow_id: int, status: JobStatus = JobStatus.RUNNING, **stated: Any) -> int:
-    job_id = a_job(db, status, job_group=f"{workflow_id:08d}", **{"name": "workflow.cwl", **stated})
+def a_running(db: Session, workflow_id: int, **stated: Any) -> int:
+    job_id = a_job(
+        db, JobStatus.RUNNING, **{"job_group": f"{workflow_id:08d}", "name": "workflow.cwl", **stated}
+    )
     db.commit()
     return job_id
 
@@ -85,7 +87,8 @@ def test_lines_of_a_running_job_come_piece_by_piece(
         long = "three\n" * 12_000
         prints(api, job_id, f"two\n{long}"[-65536:])
         wait_for(lambda: alice.text_of(job_id).endswith("three\n"), 20, lambda: "no third line")
-        ended = {"Status": "Done", "Attempt": 1, "Outputs": {}, "StandardOutput": "three\nfour\n"}
+        last = f"{long}four\n"[-65536:]
+        ended = {"Status": "Done", "Attempt": 1, "Outputs": {}, "StandardOutput": last}
         answer = api.patch("/api/jobs/status", {str(job_id): {at(1): ended}}, by=a_pilot())
         assert answer.status_code == 200, answer.text
         wait_for(lambda: alice.of("log")[-1]["final"], 20, lambda: f"{alice.said}")
@@ -110,7 +113,8 @@ def test_a_job_that_ends_between_two_looks_is_heard(
 def test_progress_and_events_come_as_they_happen(url: str, db: Session, workflow_id: int) -> None:
     with Listener(url, workflow_id) as alice:
         alice.hears("progress")
-        a_running(db, workflow_id, JobStatus.DONE)
+        db.execute(update(Node).where(Node.workflow_id == workflow_id).values(status="Done"))
+        db.commit()
         (step,) = alice.hears("progress", 2)[-1]["steps"]
         assert (step["done"], step["total"], step["state"]) == (1, 1, "Done")
         for number in range(3):
@@ -241,6 +245,21 @@ def test_the_pilot_is_told_that_somebody_listens_and_nobody_else_is(
         assert prints(api, other, "one\n") == []
         unstated = {str(job_id): {"StandardOutput": "one\n"}}
         assert api.patch("/api/jobs/heartbeat", unstated, by=a_pilot()).json() == []
+
+
+def test_of_a_group_that_somebody_listens_to_a_new_job_is_told_with_its_first_heartbeat(
+    api: Api, db: Session
+) -> None:
+    heard._KNOWN.until = 0
+    job_id, other = a_running(db, 1), a_running(db, 2)
+    heard.listen([], "00000001")
+    for late in ({}, {"WallClockTime": 30.0}):
+        assert (
+            api.patch("/api/jobs/heartbeat", {str(job_id): {"Attempt": 1, **late}}, by=a_pilot()).json() == []
+        )
+    first = {str(number): {"Attempt": 1, "WallClockTime": 1.2} for number in (job_id, other)}
+    follow = {"job_id": job_id, "command": "Follow", "arguments": ""}
+    assert api.patch("/api/jobs/heartbeat", first, by=a_pilot()).json() == [follow]
 
 
 def test_whoever_reads_a_jobs_log_again_and_again_listens_as_well(api: Api, db: Session) -> None:

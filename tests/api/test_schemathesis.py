@@ -198,6 +198,9 @@ def test_no_request_is_answered_with_an_error_of_the_servers(
         if is_aimed:
             case.query = aimed(case.query, number)
             case.body = aimed_body(key, case.body, number, things["job_id"])
+        if key == "workflows_follow_workflow":
+            # Its workflow goes on for ever, and so would the answer.
+            case.query = {**(case.query or {}), "seconds": 0}
         case.headers.pop("Authorization", None)
         case.call_and_validate(
             session=world, headers=bearer(by) if by else {}, checks=CHECKS, allow_redirects=False

@@ -1,16 +1,13 @@
 """The four documents under /.well-known: for everybody, and without a database."""
 
 import json
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import urllib3
-import uvicorn
 from azure.core.exceptions import ResourceNotModifiedError
 from diracx.client.sync import SyncDiracClient
 from joserfc import jwt
@@ -19,10 +16,8 @@ from joserfc.jwk import KeySet
 from diracx_tasks.core import config
 from tests.api.caller import Api
 from tests.api.configured import a_repository, configured
-from tests.api.conftest import application
+from tests.api.served import served
 from tests.builders import Installation, a_user, bearer
-from tests.servers import free_port
-from tests.system import wait_for
 from tests.unit.core.documents import SMALL
 
 WELL_KNOWN = "/.well-known"
@@ -149,22 +144,6 @@ def test_with_nobody_to_tell_there_is_no_security_contact(
     with configured(installation, str(tmp_path / "small.yml")):
         answer = api.get(f"{WELL_KNOWN}/security.txt", by=None)
     assert answer.status_code == 404 and "DIRACX_SECURITY_CONTACT" in answer.json()["detail"]
-
-
-@contextmanager
-def served() -> Iterator[str]:
-    """The API at an address, as uvicorn serves it behind a proxy."""
-    port = free_port()
-    options = uvicorn.Config(application(), port=port, log_config=None, proxy_headers=True)
-    server = uvicorn.Server(options)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        wait_for(lambda: server.started, 30, lambda: "uvicorn does not start")
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.should_exit = True
-        thread.join(30)
 
 
 @pytest.mark.integration

@@ -11,15 +11,10 @@ from sqlalchemy.orm import Session
 from diracx_tasks.core.packed import unpacked
 from diracx_tasks.cwl.values import locations
 from diracx_tasks.workflows.tables import NodeValues, Workflow
-from tests.api.caller import Api
-from tests.api.wes import COUNT, Wes
+from tests.api.wes import COUNT, Wes, wes
 from tests.builders import TOOL
 
-
-@pytest.fixture
-def wes(api: Api) -> Wes:
-    """The service."""
-    return Wes(api)
+__all__ = ["wes"]
 
 
 def files_of(db: Session) -> set[str]:

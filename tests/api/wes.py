@@ -5,11 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import pytest
 from jsonschema_rs import validator_for
+from sqlalchemy.orm import Session
 
 from diracx_api.wes.prefix import PREFIX
+from diracx_tasks.core.database import now
+from diracx_tasks.jobs.states import Status as JobStatus
+from diracx_tasks.workflows.states import Status
 from tests.api.caller import Api
-from tests.builders import TOOL
+from tests.builders import TOOL, a_job, a_workflow
 
 STANDARD: dict[str, Any] = json.loads((Path(__file__).parent / "wes_1.1.0_openapi.json").read_text())
 # GA4GH's service-info 1.0.0, which every service's own extends.
@@ -84,3 +89,25 @@ class Wes:
         answer = self.submit(files, **fields)
         assert answer.status_code == 200, answer.text
         return str(conforms("RunId", answer.json())["run_id"])
+
+
+@pytest.fixture
+def wes(api: Api) -> Wes:
+    """The service."""
+    return Wes(api)
+
+
+def a_run(db: Session, status: Status = Status.RUNNING, reason: str = "", **stated: Any) -> int:
+    """A workflow in a status."""
+    found = a_workflow(db, **stated)
+    found.status, found.reason = status, reason
+    found.ended_at = now() if status in (Status.DONE, Status.FAILED, Status.KILLED) else None
+    db.commit()
+    return found.workflow_id
+
+
+def a_task(db: Session, run: int, status: JobStatus = JobStatus.WAITING, **stated: Any) -> int:
+    """A job of a workflow."""
+    job_id = a_job(db, status, job_group=f"{run:08d}", **stated)
+    db.commit()
+    return job_id

@@ -1,6 +1,7 @@
 """What a VO owns, and every route asked about exactly this; bodies come from the examples of the document."""
 
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Any
 from uuid import UUID
 
@@ -23,7 +24,11 @@ from diracx_tasks.matching.tables import Queued
 from diracx_tasks.pilots import mapping
 from diracx_tasks.pilots.tables import Pilot
 from diracx_tasks.sandboxes import metadata
+from diracx_tasks.sandboxes.store import FolderStore, store
 from diracx_tasks.sandboxes.tables import Mapping
+from diracx_tasks.storage import write
+from diracx_tasks.storage.names import Writer
+from diracx_tasks.storage.tables import File, Replica
 from diracx_tasks.workflows.tables import Workflow
 from tests.api.caller import Api
 from tests.architecture.test_openapi import SCHEMA, operations
@@ -35,6 +40,7 @@ OPEN = ("anyone", "the bearer of a signed URL", "the bearer of the legacy exchan
 ROUTES = {operation["operationId"]: (name, operation) for name, operation in operations()}
 GUARDED = [key for key, (_, operation) in ROUTES.items() if operation["x-right"] not in OPEN]
 OWNER = metadata.Owner("alice", "user", "lhcb")
+LFN = "/lhcb/user/a/alice/hey"
 PFN = f"SB:SandboxSE|/S3/local/lhcb/user/alice/sha256:{HEX}.file"
 DOCUMENT = {"files": {"workflow.cwl": TOOL}, "main": "workflow.cwl", "inputs": {"words": "x"}}
 SEARCHED: dict[str, Any] = {"parameters": None, "search": [], "sort": [], "distinct": False}
@@ -51,6 +57,11 @@ BODIES: dict[str, Any] = {
     "pilots_match_jobs": {"stamp": STAMP, "site": "LCG.CERN.ch", "cores": 1, "ram_mb": 4096},
     "pilots_initiate_uploads": {"attempt": 1, "files": [{"checksum": HEX, "size": 3}]},
     "pilots_get_downloads": {"attempt": 1, "locations": [metadata.location_of(PFN)]},
+    "pilots_register_files": {"attempt": 1, "files": [], "sandboxes": [PFN]},
+    "data_look_up_files": {"lfns": [LFN]},
+    "data_get_downloads": {"lfns": [LFN]},
+    "data_initiate_uploads": {"files": [{"lfn": LFN, "checksum": HEX, "size": 3}]},
+    "data_register_files": {"files": [{"lfn": LFN, "se": "SE-USER", "checksum": HEX, "size": 3}]},
     "tasks_release_lock": {"name": "workflow:1"},
     "tasks_set_schedule_timing": {"every": 60},
 }
@@ -65,6 +76,15 @@ FORMS: dict[str, dict[str, Any]] = {
         "files": [("workflow_attachment", ("workflow.cwl", TOOL.encode()))],
     }
 }
+# Nothing happens to the workflow any more: a stream would not end.
+QUERIES: dict[str, dict[str, Any]] = {
+    "jobs_get_sandbox_file": {"pfn": PFN},
+    "wes_get_run_file": {"pfn": PFN},
+    "workflows_follow_workflow": {"seconds": 0},
+    "data_get_file": {"lfn": LFN},
+    "data_list_folder": {"lfn": "/lhcb/user/a/alice"},
+    "data_remove_files": {"lfn": LFN},
+}
 KEPT: tuple[type[Table], ...] = (
     Job,
     JobJDL,
@@ -75,6 +95,8 @@ KEPT: tuple[type[Table], ...] = (
     Mapping,
     Pilot,
     RefreshToken,
+    File,
+    Replica,
 )
 
 
@@ -148,7 +170,7 @@ class Property:
             sandbox_type="output",
             jti=self.jti,
         )
-        query = {"pfn": PFN} if key in ("jobs_get_sandbox_file", "wes_get_run_file") else None
+        query = QUERIES.get(key)
         sent = FORMS.get(key) or {"json": self.body(key)}
         return api.ask(method, where, by=by, params=query, **sent, **options)
 
@@ -191,10 +213,22 @@ def owned(db: Session, monkeypatch: pytest.MonkeyPatch) -> Property:
     with session() as other:
         metadata.initiate(other, OWNER, checksum=HEX, size=3)
         metadata.assign(other, f"Job:{job_id}", [PFN], "Output")
+    _a_file()
     stored = settings().data / "sandboxes" / metadata.key_of(metadata.plain(PFN))
     stored.parent.mkdir(parents=True)
     stored.write_bytes(b"hey")
     return Property(job_id, found.workflow_id, task_id, found.bundle, letter_id, jti)
+
+
+def _a_file() -> None:
+    alice = Writer("alice", SECRET, "lhcb")
+    with session() as db:
+        (grant,) = write.announce(db, alice, [write.Announced(LFN, 3, HEX)])
+    place = store()
+    assert isinstance(place, FolderStore)
+    place.receive(grant["fields"], BytesIO(b"hey"))
+    with session() as db:
+        write.register(db, alice, [write.Uploaded(LFN, grant["se"], 3, HEX)])
 
 
 def _a_dead_task(workflow_id: int) -> dict[str, Any]:

@@ -8,7 +8,18 @@ ALL = sources(*PACKAGES)
 LAYERS = {"core": 0, "engine": 1, "cwl": 1, "app": 3, "cli": 3, "diracx_api": 4}
 SUBJECT = 2
 ENTRY_POINTS = ("diracx_tasks", "diracx_api.app")
-USERS_CLI = ("main", "output", "inputs", "workflows", "watch", "jobs", "cwl_jobs", "matching")
+USERS_CLI = (
+    "main",
+    "output",
+    "inputs",
+    "workflows",
+    "workflow_logs",
+    "watch",
+    "jobs",
+    "cwl_jobs",
+    "matching",
+    "data",
+)
 SERVERS = (
     "sqlalchemy",
     "redis",

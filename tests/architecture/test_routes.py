@@ -52,6 +52,7 @@ OWN = {
     "matching_get_nodes",
     "matching_get_limits",
     "matching_get_health",
+    "data_list_elements",
     "wes_list_runs",
     "wes_run_workflow",
 }

@@ -3,16 +3,17 @@
 import sys
 from collections.abc import Callable
 
-from tests.bench import api, matching, overhead, tasks
+from tests.bench import api, cwl, matching, overhead, tasks
 
 BENCHES: dict[str, Callable[..., None]] = {
     "api": api.main,
+    "cwl": cwl.main,
     "matching": matching.main,
     "overhead": overhead.main,
     "tasks": tasks.main,
 }
 # These have options, the others a count.
-OPTIONS = ("api", "matching")
+OPTIONS = ("api", "cwl", "matching")
 
 
 def main() -> None:

@@ -104,7 +104,12 @@ class Engine:
             change = door.Change(JobStatus.DONE, "Execution Complete", outputs=result.outputs)
             if not result.is_success:
                 reason = f"unsupported: {result.reason}" if result.is_unsupported else result.reason
-                change = door.Change(JobStatus.FAILED, "Application Finished With Errors", reason)
+                change = door.Change(
+                    JobStatus.FAILED,
+                    "Application Finished With Errors",
+                    reason,
+                    is_temporary=result.is_temporary,
+                )
             with session() as db:
                 door.move(db, job_id, RUNNING, change, attempt=work.attempt)
 

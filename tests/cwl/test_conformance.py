@@ -35,7 +35,6 @@ KNOWN = {
     "iwdr_dir_literal_real_file": CONTAINER,
     "cwloutput_nolimit": f"{CONTAINER}; the suite's mkfilelist.py is not part of the prepared copy",
     "illegal_symlink": "only a container keeps a tool from following a link out of its folder",
-    "iwd-subdir": "the node keeps a stored directory as a literal, which cwltool does not pass through",
 }
 # A program of npm that the suite does not bring: its script `prepare` fetches it.
 NEEDS_UNDERSCORE = ("initworkdir_expreng_requirements",)

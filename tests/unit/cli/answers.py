@@ -6,6 +6,17 @@ from typing import Any
 TIME = "2026-11-23T10:00:00.123456Z"
 LATER = "2026-11-23T10:01:30.123456Z"
 Row = dict[str, Any]
+GRAPH: Row = {
+    "nodes": [
+        {"path": "simulate", "name": "simulate", "kind": "tool", "parent": "", "scatter": True}
+        | {"state": "Running", "done": 7, "total": 8},
+        {"path": "end", "name": "end", "kind": "workflow", "parent": "", "scatter": False}
+        | {"state": "Waiting", "done": 0, "total": 0},
+        {"path": "end/plot", "name": 'plot "x"', "kind": "tool", "parent": "end", "scatter": False}
+        | {"state": "Waiting", "done": 0, "total": 0},
+    ],
+    "edges": [{"from": "simulate", "to": "end"}],
+}
 
 
 def a_workflow(number: int = 12, status: str = "Running", **more: Any) -> Row:

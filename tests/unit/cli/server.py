@@ -28,7 +28,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """A status and JSON; status 0 closes the connection without an answer."""
+    """A status and JSON, or bytes as they are; status 0 closes the connection without an answer."""
 
     body: Any = None
     status: int = 200
@@ -146,7 +146,8 @@ class _Handler(BaseHTTPRequestHandler):
         request = Request(self.command, url.path, dict(parse_qsl(url.query)), headers, body)
         answer = self.state.answer(request)
         if answer.status:
-            self._send(answer.status, json.dumps(answer.body).encode())
+            is_raw = isinstance(answer.body, bytes)
+            self._send(answer.status, answer.body if is_raw else json.dumps(answer.body).encode())
         else:
             self.close_connection = True
 

@@ -5,23 +5,12 @@ from typing import Any
 
 import pytest
 
-from tests.unit.cli.answers import LATER, TIME, a_detail, a_diagnostic, a_step, a_workflow
+from tests.unit.cli.answers import LATER, TIME, a_detail, a_step, a_workflow
 from tests.unit.cli.conftest import Run, Terminals, json_of
 from tests.unit.cli.server import Answer, Server
 
 DETAIL = "/api/workflows/12"
 SUBMITTED = {"workflow_id": 12, "name": "pi", "status": "Received"}
-GRAPH = {
-    "nodes": [
-        {"path": "simulate", "name": "simulate", "kind": "tool", "parent": "", "scatter": True}
-        | {"state": "Running", "done": 7, "total": 8},
-        {"path": "end", "name": "end", "kind": "workflow", "parent": "", "scatter": False}
-        | {"state": "Waiting", "done": 0, "total": 0},
-        {"path": "end/plot", "name": 'plot "x"', "kind": "tool", "parent": "end", "scatter": False}
-        | {"state": "Waiting", "done": 0, "total": 0},
-    ],
-    "edges": [{"from": "simulate", "to": "end"}],
-}
 
 
 @pytest.fixture
@@ -104,18 +93,6 @@ def test_waiting_ends_with_the_code_of_the_workflow(
     assert (f"is {status}" in result.stderr) == (option == "--watch")
 
 
-def test_a_checked_workflow_is_ok_with_its_number_of_steps(
-    diracx: Run, server: Server, document: str
-) -> None:
-    warning = a_diagnostic("x.cwl", 1, 8, "old", severity="warning")
-    server.gives("POST", "/api/workflows/check", {"ok": True, "diagnostics": [warning], "graph": GRAPH})
-    result = diracx("workflows", "check", document)
-
-    assert result.exit_code == 0
-    assert result.stdout == "OK: x.cwl can run: 3 steps\n"
-    assert "x.cwl:1:8: warning: old\n    class: CommandLineTool\n           ^\n" in result.stderr
-
-
 def test_a_list_is_a_table_json_or_ids(diracx: Run, server: Server) -> None:
     rows = [a_workflow(13, "Done", name="[red]x"), a_workflow(12)]
     server.gives("GET", "/api/workflows", {"workflows": rows, "next": None})
@@ -186,39 +163,6 @@ def test_showing_gives_steps_outputs_and_the_reason(diracx: Run, server: Server)
     assert "6/8" in table
     assert "0/?" in table
     assert "pi.png (12.3 kB)" in table
-
-
-def test_the_graph_is_a_tree_of_steps_with_states(diracx: Run, server: Server) -> None:
-    server.gives("GET", DETAIL, a_detail())
-    server.gives("GET", f"{DETAIL}/graph", GRAPH)
-
-    assert diracx("workflows", "graph", 12, "-o", "table").stdout == (
-        "workflow 12 pi Running\n"
-        "├── simulate Running 7/8\n"
-        "└── end Waiting  after simulate\n"
-        '    └── plot "x" Waiting\n'
-    )
-    assert json_of(diracx("workflows", "graph", 12)) == GRAPH
-    assert diracx("workflows", "graph", 12, "-o", "id").stdout == "simulate\nend\nend/plot\n"
-
-
-def test_the_graph_is_given_to_graphviz(diracx: Run, server: Server) -> None:
-    server.gives("GET", f"{DETAIL}/graph", GRAPH)
-    lines = diracx("workflows", "graph", 12, "--dot").stdout.splitlines()
-
-    assert lines[0] == 'digraph "workflow 12" {'
-    assert '  "simulate" [label="simulate Running scatter 7/8 tool", color="#1976d2", penwidth=2];' in lines
-    assert '  "end/plot" [label="plot \\"x\\" Waiting tool", color="#ffb300", penwidth=2];' in lines
-    assert '  "simulate" -> "end";' in lines
-    assert lines[-1] == "}"
-
-
-def test_a_picture_of_a_workflow_says_the_states_in_words(diracx: Run, server: Server) -> None:
-    server.gives("GET", f"{DETAIL}/graph", GRAPH)
-    picture = diracx("workflows", "graph", 12, "--svg").stdout
-
-    assert picture.startswith("<svg ") and picture.endswith("</svg>\n")
-    assert ">Running · scatter 7/8 · tool<" in picture
 
 
 def test_the_wishes_of_a_submission_are_sent_as_far_as_they_are_stated(

@@ -7,6 +7,7 @@ from hypothesis import settings
 
 from diracx_tasks.cwl import javascript
 from diracx_tasks.cwl.javascript import V8Engine
+from diracx_tasks.workflows import isolate as isolates
 from diracx_tasks.workflows.isolate import Isolate
 
 settings.register_profile("cwl", deadline=None, max_examples=150)
@@ -25,3 +26,4 @@ def isolate() -> Iterator[Isolate]:
     one = Isolate()
     yield one
     one.stop()
+    isolates.close()

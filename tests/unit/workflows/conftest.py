@@ -1,6 +1,5 @@
 """An installation on SQLite or MariaDB, and no evaluating process left at the end."""
 
-import os
 from collections.abc import Iterator
 
 import pytest
@@ -28,8 +27,4 @@ def little(monkeypatch: pytest.MonkeyPatch) -> None:
 def isolates() -> Iterator[None]:
     """Ends the evaluating processes when the tests have ended."""
     yield
-    pool = isolate._pool(os.getpid())
-    taken = [pool.get() for _ in range(isolate.READERS)]
-    for one in taken:
-        one.stop()
-        pool.put(one)
+    isolate.close()

@@ -10,7 +10,8 @@ from diracx_tasks.core.database import reading, session
 from diracx_tasks.core.packed import unpacked
 from diracx_tasks.cwl.bundle import Bundle
 from diracx_tasks.jobs import claims
-from diracx_tasks.jobs.finish import Finish, finish
+from diracx_tasks.jobs.finish import finish
+from diracx_tasks.jobs.heartbeat import Report
 from diracx_tasks.jobs.optimize import optimize
 from diracx_tasks.jobs.states import Status as JobStatus
 from diracx_tasks.jobs.status import Change
@@ -20,7 +21,7 @@ from diracx_tasks.workflows.states import FINAL, Status
 from diracx_tasks.workflows.submit import Options
 from diracx_tasks.workflows.tables import Node, Workflow
 from diracx_tasks.workflows.turn import turn
-from tests.builders import VO, a_user
+from tests.builders import VO, a_pilot, a_user
 
 Values = dict[str, Any]
 # What a job with a path and inputs gives; an exception is its failure.
@@ -86,15 +87,14 @@ def done(workflow_id: int, answer: Answer, most: int = 5000) -> int:
         claims.give(
             db, {claims.Claim(one, "stamp-1", "site", "ce", "node"): work for one, work in held.items()}
         )
-        finish(
-            db,
-            {
-                job_id: Finish(
-                    work.attempt, _end(answer, work.payload["path"], _inputs(db, workflow_id, work))
-                )
-                for job_id, work in held.items()
-            },
-        )
+        ends = {
+            job_id: Report(
+                work.attempt, _end(answer, work.payload["path"], _inputs(db, workflow_id, work))
+            )
+            for job_id, work in held.items()
+        }
+        ended, refused = finish(db, ends, by=a_pilot())
+        assert (len(ended), refused) == (len(held), {})
         return len(held)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from diracx_tasks.workflows.states import Status
-from diracx_tasks.workflows.submit import Options
+from diracx_tasks.workflows.submit import DEFAULTS, Options
 from tests.api.stores import installation, migrated
 from tests.unit.workflows.lives import Values, begun, ended, nodes, outputs
 
@@ -36,11 +36,10 @@ class Counting:
         return {"y": inputs["x"] + 1}
 
 
-def asked(xs: list[int], options: Options | None = None, first: str = ONE, second: str = TWO) -> list[Any]:
+def asked(xs: list[int], options: Options = DEFAULTS, first: str = ONE, second: str = TWO) -> list[Any]:
     """Which jobs a workflow needed."""
     counting = Counting()
-    more = {"options": options} if options else {}
-    workflow_id = begun(TEXT, {"xs": xs}, first__cwl=first, second__cwl=second, **more)
+    workflow_id = begun(TEXT, {"xs": xs}, options, first__cwl=first, second__cwl=second)
     assert ended(workflow_id, counting) == Status.DONE
     assert outputs(workflow_id) == {"zs": [x + 2 for x in xs]}
     return sorted(counting.asked)

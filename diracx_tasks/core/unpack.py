@@ -1,0 +1,163 @@
+"""Archives of strangers, such as sandboxes: unpacked within limits, and only below the folder meant for them."""
+
+import bz2
+import gzip
+import io
+import lzma
+import shutil
+import tarfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+import zstandard
+
+from diracx_tasks.core.errors import BadRequest, TooLarge
+
+CHUNK = 1 << 20
+# Long names and other remarks that stand before a file.
+MAX_REMARKS = 1 << 20
+# Archives of little text compress very well.
+FREE = 16 << 20
+LONGEST_PART = 255
+MAX_PARTS = 32
+BROKEN = (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError, zstandard.ZstdError)
+OPENERS: dict[bytes, Callable[[IO[bytes]], Any]] = {
+    b"\x28\xb5\x2f\xfd": lambda file: zstandard.ZstdDecompressor().stream_reader(
+        file, read_across_frames=True
+    ),
+    b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file),
+    b"BZh": bz2.BZ2File,
+    b"\xfd7zXZ\x00": lzma.LZMAFile,
+}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an archive may become: bytes in all, files and folders, and bytes for each byte of the archive."""
+
+    size: int = 4 << 30
+    files: int = 20_000
+    ratio: int = 200
+
+
+@dataclass
+class Unpacked:
+    """The files that are there now, and the names of links and devices, which were left out."""
+
+    files: list[Path] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+
+
+DEFAULT = Limits()
+
+
+def unpack(archive: Path, folder: Path, limits: Limits = DEFAULT) -> Unpacked:
+    """Unpack a tar archive, as it is or compressed (zstd, gzip, bzip2, xz), into a folder that is not there yet.
+
+    Hard links become copies; symbolic links and devices are left out. Raises TooLarge beyond the limits and
+    BadRequest for a broken archive or a name that leads out of the folder; then nothing is left of it.
+    """
+    folder.mkdir(parents=True)
+    try:
+        with archive.open("rb") as file, _reading(archive, file, limits) as source:
+            return _unpacked(source, archive, folder, limits)
+    except (BadRequest, TooLarge):
+        shutil.rmtree(folder)
+        raise
+    except BROKEN as error:
+        shutil.rmtree(folder)
+        raise BadRequest(f"{archive.name} is no archive that can be read: {error}") from error
+
+
+class _Counted(io.RawIOBase):
+    """What comes out of the compression: no more than is allowed in all, and between two files."""
+
+    def __init__(self, source: Any, name: str, most: int, words: str) -> None:
+        self._source = source
+        self._name = name
+        self._left = most
+        self._words = words
+        self.allowance = MAX_REMARKS
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        data: bytes = self._source.read(size)
+        self._left -= len(data)
+        self.allowance -= len(data)
+        if self._left < 0:
+            raise TooLarge(f"{self._name} is not unpacked: {self._words}")
+        if self.allowance < 0:
+            raise BadRequest(f"{self._name} is not unpacked: more than {MAX_REMARKS} bytes that are no files")
+        return data
+
+
+@contextmanager
+def _reading(archive: Path, file: IO[bytes], limits: Limits) -> Iterator[_Counted]:
+    beginning = file.read(8)
+    file.seek(0)
+    opener = next((opener for magic, opener in OPENERS.items() if beginning.startswith(magic)), None)
+    packed = archive.stat().st_size
+    by_ratio = max(FREE, packed * limits.ratio)
+    words = f"it holds more than {limits.size} bytes"
+    if by_ratio < limits.size:
+        words = f"it holds more than {limits.ratio} times its own {packed} bytes"
+    source = opener(file) if opener else file
+    try:
+        yield _Counted(source, archive.name, min(limits.size, by_ratio), words)
+    finally:
+        source.close()
+
+
+def _unpacked(source: _Counted, archive: Path, folder: Path, limits: Limits) -> Unpacked:
+    found = Unpacked()
+    count = 0
+    with tarfile.open(fileobj=source, mode="r|", encoding="utf-8") as members:
+        for member in members:
+            count += 1
+            if count > limits.files:
+                raise TooLarge(f"{archive.name} is not unpacked: it holds more than {limits.files} files")
+            # The blocks of a tar archive are read ahead.
+            source.allowance = member.size + MAX_REMARKS
+            target = folder / _inside(archive, member.name)
+            if member.isdir():
+                target.mkdir(parents=True, exist_ok=True)
+            elif member.isfile():
+                found.files.append(_written(archive, target, members.extractfile(member), member.mode))
+            elif member.islnk() and (first := folder / _inside(archive, member.linkname)) in found.files:
+                with first.open("rb") as content:
+                    found.files.append(_written(archive, target, content, first.stat().st_mode))
+            else:
+                found.left_out.append(member.name)
+            source.allowance = MAX_REMARKS
+    return found
+
+
+def _written(archive: Path, target: Path, content: IO[bytes] | None, mode: int) -> Path:
+    assert content is not None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("xb") as file:
+            shutil.copyfileobj(content, file, CHUNK)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise BadRequest(f"{archive.name} is not unpacked: it holds {target.name!r} twice") from error
+    target.chmod(0o755 if mode & 0o100 else 0o644)
+    return target
+
+
+def _inside(archive: Path, name: str) -> PurePosixPath:
+    path = PurePosixPath(name)
+    is_good = not path.is_absolute() and ".." not in path.parts and "\0" not in name
+    is_short = len(path.parts) <= MAX_PARTS and all(_is_short(part) for part in path.parts)
+    if not is_good or not is_short:
+        raise BadRequest(f"{archive.name} is not unpacked: the name {name[:300]!a} is not allowed in it")
+    return path
+
+
+def _is_short(part: str) -> bool:
+    return len(part.encode(errors="surrogateescape")) <= LONGEST_PART
