@@ -63,6 +63,12 @@ class GraphNode(BaseModel):
     kind: str = stated("tool, workflow or expression.", "tool")
     parent: str = stated("The path of the workflow around it; empty for the outermost.", "")
     scatter: bool = stated("Whether the step is scattered.", True)
+    loop: bool = stated("Whether the step is repeated.", False, default=False)
+    hints: dict[str, Any] = stated(
+        "What a tool's jobs ask for, with defaults; expressions as they stand.",
+        {"type": "User", "cores": 1, "ram_mb": 256},
+        default={},
+    )
     state: str = stated(
         "The step's state: its worst instance's, or Running while one runs.", "Running", default=""
     )

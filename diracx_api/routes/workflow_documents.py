@@ -76,7 +76,7 @@ def get_crate(
     ] = None,
     accept: Annotated[str, Header(include_in_schema=False)] = "",
 ) -> Any:
-    """A workflow that has ended as a Workflow Run RO-Crate: a zip with its documents, or the metadata."""
+    """A workflow, best one that has ended, as a Workflow Run RO-Crate: a zip with documents, or metadata."""
     found = crate.crate(db, search.find(db, workflow_id, by=me))
     is_zip = format is models.CrateFormat.ZIP if format else ZIP in accept
     if not is_zip:

@@ -26,10 +26,14 @@ Step = Annotated[
     str | None, Query(max_length=255, description="Only output of this step's jobs.", examples=["simulate"])
 ]
 Job = Annotated[int | None, Query(ge=0, le=LARGEST, description="Only output of this job.", examples=[17])]
+MESSAGE = {
+    "type": "object",
+    "properties": {name: {"type": "string"} for name in ("id", "event", "data")},
+}
 EVENTS: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "Messages of the kinds state, progress, event, following, log and end; data is JSON.",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": {"text/event-stream": {"schema": MESSAGE}},
     },
     429: {"description": "The user follows as many workflows as one may."},
 }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from diracx_tasks.cli import output
+from diracx_tasks.cli import fetching, output
 from diracx_tasks.cli.arguments import INPUTS, document_argument, input_option
 from diracx_tasks.cli.main import PLACES
 from diracx_tasks.cli.output import Column, Row, output_option
@@ -71,7 +71,7 @@ def outputs(job_id: int, folder: Path | None) -> None:
         raise DiracXError(f"job {job_id} is {found['status']}: it has no outputs{yet}")
     if folder:
         folder.mkdir(parents=True, exist_ok=True)
-        found["outputs"] = output.Fetching(client).place(found["outputs"], folder.resolve())
+        found["outputs"] = fetching.Fetching(client).place(found["outputs"], folder.resolve())
     output.show_json(found["outputs"])
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from diracx_tasks.cli import output
+from diracx_tasks.cli.fetching import fetch_address
 from diracx_tasks.cli.output import Column, Row, output_option
 from diracx_tasks.core.errors import ApiError, BadRequest, DiracXError, Unreachable
 
@@ -78,8 +79,9 @@ def get(lfn: str, to: Path | None) -> None:
     if taken := next((path for _, path in pairs if path.exists()), None):
         raise BadRequest(f"{taken} is there already: choose another place")
     with ThreadPoolExecutor(PARALLEL) as pool:
-        for path in pool.map(lambda pair: _fetch(client, *pair), pairs):
-            click.echo(path)
+        list(pool.map(lambda pair: fetch_address(client, *pair), pairs))
+    for _, path in pairs:
+        click.echo(path)
 
 
 @data.command()
@@ -188,27 +190,6 @@ def _send(client: "Client", files: Sequence[_File]) -> None:
             if file.failures[file.se] == ROUNDS:
                 raise DiracXError(f"{file.path} cannot be stored at {file.se}: {error}") from error
         files = [file for file, _ in failed]
-
-
-def _fetch(client: "Client", address: Row, path: Path) -> Path:
-    from diracx_tasks.node.incoming import wrong_content
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.whole")
-    error: DiracXError | None = None
-    for url in address["urls"]:
-        try:
-            client.download(url, part)
-        except (ApiError, Unreachable) as refused:
-            error = refused
-            continue
-        if wrong := wrong_content(address, part):
-            part.unlink()
-            error = DiracXError(wrong)
-            continue
-        part.rename(path)
-        return path
-    raise DiracXError(f"{address['location']} cannot be fetched: {error}")
 
 
 def _children(client: "Client", folder: str) -> Iterator[Row]:

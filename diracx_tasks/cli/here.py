@@ -84,9 +84,8 @@ def run_on(
 
     body = read_submission(client, document, inputs, given)
     workflow_id = int(client.post("/api/workflows", body)["workflow_id"])
-    status = (
-        wait(client, workflow_id) if is_quiet else watch(client, workflow_id, output.console(stderr=True))
-    )
+    console = output.console(stderr=True)
+    status = wait(client, workflow_id) if is_quiet else watch(client, workflow_id, console, is_kept=False)
     if status == "Done":
         return download_outputs(client, workflow_id, outdir)
     found = client.get(f"/api/workflows/{workflow_id}")

@@ -1,19 +1,15 @@
-"""What commands put out: tables, JSON or ids in the same words and colours, and the files of outputs."""
+"""What commands put out: tables, JSON or ids in the same words and colours."""
 
-import hashlib
 import json
-import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
 from diracx_tasks.cli.main import headline, one_line
-from diracx_tasks.core.errors import ApiError, DiracXError
+from diracx_tasks.core.errors import ApiError
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -39,7 +35,6 @@ STATES = {
 LOOKS = {"Submitting": "Received", "Checking": "Received", "Scouting": "Received", "Staging": "Waiting"}
 LOOKS |= {"Rescheduled": "Waiting", "Matched": "Running", "Stalled": "Running", "Completing": "Running"}
 LOOKS |= {"Completed": "Done", "Killing": "Killed", "Deleted": "Killed"}
-CONTENT = re.compile(r"/sha256:([0-9a-f]{64})\.")
 WIDE = 200
 
 
@@ -217,82 +212,3 @@ def for_each(ids: Iterable[int], act: Callable[[int], None]) -> None:
             code = error.exit_code
     if code:
         raise click.exceptions.Exit(code)
-
-
-@dataclass
-class Fetching:
-    """Downloads the files of outputs, each with its secondary files beside it."""
-
-    client: "Client"
-    taken: set[Path] = field(default_factory=set)
-
-    def place(self, value: Any, folder: Path) -> Any:
-        """The value with its files below the folder."""
-        if isinstance(value, list):
-            return [self.place(one, folder) for one in value]
-        if not isinstance(value, dict):
-            return value
-        if value.get("class") not in ("File", "Directory"):
-            return {key: self.place(one, folder) for key, one in value.items()}
-        together = [value, *(value.get("secondaryFiles") or [])]
-        return self._put(value, self._free(folder, [_name(one) for one in together if _is_here(one)]))
-
-    def _put(self, value: Row, folder: Path) -> Row:
-        if not _is_here(value):
-            return value
-        path = folder / _name(value)
-        placed = {**value, "location": path.as_uri(), "path": str(path)}
-        if value["class"] == "File":
-            self._fetch(value, path)
-        else:
-            path.mkdir(exist_ok=True)
-            placed["listing"] = self.place(value["listing"], path)
-        if beside := value.get("secondaryFiles"):
-            placed["secondaryFiles"] = [self._put(one, folder) for one in beside]
-        return placed
-
-    def _free(self, folder: Path, names: list[str]) -> Path:
-        """The folder, or one numbered below it where these names are not taken by other outputs."""
-        number, found = 1, folder
-        while any(found / name in self.taken for name in names):
-            number += 1
-            found = folder / str(number)
-        found.mkdir(exist_ok=True)
-        self.taken.update(found / name for name in names)
-        return found
-
-    def _fetch(self, value: Row, path: Path) -> None:
-        location = str(value.get("location") or "")
-        known = CONTENT.search(location)
-        wanted = known[1] if known else hashlib.sha256(value.get("contents", "").encode()).hexdigest()
-        if path.exists():
-            if _sha256(path) != wanted:
-                raise DiracXError(f"{path} is there with another content: choose another folder")
-        elif location:
-            pfn = f"SB:SandboxSE|{location.removeprefix('sandbox:')}"
-            self.client.download(self.client.get("/api/jobs/sandbox", pfn=pfn)["url"], path)
-            if _sha256(path) != wanted:
-                path.unlink()
-                raise DiracXError(f"{path.name}: the store has sent another content than it should have")
-        else:
-            path.write_bytes(value["contents"].encode())
-
-
-def _is_here(value: Row) -> bool:
-    """Whether we can make it: from the store, or from the value itself."""
-    if value["class"] == "Directory":
-        return "listing" in value
-    location = str(value.get("location") or "")
-    return bool(location.startswith("sandbox:") and CONTENT.search(location)) or "contents" in value
-
-
-def _name(value: Row) -> str:
-    name = str(value.get("basename") or "")
-    if name in ("", ".", "..") or "/" in name or "\0" in name:
-        raise DiracXError(f"{name!r} in the outputs is not a file name")
-    return name
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

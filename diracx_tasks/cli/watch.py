@@ -35,17 +35,22 @@ class Seen:
     away: str = ""
 
 
-def watch(client: "Client", workflow_id: int, console: "Console") -> str:
-    """Show a workflow until its end; its final status. Ctrl-C ends the watching, not the workflow."""
+def watch(client: "Client", workflow_id: int, console: "Console", *, is_kept: bool = True) -> str:
+    """Show a workflow until its end; its final status. Ctrl-C ends the watching, not the workflow.
+
+    Of one that is not kept on its server nobody is told how to see more.
+    """
     try:
         if console.is_terminal:
             last = _watch_live(client, workflow_id, console)
         else:
             last = _watch_lines(client, workflow_id, console)
     except KeyboardInterrupt:
-        _say(console, f"workflow {workflow_id} goes on; see it again: diracx workflows watch {workflow_id}")
+        if is_kept:
+            words = f"workflow {workflow_id} goes on; see it again: diracx workflows watch {workflow_id}"
+            _say(console, words)
         raise
-    _say(console, _ending(last))
+    _say(console, _ending(last, is_kept=is_kept))
     return str(last["status"])
 
 
@@ -241,15 +246,23 @@ def _events(client: "Client", workflow_id: int, after: int) -> tuple[list[Row], 
         after = page["last"]
 
 
-def _ending(workflow: Row) -> str:
+def _ending(workflow: Row, *, is_kept: bool) -> str:
     status, number = workflow["status"], workflow["workflow_id"]
     words = (
         f"{_title(workflow)} is {status} after {output.took(workflow['submitted_at'], workflow['ended_at'])}"
     )
-    if status == "Done":
-        return f"{words}; its outputs: diracx workflows outputs {number}"
     reason = one_line(workflow.get("reason") or "")
-    return f"{words}: {reason}" if reason else f"{words}; its jobs: diracx jobs list --workflow {number}"
+    if status != "Done" and reason:
+        return f"{words}: {reason}"
+    if not is_kept:
+        return words
+    is_done = status == "Done"
+    more = (
+        f"outputs: diracx workflows outputs {number}"
+        if is_done
+        else f"jobs: diracx jobs list --workflow {number}"
+    )
+    return f"{words}; its {more}"
 
 
 def _title(workflow: Row) -> str:

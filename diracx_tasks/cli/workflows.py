@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from diracx_tasks.cli import output
+from diracx_tasks.cli import fetching, output
 from diracx_tasks.cli.arguments import (
     document_argument,
     input_option,
@@ -233,7 +233,7 @@ def download_outputs(client: "Client", workflow_id: int, folder: Path) -> Any:
     """
     found = _outputs(client, workflow_id)
     folder.mkdir(parents=True, exist_ok=True)
-    return output.Fetching(client).place(found, folder.resolve())
+    return fetching.Fetching(client).place(found, folder.resolve())
 
 
 def _post(client: "Client", body: Row, key: str) -> Row:

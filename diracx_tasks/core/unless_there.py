@@ -20,5 +20,7 @@ def add_unless_there(db: Session, table: type[Table], rows: Sequence[Mapping[str
     if db.get_bind().dialect.name == "sqlite":
         db.execute(sqlite.insert(plain(table)).on_conflict_do_nothing(), list(rows))
         return
-    made = insert(plain(table)).prefix_with("IGNORE", dialect="mysql").prefix_with("IGNORE", dialect="mariadb")
+    made = (
+        insert(plain(table)).prefix_with("IGNORE", dialect="mysql").prefix_with("IGNORE", dialect="mariadb")
+    )
     db.execute(made, list(rows))

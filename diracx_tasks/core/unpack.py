@@ -1,4 +1,4 @@
-"""Archives of strangers, such as sandboxes: unpacked within limits, and only below the folder meant for them."""
+"""Archives of strangers, such as sandboxes: unpacked within limits, and only below one folder."""
 
 import bz2
 import gzip
@@ -56,7 +56,7 @@ DEFAULT = Limits()
 
 
 def unpack(archive: Path, folder: Path, limits: Limits = DEFAULT) -> Unpacked:
-    """Unpack a tar archive, as it is or compressed (zstd, gzip, bzip2, xz), into a folder that is not there yet.
+    """Unpack a tar archive, also compressed (zstd, gzip, bzip2, xz), into a folder that is not there yet.
 
     Hard links become copies; symbolic links and devices are left out. Raises TooLarge beyond the limits and
     BadRequest for a broken archive or a name that leads out of the folder; then nothing is left of it.
@@ -88,13 +88,17 @@ class _Counted(io.RawIOBase):
 
     def read(self, size: int = -1) -> bytes:
         data: bytes = self._source.read(size)
-        self._left -= len(data)
+        self.spend(len(data))
         self.allowance -= len(data)
-        if self._left < 0:
-            raise TooLarge(f"{self._name} is not unpacked: {self._words}")
         if self.allowance < 0:
             raise BadRequest(f"{self._name} is not unpacked: more than {MAX_REMARKS} bytes that are no files")
         return data
+
+    def spend(self, size: int) -> None:
+        """Count bytes that are written; TooLarge when there are too many."""
+        self._left -= size
+        if self._left < 0:
+            raise TooLarge(f"{self._name} is not unpacked: {self._words}")
 
 
 @contextmanager
@@ -130,6 +134,7 @@ def _unpacked(source: _Counted, archive: Path, folder: Path, limits: Limits) -> 
             elif member.isfile():
                 found.files.append(_written(archive, target, members.extractfile(member), member.mode))
             elif member.islnk() and (first := folder / _inside(archive, member.linkname)) in found.files:
+                source.spend(first.stat().st_size)
                 with first.open("rb") as content:
                     found.files.append(_written(archive, target, content, first.stat().st_mode))
             else:

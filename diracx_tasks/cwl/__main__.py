@@ -1,8 +1,8 @@
 """A warm process that has imported cwltool: it forks an isolate for each descriptor that it is sent.
 
-`python -m diracx_tasks.cwl`, standard input being a Unix socket of packets: `start` with a descriptor, on which
-the isolate's process number comes as the first line and then its answers; `end <process>`. It must stay
-single-threaded: a fork copies the calling thread only.
+`python -m diracx_tasks.cwl`, standard input being a Unix socket of packets: `start` with a descriptor, on
+which the isolate's process number comes as the first line and then its answers; `end <process>`. It must
+stay single-threaded: a fork copies the calling thread only.
 """
 
 import gc
@@ -51,7 +51,10 @@ def _start(control: socket.socket, channel: int, folder: int, held: dict[str, bo
         try:
             control.close()
             gc.enable()
-            with open(channel, "rb", closefd=False) as questions, open(channel, "wb", closefd=False) as answers:
+            with (
+                open(channel, "rb", closefd=False) as questions,
+                open(channel, "wb", closefd=False) as answers,
+            ):
                 Desk(held | confine(folder, user)).serve(questions, answers)
         finally:
             os._exit(0)

@@ -12,6 +12,7 @@ from schema_salad.fetcher import Fetcher
 
 from diracx_tasks.cwl.bundle import Bundle
 from diracx_tasks.cwl.limits import MAX_DOCUMENT_NODES, check_text
+from diracx_tasks.cwl.values import STORED
 
 DOCUMENTS = (".cwl", ".yml", ".yaml")
 
@@ -87,9 +88,10 @@ class BundleAccess(StdFsAccess):
 
     def open(self, fn: str, mode: str) -> IO[Any]:
         """A readable stream."""
-        if urlsplit(fn).scheme == "sandbox" and fn not in self._contents:
+        is_stored = urlsplit(fn).scheme in STORED
+        if is_stored and fn not in self._contents:
             self.unread.append(fn)
-        if urlsplit(fn).scheme == "sandbox":
+        if is_stored:
             return io.BytesIO(self._contents.get(fn, "").encode())
         return io.BytesIO(self._read(fn))
 

@@ -10,7 +10,7 @@ from cwltool.utils import aslist
 from schema_salad.exceptions import ValidationException
 
 from diracx_tasks.core.errors import InvalidCwl
-from diracx_tasks.cwl import diagnostics, hints, inputs, overrides
+from diracx_tasks.cwl import diagnostics, hints, inputs, overrides, unsupported
 from diracx_tasks.cwl.bundle import Bundle
 from diracx_tasks.cwl.diagnostics import Diagnostic
 from diracx_tasks.cwl.evaluate import Evaluation
@@ -38,6 +38,7 @@ def loaded(bundle: Bundle, moved: overrides.Overrides | None = None) -> Process:
         raise InvalidCwl("a document of the workflow is empty") from error
     except Exception as error:
         raise diagnostics.explain(error, base, bundle.entrypoint, Places(bundle)) from error
+    unsupported.refuse(_processes(root), base)
     _refuse([*_unrequired(root, base), *_addresses(root, base), *_hints(root, base)])
     return root
 
@@ -112,7 +113,7 @@ def _addresses(root: Process, base: str) -> Iterator[Diagnostic]:
         for parameter in [*process.tool["inputs"], *declared]:
             for file in _files(parameter.get("default")):
                 location = str(file.get("location", "_:"))
-                if not location.startswith((base, "_:", "sandbox:")):
+                if not location.startswith((base, "_:", "sandbox:", "lfn:")):
                     words = f"default: '{location}' is not among the files sent with the workflow"
                     yield {**diagnostics.at(file, "location", words, base), "advice": SEND}
 

@@ -1,7 +1,7 @@
 """Answers questions about CWL: `{"op", "hash", "bundle"?, "contents", "seconds", ...}`, one a line.
 
-An answer is `{"ok": ...}`, `{"error": ...}`, `{"unread": [locations]}` or `{"unknown": hash}`; with `"last"` the
-process must be replaced.
+An answer is `{"ok": ...}`, `{"error": ...}`, `{"unread": [locations]}` or `{"unknown": hash}`; with `"last"`
+the process must be replaced.
 """
 
 import time

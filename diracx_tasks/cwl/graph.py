@@ -4,7 +4,7 @@ from typing import Any
 
 from cwltool.process import Process, shortname
 
-from diracx_tasks.cwl.hints import is_one_job
+from diracx_tasks.cwl.hints import effective, is_one_job
 from diracx_tasks.cwl.load import steps, walk
 
 KINDS = {"Workflow": "workflow", "ExpressionTool": "expression"}
@@ -30,29 +30,32 @@ def _edits(tool: Process) -> bool:
 
 
 def graph(root: Process) -> dict[str, Any]:
-    """`{"nodes": [{path, name, kind, parent, scatter}], "edges": [{from, to}]}` of the whole tree.
+    """`{"nodes": [{path, name, kind, parent, scatter, loop, hints}], "edges": [{from, to}]}` of the tree.
 
     A root that is no workflow, or that runs as one job, is one node with the path ''.
     """
     if kind_of(root) != "workflow":
         name = shortname(root.tool.get("id", "main")) or "main"
-        return {"nodes": [_node("", name, kind_of(root), scatter=False)], "edges": []}
+        return {"nodes": [_node("", name, root)], "edges": []}
     nodes: list[dict[str, Any]] = []
     edges: list[dict[str, str]] = []
     hidden: tuple[str, ...] = ()
     for path, step in walk(root):
         if path.startswith(hidden) and hidden:
             continue
-        kind = kind_of(step.embedded_tool)
-        if kind == "tool":
+        node = _node(path, path.rpartition("/")[2], step.embedded_tool)
+        if node["kind"] == "tool":
             hidden = (*hidden, path + "/")
-        nodes.append(_node(path, path.rpartition("/")[2], kind, scatter="scatter" in step.tool))
+        nodes.append({**node, "scatter": "scatter" in step.tool, "loop": bool(step.tool.get("loop"))})
         edges.extend({"from": source, "to": path} for source in _sources(step.tool, path))
     return {"nodes": nodes, "edges": edges}
 
 
-def _node(path: str, name: str, kind: str, *, scatter: bool) -> dict[str, Any]:
-    return {"path": path, "name": name, "kind": kind, "parent": path.rpartition("/")[0], "scatter": scatter}
+def _node(path: str, name: str, process: Process) -> dict[str, Any]:
+    kind = kind_of(process)
+    place = {"path": path, "name": name, "parent": path.rpartition("/")[0]}
+    hints = effective(process) if kind == "tool" else {}
+    return {**place, "kind": kind, "scatter": False, "loop": False, "hints": hints}
 
 
 def _sources(step: dict[str, Any], path: str) -> list[str]:

@@ -129,7 +129,7 @@ def _parameters(root: Process) -> list[tuple[int, tuple[str, Any]]]:
 
 def _is_there(location: str, names: set[str]) -> bool:
     scheme, _, name = location.partition(":")
-    if scheme in ("sandbox", "_"):
+    if scheme in ("sandbox", "lfn", "_"):
         return True
     folder = name.rstrip("/") + "/"
     return scheme == "bundle" and (name in names or any(one.startswith(folder) for one in names))

@@ -18,7 +18,7 @@ from schema_salad.utils import json_dumps
 from diracx_tasks.cwl.v8 import Context
 
 MAX_SECONDS = 10.0
-# What each expression adds to the time that those of one question may take, until there are MAX_SECONDS again.
+# What each expression gives back of the time that those of one question may take.
 EACH_SECONDS = 0.02
 MAX_MEMORY = 256 << 20
 # Text of functions that is kept between expressions.

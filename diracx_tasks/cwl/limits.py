@@ -49,7 +49,7 @@ def _count(name: str, text: str, most: int) -> None:
 
 
 class _Count:
-    """Walks the parser's events, of libyaml or of ruamel, and adds up what the expanded document would hold."""
+    """Walks the events of libyaml or ruamel and adds up what the expanded document would hold."""
 
     def __init__(self, name: str, most: int) -> None:
         self.name = name

@@ -13,7 +13,10 @@ from diracx_tasks.cwl.graph import kind_of
 from diracx_tasks.cwl.inputs import parsed
 
 Values = dict[str, Any]
-ELSEWHERE = "Submit it to /api/workflows, or write `dirac:Job: {}` under its `hints`: it is one job then."
+ELSEWHERE = (
+    "Submit it as a workflow (`diracx workflows submit`, POST /api/workflows), "
+    "or write `dirac:Job: {}` under its `hints`: it is one job then."
+)
 
 
 def starts(

@@ -1,4 +1,4 @@
-"""A filter of system calls (seccomp): what Python and V8 need to compute, read and write what is open already."""
+"""A filter of system calls (seccomp): what Python and V8 need to compute, and to use what is open already."""
 
 import ctypes
 import platform

@@ -1,7 +1,7 @@
 """One V8 isolate by the C functions of mini-racer: a thread of its own, a time and a memory limit.
 
-mini-racer's own classes go through an event loop in a further thread, which takes three quarters of the time of
-a small expression.
+mini-racer's own classes go through an event loop in a further thread, which takes three quarters of the time
+of a small expression.
 """
 
 import ctypes
@@ -30,7 +30,7 @@ class Context:
         self._done: SimpleQueue[Any] = SimpleQueue()
 
         @mr_callback_func
-        def done(_: int, raw_val_handle: Any) -> None:
+        def done(callback_id: int, raw_val_handle: Any) -> None:
             self._done.put(raw_val_handle)
 
         # The library calls it as long as the context lives.

@@ -11,7 +11,7 @@ from diracx_tasks.core.errors import InvalidCwl
 from diracx_tasks.cwl.arrays import CLASS, Held
 
 FILES = ("File", "Directory")
-# Of locations that pilots fetch.
+# Schemes of locations that pilots fetch.
 STORED = ("sandbox", "lfn")
 INTERNAL = {"http://commonwl.org/cwltool#generation", "dirname", "path"}
 # Python refuses to read longer ones from JSON.

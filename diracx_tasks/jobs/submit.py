@@ -132,7 +132,7 @@ def _chunks(jobs: Sequence[NewJob]) -> Iterator[list[dict[str, str]]]:
     rows: list[dict[str, str]] = []
     letters = 0
     for job in jobs:
-        jdl = job.jdl or _jdl(job.name)
+        jdl = job.jdl or _jdl(job.name, job.job_type)
         row = {"JDL": jdl, "JobRequirements": "", "OriginalJDL": job.original or jdl}
         size = len(jdl) + len(row["OriginalJDL"])
         if rows and (letters + size > LETTERS or len(rows) == ROWS):
@@ -160,7 +160,7 @@ def _payload(job_id: int, job: NewJob) -> tuple[Any, ...]:
 
 
 @lru_cache(256)
-def _jdl(name: str) -> str:
+def _jdl(name: str, job_type: str) -> str:
     """The description that DIRAC's own tools read; what is run stands in the payload."""
     name = name.replace("\\", "\\\\").replace('"', '\\"')
-    return f'[\n  JobName = "{name}";\n  JobType = "User";\n  Executable = "diracx-pilot";\n]'
+    return f'[\n  JobName = "{name}";\n  JobType = "{job_type}";\n  Executable = "diracx-pilot";\n]'

@@ -1,4 +1,4 @@
-"""A finished workflow as a Workflow Run RO-Crate: what its rows tell of it, put into `crate_metadata`."""
+"""A workflow as a Workflow Run RO-Crate: what its rows tell of it, put into `crate_metadata`."""
 
 import io
 import json
@@ -10,7 +10,6 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from diracx_tasks.core.errors import Conflict
 from diracx_tasks.core.packed import unpacked
 from diracx_tasks.cwl.arrays import is_reference
 from diracx_tasks.jobs.ran import Ran, ran
@@ -46,13 +45,11 @@ class Crate:
 
 
 def crate(db: Session, workflow: Workflow) -> Crate:
-    """The crate of a workflow; Conflict while it goes on.
+    """The crate of a workflow; while it goes on, of what has happened so far.
 
     Of a step with many jobs the first MOST_OF_A_STEP are listed, and the others counted in words: a
     million jobs make no larger crate than a hundred.
     """
-    if workflow.status not in FINAL:
-        raise Conflict(f"workflow {workflow.workflow_id} is {workflow.status}: it has not ended yet")
     stored = bundle(db, workflow.bundle)
     made = Metadata(_run(db, workflow), set(stored.files))
     steps = search.detail(db, workflow)["steps"]
@@ -81,9 +78,10 @@ def _run(db: Session, workflow: Workflow) -> Run:
         group=workflow.group,
         vo=workflow.vo,
         is_done=workflow.status == Status.DONE,
+        is_over=workflow.status in FINAL,
         reason=workflow.reason or "",
         submitted_at=workflow.submitted_at,
-        ended_at=workflow.ended_at or workflow.submitted_at,
+        ended_at=workflow.ended_at,
         inputs=_listed(db, workflow, inputs),
         outputs=_listed(db, workflow, outputs),
         types={port["name"]: port["type"] for side in ("inputs", "outputs") for port in graph.get(side, ())},

@@ -15,6 +15,7 @@ WORKFLOW_RO_CRATE = "https://w3id.org/workflowhub/workflow-ro-crate/1.0"
 PROFILE = "https://w3id.org/ro/wfrun/{}/0.5"
 WORKFLOW = "https://bioschemas.org/profiles/ComputationalWorkflow/1.0-RELEASE"
 DONE, FAILED = "http://schema.org/CompletedActionStatus", "http://schema.org/FailedActionStatus"
+ACTIVE = "http://schema.org/ActiveActionStatus"
 CWL = "https://w3id.org/workflowhub/workflow-ro-crate#cwl"
 ENGINE, ORGANIZE, RUN = "#engine", "#organize", "#run"
 
@@ -48,9 +49,10 @@ class Run:
     group: str
     vo: str
     is_done: bool
+    is_over: bool
     reason: str
     submitted_at: datetime
-    ended_at: datetime
+    ended_at: datetime | None
     inputs: dict[str, Any]
     outputs: dict[str, Any]
     types: dict[str, str] = field(default_factory=dict)
@@ -127,7 +129,7 @@ class Metadata:
             "@type": "Dataset",
             "name": f"Workflow {run.workflow_id} {run.name} of {run.vo}",
             "description": self._description(),
-            "datePublished": _time(run.ended_at),
+            "datePublished": _time(run.ended_at or run.submitted_at),
             "license": "Its owner has stated none.",
             "conformsTo": list(map(to, profiles)),
             "mainEntity": to(self._main),
@@ -138,6 +140,7 @@ class Metadata:
     def _description(self) -> str:
         run = self._run
         ended = "It is done." if run.is_done else f"It failed: {run.reason}"
+        ended = ended if run.is_over else "It still goes on: this is what has happened so far."
         idle = f" Steps that never ran: {', '.join(self._idle)}." if self._idle else ""
         return f"A run of the CWL workflow {run.entrypoint}, submitted by {run.owner}. {ended}{idle}"
 
@@ -181,8 +184,8 @@ class Metadata:
             instrument=to(self._main),
             object=list(self._entities.values("#run/in", run.inputs, "input")),
             result=list(self._entities.values("#run/out", run.outputs, "output")),
-            actionStatus=DONE if run.is_done else FAILED,
-            error=None if run.is_done else run.reason or "it failed",
+            actionStatus=(DONE if run.is_done else FAILED) if run.is_over else ACTIVE,
+            error=run.reason or "it failed" if run.is_over and not run.is_done else None,
             **times,
         )
         if not self._tools:

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from diracx_tasks.core import errors
-from diracx_tasks.core.errors import BadRequest, Forbidden, InvalidCwl, NotFound, Unavailable
+from diracx_tasks.core.errors import BadRequest, Forbidden, InvalidCwl, NotFound
 from diracx_tasks.core.origin import origin
 from diracx_tasks.cwl import lines
 from diracx_tasks.cwl.bundle import Bundle

@@ -14,7 +14,7 @@ from diracx_tasks.jobs import search as jobs
 from diracx_tasks.workflows import collections
 from diracx_tasks.workflows.look import bundle
 from diracx_tasks.workflows.states import Status
-from diracx_tasks.workflows.tables import Node, Workflow
+from diracx_tasks.workflows.tables import BundleUse, Node, Workflow
 
 # So many elements of an output are shown at once.
 SHOWN = 10_000
@@ -88,10 +88,9 @@ def graph(db: Session, workflow: Workflow) -> dict[str, Any]:
 
 
 def bundle_of(db: Session, key: str, vo: str) -> dict[str, Any]:
-    """The original files of a bundle that a workflow of the VO uses."""
-    if not db.execute(
-        select(Workflow.workflow_id).where(Workflow.bundle == key, Workflow.vo == vo).limit(1)
-    ).first():
+    """The original files of a bundle that a workflow or a job of the VO uses."""
+    of_workflows = select(Workflow.workflow_id).where(Workflow.bundle == key, Workflow.vo == vo).limit(1)
+    if db.get(BundleUse, (key, vo)) is None and db.execute(of_workflows).first() is None:
         raise NotFound(f"there is no bundle {key} in {vo}")
     return bundle(db, key).to_json()
 

@@ -36,7 +36,7 @@ class Turns(Generic[Place]):
 
     @contextmanager
     def turn(self, who: str, seconds: float) -> Iterator[Place]:
-        """A place for the block; Unavailable after `seconds`, or at once beyond `most_waiting` of one name."""
+        """A place for the block; Unavailable after `seconds`, at once beyond `most_waiting` of one name."""
         me = _Turn(who)
         place = self._taken(me, seconds)
         try:
@@ -60,13 +60,15 @@ class Turns(Generic[Place]):
         with self._changed:
             if me.who and self._number(self._waiting, me) >= self.most_waiting:
                 raise Unavailable(
-                    f"{self.most_waiting} of your documents wait to be evaluated already: try again in a minute"
+                    f"{self.most_waiting} of your documents wait to be evaluated: try again in a minute"
                 )
             self._waiting.append(me)
             try:
                 while not self._is_next(me):
                     if not self._changed.wait(until - time.monotonic()):
-                        raise Unavailable(f"all evaluators were busy for {seconds:g} s: try again in a minute")
+                        raise Unavailable(
+                            f"all evaluators were busy for {seconds:g} s: try again in a minute"
+                        )
                 self._held.append(me)
                 return self._place()
             finally:

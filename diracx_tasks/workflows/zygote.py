@@ -30,7 +30,7 @@ class Zygote:
         with its:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "diracx_tasks.cwl"],
-                stdin=its,
+                stdin=its.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 # Nothing of ours: no credentials, no home, no working folder with files.

@@ -6,15 +6,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
 import urllib3
 import uvicorn
+from sqlalchemy import update
+from sqlalchemy.orm import Session
 
 from diracx_tasks.auth.tokens import User
 from diracx_tasks.core.client import Client
 from diracx_tasks.core.sse import Message, messages
-from tests.api.caller import ALICE
+from diracx_tasks.jobs import listening as heard
+from diracx_tasks.jobs.states import Status as JobStatus
+from diracx_tasks.workflows import events
+from diracx_tasks.workflows.states import Status
+from diracx_tasks.workflows.tables import Workflow
+from tests.api.caller import ALICE, Api
 from tests.api.conftest import application
-from tests.builders import bearer
+from tests.builders import Installation, a_job, a_pilot, a_workflow, bearer
 from tests.servers import free_port
 from tests.system import wait_for
 
@@ -106,3 +114,44 @@ def listening(url: str, workflow_id: int, **options: Any) -> list[Message]:
     with Listener(url, workflow_id, seconds=0, **options) as one:
         one.ends()
         return one.said
+
+
+@pytest.fixture
+def url(installation: Installation) -> Iterator[str]:
+    """The API's address."""
+    heard._KNOWN.until = 0
+    with served() as found:
+        yield found
+
+
+@pytest.fixture
+def workflow_id(db: Session) -> int:
+    """A workflow of one tool."""
+    found = a_workflow(db).workflow_id
+    db.commit()
+    return found
+
+
+def a_running(db: Session, workflow_id: int, **stated: Any) -> int:
+    """A running job of a workflow, which the pilot stamp-1 has."""
+    job_id = a_job(
+        db, JobStatus.RUNNING, **{"job_group": f"{workflow_id:08d}", "name": "workflow.cwl", **stated}
+    )
+    db.commit()
+    return job_id
+
+
+def prints(api: Api, job_id: int, text: str) -> list[dict[str, Any]]:
+    """Have the pilot send a job's output; what it is told."""
+    sent = {str(job_id): {"Attempt": 1, "StandardOutput": text}}
+    answer = api.patch("/api/jobs/heartbeat", sent, by=a_pilot())
+    assert answer.status_code == 200, answer.text
+    found: list[dict[str, Any]] = answer.json()
+    return found
+
+
+def ends(db: Session, workflow_id: int, status: Status = Status.DONE) -> None:
+    """Have a workflow end."""
+    db.execute(update(Workflow).where(Workflow.workflow_id == workflow_id).values(status=status))
+    events.tell(db, workflow_id, status)
+    db.commit()

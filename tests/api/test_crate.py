@@ -214,12 +214,15 @@ def test_of_many_jobs_the_first_are_listed_and_all_are_counted(
     assert found["#run/in/words"]["value"] == ["word0", "word1", "5 more are left out"]
 
 
-def test_a_workflow_that_goes_on_has_no_crate_and_others_do_not_see_one(api: Api, db: Session) -> None:
+def test_a_workflow_that_goes_on_has_a_crate_that_says_so_and_others_do_not_see_one(
+    api: Api, db: Session
+) -> None:
     number = submitted(api, ["hello"])
-    answer = api.get(f"{PATH}/{number}/crate")
+    found = entities(api.get(f"{PATH}/{number}/crate").json())
 
-    assert answer.status_code == 409
-    assert answer.json()["detail"] == f"workflow {number} is Received: it has not ended yet"
+    assert found["#run"]["actionStatus"] == "http://schema.org/ActiveActionStatus"
+    assert "endTime" not in found["#run"]
+    assert "It still goes on" in found["./"]["description"]
     assert api.get(f"{PATH}/{number}/crate", by=a_user(vo="belle")).status_code == 404
 
 

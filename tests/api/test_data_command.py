@@ -11,7 +11,10 @@ import uvicorn
 from click.testing import CliRunner, Result
 
 from diracx_tasks.auth.tokens import issue
+from diracx_tasks.cli.fetching import Fetching
 from diracx_tasks.cli.main import cli
+from diracx_tasks.core.client import Client
+from diracx_tasks.core.errors import DiracXError
 from tests.api.conftest import application
 from tests.api.files import HOME, a_manager, installation, migrated
 from tests.builders import Installation, a_user, environment
@@ -86,3 +89,20 @@ def test_what_is_refused_is_said_in_words(data: Data, tmp_path: Path) -> None:
         refused = data(*arguments)
         assert refused.exit_code and words in refused.stderr, refused.stderr
     assert data("put", file, "/lhcb/data/x", by=a_manager()).exit_code == 0
+
+
+def test_outputs_with_lfns_are_fetched_as_the_others_are(data: Data, tmp_path: Path) -> None:
+    file = tmp_path / "x"
+    file.write_text("content")
+    assert data("put", file, f"{HOME}/x").exit_code == 0
+    folder, there = tmp_path / "outputs", {"class": "File", "basename": "x", "location": f"lfn:{HOME}/x"}
+    folder.mkdir()
+    client = Client(os.environ["DIRACX_URL"], issue(a_user(), seconds=600))
+    outputs = {"one": there, "tree": {"class": "Directory", "basename": "tree", "listing": [there]}}
+    for _ in range(2):
+        placed = Fetching(client).place(outputs, folder)
+        assert Path(placed["one"]["path"]).read_text() == "content"
+        assert (folder / "tree/x").read_text() == "content"
+    (folder / "x").write_text("mine")
+    with pytest.raises(DiracXError, match="is there with another content"):
+        Fetching(client).place(outputs, folder)

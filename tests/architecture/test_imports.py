@@ -17,8 +17,15 @@ USERS_CLI = (
     "watch",
     "jobs",
     "cwl_jobs",
+    "arguments",
+    "crates",
+    "documents",
+    "given",
+    "here",
+    "offline",
     "matching",
     "data",
+    "fetching",
 )
 SERVERS = (
     "sqlalchemy",

@@ -6,7 +6,7 @@ import pytest
 
 from tests.bench.cwl_wide import wide
 
-ELEMENTS = int(os.environ.get("WIDE_ELEMENTS", "5000"))
+ELEMENTS = int(os.environ.get("WIDE_ELEMENTS", "2000"))
 
 
 @pytest.mark.crash

@@ -16,12 +16,9 @@ LOOPS = {
     "single-var-loop": ONE,
     "single-var-loop-no-iteration": ONE,
     "two-vars-loop": TWO,
-    "two-vars-loop-2": TWO,
     "all-output-loop": ONE,
     "all-output-loop-no-iteration": ONE,
     "value-from-loop": TWO,
-    "value-from-loop-2": TWO,
-    "value-from-loop-3": TWO,
     "loop-inside-scatter": WIDE,
     "scatter-inside-loop": WIDE,
     "opt-var-loop": ONE,
@@ -34,17 +31,10 @@ WRONG = {
     "invalid-loop-scatter": ONE,
     "invalid-no-loopWhen": TWO,
     "invalid-loop-when-exception": TWO,
-    "invalid-non-boolean-loopWhen": TWO,
     "invalid-value-from-loop-no-requirement": TWO,
     "invalid-multi-source-loop-no-requirement": ONE,
 }
-EXTENDED = (
-    "single-var-loop",
-    "all-output-loop",
-    "value-from-loop-2",
-    "loop-inside-scatter",
-    "loop-inside-loop-all",
-)
+EXTENDED = ("single-var-loop", "all-output-loop", "value-from-loop")
 EXTENDED_WRONG = ("invalid-loop-hint", "invalid-loop-command-line-tool", "invalid-loop-when")
 CASES = [
     *(("loop", name, job) for name, job in {**LOOPS, **WRONG}.items()),

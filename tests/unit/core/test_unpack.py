@@ -145,7 +145,7 @@ def test_remarks_without_end_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("pack", COMPRESSIONS)
 def test_a_part_of_an_archive_is_refused(tmp_path: Path, pack: str) -> None:
     path = archive(tmp_path, *(member(f"f{number}") for number in range(50)), pack=pack)
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * 0.46)])
     assert_refused(path, BadRequest, "no archive that can be read")
 
 

@@ -81,9 +81,7 @@ pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="numbers 
 
 def inside(how: str) -> tuple[dict[str, bool], dict[str, str]]:
     """What has been given up, and how each try ended."""
-    done = subprocess.run(
-        [sys.executable, "-c", INSIDE, how], capture_output=True, timeout=60, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", INSIDE, how], capture_output=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr.decode()
     held, results = json.loads(done.stdout)
     return held, results

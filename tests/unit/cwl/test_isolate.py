@@ -14,8 +14,8 @@ import pytest
 
 from diracx_tasks.core.errors import InvalidCwl
 from diracx_tasks.cwl import lines
-from diracx_tasks.cwl.desk import KEPT
 from diracx_tasks.cwl.confine import MAX_DATA
+from diracx_tasks.cwl.desk import KEPT
 from diracx_tasks.workflows import isolate as isolates
 from diracx_tasks.workflows.isolate import Isolate
 from tests.system import wait_for
@@ -142,7 +142,9 @@ def test_what_cwltool_prints_is_not_an_answer() -> None:
     )
     request = {"op": "check", "inputs": {"text": "x"}, "contents": {}, "seconds": 60}
     control, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    warm = subprocess.Popen([sys.executable, "-c", code], stdin=its, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    warm = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=its.fileno(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
     its.close()
     mine, its = socket.socketpair()
     with control, mine, mine.makefile("rwb") as channel:

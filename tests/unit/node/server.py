@@ -27,6 +27,7 @@ class Server:
     states: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
     heartbeats: list[dict[str, Any]] = field(default_factory=list)
     released: list[dict[str, Any]] = field(default_factory=list)
+    offers: list[dict[str, Any]] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
     to_kill: set[int] = field(default_factory=set)
     late: set[int] = field(default_factory=set)
@@ -89,6 +90,7 @@ class Server:
             return 503, {"detail": "away"}
         if path == "/api/pilots/match":
             self.before_match()
+            self.offers.append(body)
             return 200, {"jobs": [self.waiting.pop(0)] if self.waiting else [], "retry_after": 0.1}
         if path in ("/api/jobs/heartbeat", "/api/jobs/status"):
             return self._heartbeat(body) if path.endswith("heartbeat") else self._status(body)

@@ -71,7 +71,8 @@ def test_it_has_a_network_only_if_the_tool_asks_for_it(payloads: Payloads) -> No
 
 
 def test_killing_a_payload_ends_its_container(payloads: Payloads) -> None:
-    folder = payloads.start(a_tool("sleep 8644.5", more=requires()))
+    command = "trap 'exit 3' TERM; sleep 8644.5 & wait"
+    folder = payloads.start(a_tool(command, more=requires()))
     wait_for(lambda: len(sleeping(8644.5)) == 1)
     payloads.zygote.wait(0)
     payloads.zygote.terminate_payload()

@@ -63,6 +63,25 @@ def test_what_a_payload_has_locked_is_removed_too(
     assert list((tmp_path / "work").iterdir()) == []
 
 
+def test_the_codes_of_a_tool_say_how_it_ended(server: Server, start_pilot: StartPilot) -> None:
+    codes = "successCodes: [3]\ntemporaryFailCodes: [75]\npermanentFailCodes: [0]"
+    for job_id, code in enumerate((3, 75, 4, 0), 1):
+        server.a_job(a_tool(f"exit {code}", more=codes), job_id=job_id)
+    assert start_pilot("--max-jobs", "4").wait(60) == 0
+    ended = [server.last(job_id) for job_id in (1, 2, 3, 4)]
+    assert [one["Status"] for one in ended] == ["Done", "Failed", "Failed", "Failed"]
+    assert [one.get("Temporary", False) for one in ended] == [False, True, False, False]
+    assert ended[1]["ApplicationStatus"] == "exit code 75"
+
+
+def test_a_pilot_offers_and_uses_no_containers_when_told_so(server: Server, start_pilot: StartPilot) -> None:
+    more = "requirements: {DockerRequirement: {dockerPull: alpine}}"
+    server.a_job(a_tool("true", more=more))
+    start_pilot("--containers", "none", "--tag", "mine", "--max-jobs", "1").wait(60)
+    assert server.offers[0]["tags"] == ["mine"]
+    assert server.last()["ApplicationStatus"].startswith("unsupported: the tool requires a container")
+
+
 def test_a_missing_input_is_a_failure_of_the_download(server: Server, start_pilot: StartPilot) -> None:
     server.a_job(COPY, text=server.stored(b"hello", "in.txt"))
     server.store.clear()

@@ -32,8 +32,9 @@ def below() -> Iterator[Callable[[str], psutil.Process]]:
 
     yield start
     for process in started:
-        for one in [*psutil.Process(process.pid).children(recursive=True), process]:
+        for one in psutil.Process(process.pid).children(recursive=True):
             one.kill()
+        process.kill()
         process.wait()
 
 

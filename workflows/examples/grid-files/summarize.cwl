@@ -11,7 +11,7 @@ hints:
     schema_version: "1.0"
     output_data:
       - source: summary
-        output_path: lfn:/local/user/a/alice/results
+        output_path: /local/user/a/alice/results
         output_se: [SE-USER]
 
 inputs:
