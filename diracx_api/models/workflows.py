@@ -88,6 +88,16 @@ class Graph(BaseModel):
 
     nodes: list[GraphNode] = stated("All steps, outer ones first.", [])
     edges: list[GraphEdge] = stated("All links between siblings.", [{"from": "simulate", "to": "gather"}])
+    inputs: list[dict[str, Any]] = stated(
+        "The workflow's inputs, and the steps that take them.",
+        [{"name": "seeds", "type": "int[]", "to": ["simulate"]}],
+        default=[],
+    )
+    outputs: list[dict[str, Any]] = stated(
+        "The workflow's outputs, and the steps that give them.",
+        [{"name": "pi", "type": "double", "from": ["gather"]}],
+        default=[],
+    )
 
 
 class Checked(BaseModel):

@@ -101,12 +101,6 @@ def get_workflow(db: ReadDb, me: Me, workflow_id: WorkflowId) -> Any:
     return search.detail(db, search.find(db, workflow_id, by=me))
 
 
-@router.get("/{workflow_id}/graph", right=rights.read, response_model=models.Graph)
-def get_workflow_graph(db: ReadDb, me: Me, workflow_id: WorkflowId) -> Any:
-    """Steps with their states, and what flows between them."""
-    return search.graph(db, search.find(db, workflow_id, by=me))
-
-
 @router.get("/{workflow_id}/events", right=rights.read, response_model=models.Events)
 def get_workflow_events(
     db: ReadDb,

@@ -21,7 +21,7 @@ from diracx_tasks.cwl.values import FILES
 from diracx_tasks.jobs import read
 from diracx_tasks.jobs import search as jobs
 from diracx_tasks.sandboxes import metadata
-from diracx_tasks.workflows import collections, events, runs
+from diracx_tasks.workflows import collections, events, runs, search
 from diracx_tasks.workflows.states import Status
 
 STATES = {
@@ -97,21 +97,25 @@ def run_log(db: Session, workflow: Any, *, by: User) -> dict[str, Any]:
 def outputs(db: Session, workflow: Any) -> dict[str, Any]:
     """The output object, empty until there is one; a stored file has a `url` beside its `location`.
 
-    Raises TooLarge for arrays of more than 250 000 elements together.
+    Raises TooLarge for arrays of more than collections.MOST elements together.
     """
     stored = unpacked(workflow.outputs) if workflow.outputs else {}
     whole = collections.whole(db, workflow.workflow_id, stored)
-    found: dict[str, Any] = _with_urls(whole, f"{address(workflow.workflow_id)}/files")
+    found: dict[str, Any] = _with_urls(whole, workflow.workflow_id)
     return found
 
 
 def _told_outputs(db: Session, workflow: Any) -> dict[str, Any]:
-    """The same, but with what stands for arrays that are too long to be told."""
-    try:
-        return outputs(db, workflow)
-    except TooLarge:
-        found: dict[str, Any] = unpacked(workflow.outputs)
-        return found
+    """The same, but with what stands for an array where an output is too long to be told."""
+
+    def told(value: Any) -> Any:
+        try:
+            return collections.whole(db, workflow.workflow_id, value, search.SHOWN)
+        except TooLarge:
+            return value
+
+    stored = unpacked(workflow.outputs) if workflow.outputs else {}
+    return {name: _with_urls(told(value), workflow.workflow_id) for name, value in stored.items()}
 
 
 def tasks(db: Session, workflow: Any, *, by: User, size: int, token: str) -> tuple[list[dict[str, Any]], str]:
@@ -209,13 +213,14 @@ def _line(event: Any) -> str:
     return f"{moment(utc(event.at))} {where} {event.status}{job}{words}\n"
 
 
-def _with_urls(value: Any, base: str) -> Any:
+def _with_urls(value: Any, workflow_id: int) -> Any:
     if isinstance(value, list):
-        return [_with_urls(one, base) for one in value]
+        return [_with_urls(one, workflow_id) for one in value]
     if not isinstance(value, dict):
         return value
-    found = {name: _with_urls(one, base) for name, one in value.items()}
+    found = {name: _with_urls(one, workflow_id) for name, one in value.items()}
     location = value.get("location")
     if value.get("class") in FILES and isinstance(location, str) and metadata.is_stored(location):
-        found["url"] = f"{base}/{quote(str(value.get('basename', 'file')))}?{urlencode({'pfn': location})}"
+        name = quote(str(value.get("basename", "file")), safe="")
+        found["url"] = f"{address(workflow_id)}/files/{name}?{urlencode({'pfn': location})}"
     return found

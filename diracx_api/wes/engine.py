@@ -8,7 +8,7 @@ from diracx_tasks.core.errors import BadRequest
 from diracx_tasks.workflows.submit import DEFAULTS, Options
 
 ENGINE = "diracx"
-VERSIONS = ("v1.0", "v1.1", "v1.2")
+VERSIONS = ("v1.0", "v1.1", "v1.2", "v1.3.0-dev1")
 LONGEST_NAME = 128
 MOST_RETRIES = 10
 

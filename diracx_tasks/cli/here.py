@@ -17,6 +17,7 @@ import click
 
 from diracx_tasks.core.client import Client
 from diracx_tasks.core.errors import DiracXError, Unavailable, UnsupportedCwl
+from diracx_tasks.node.tied import tied
 
 START_SECONDS = 120
 STOP_SECONDS = 90
@@ -37,6 +38,8 @@ def run(
 
     Raises UnsupportedCwl when a tool asks for what this machine cannot do, DiracXError when one fails.
     """
+    # A batch system's TERM stops the private system as Ctrl-C does.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with tempfile.TemporaryDirectory(prefix="diracx-") as name, private_system(Path(name), jobs) as client:
         return run_on(client, document, inputs, given, outdir, is_quiet=is_quiet)
 
@@ -53,7 +56,12 @@ def private_system(folder: Path, slots: int | None) -> Iterator[Client]:
     with log.open("w") as out:
         # Of its own session: Ctrl-C reaches us only, and we stop it in order.
         process = subprocess.Popen(
-            command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, env=environment, start_new_session=True
+            tied(command),
+            stdout=out,
+            stderr=out,
+            stdin=subprocess.DEVNULL,
+            env=environment,
+            start_new_session=True,
         )
     try:
         until = time.monotonic() + START_SECONDS
@@ -103,7 +111,7 @@ def _last_words(client: Client, workflow_id: int) -> Iterator[str]:
     ]
     rows = client.post("/api/jobs/search", {"search": conditions}, page=1, per_page=1)
     for row in rows:
-        text = client.get(f"/api/jobs/{row['JobID']}/log")["text"].splitlines()
+        text = client.get(f"/api/jobs/{row['JobID']}/logs")["text"].splitlines()
         yield from (f"[{row['JobName']}] {line}" for line in text[-20:])
 
 

@@ -43,6 +43,7 @@ class Interrupted(Exception):
     default=Path(),
     help="Put the outputs' files there.  [default: here]",
 )
+@click.option("--no-reuse", "is_new", is_flag=True, help="Run every tool, also those with a known result.")
 @click.option("--quiet", is_flag=True, help="Say nothing but the outputs and what went wrong.")
 @click.version_option(package_name="diracx-celery", prog_name="diracx-cwl-runner")
 @click.pass_context
@@ -53,6 +54,7 @@ def main(
     inputs: Path | None,
     given: tuple[str, ...],
     outdir: Path,
+    is_new: bool,
     quiet: bool,
 ) -> None:
     """Run a CWL document on the server that `diracx` uses, and wait.
@@ -63,7 +65,7 @@ def main(
     Exit codes: 0 done, 1 failed, 33 the document needs what is not supported, 130 interrupted.
     """
     try:
-        outputs = run(document, inputs, given, outdir, quiet=quiet)
+        outputs = run(document, inputs, given, outdir, is_new=is_new, quiet=quiet)
     except DiracXError as error:
         click.echo(f"diracx-cwl-runner: {headline(error)}", err=True)
         for complaint in complaints(error, ctx.meta.get(PLACES, {})):
@@ -74,16 +76,19 @@ def main(
     click.echo(json.dumps(outputs, indent=4, ensure_ascii=False))
 
 
-def run(document: str, inputs: Path | None, given: tuple[str, ...], outdir: Path, *, quiet: bool) -> Any:
+def run(
+    document: str, inputs: Path | None, given: tuple[str, ...], outdir: Path, *, is_new: bool, quiet: bool
+) -> Any:
     """The outputs of a workflow that was submitted and has ended, with local paths.
 
+    With `is_new` no result of earlier jobs is taken.
     Raises InvalidCwl, ApiError, and DiracXError when the workflow has failed; Interrupted once it is killed.
     """
     from diracx_tasks.cli.inputs import read_submission
     from diracx_tasks.cli.workflows import download_outputs
 
     client = Client.from_environment()
-    body = read_submission(client, document, inputs, given)
+    body = {**read_submission(client, document, inputs, given), **({"reuse": False} if is_new else {})}
     workflow_id = int(client.post("/api/workflows", body)["workflow_id"])
     say = _silence if quiet else _say
     say(f"workflow {workflow_id} was submitted")

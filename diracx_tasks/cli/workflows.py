@@ -218,8 +218,11 @@ def kill(numbers: tuple[int, ...], yes: bool) -> None:
 @click.option("--failed", "is_failed_only", is_flag=True, help="Only what failed; what is done is kept.")
 @output_option
 def rerun(workflow_id: int, is_failed_only: bool, form: str) -> None:
-    """Run a workflow that has ended once more."""
-    found = output.connect().post(f"/api/workflows/{workflow_id}/rerun", {"failed": is_failed_only})
+    """Continue a workflow that failed or was killed."""
+    if not is_failed_only:
+        words = "say --failed; to do everything once more, submit the workflow again with --no-reuse"
+        raise click.UsageError(words)
+    found = output.connect().post(f"/api/workflows/{workflow_id}/rerun")
     if form == output.TABLE:
         click.echo(f"workflow {found['workflow_id']} is {found['status']}")
     else:

@@ -1,4 +1,4 @@
-"""Values as they are stored: JSON, compressed."""
+"""Values as they are stored: JSON, compressed where that is worth it."""
 
 import json
 import zlib
@@ -8,13 +8,15 @@ import orjson
 
 from diracx_tasks.core.errors import BadRequest
 
+SHORT = 256
 # No compressed value begins like this.
 JSON_BEGINS = frozenset(bytes([letter]) for letter in b' {["0123456789-tfn')
 
 
 def packed(value: Any) -> bytes:
-    """A value as it is stored: JSON, compressed; BadRequest for what JSON cannot hold."""
-    return zlib.compress(plain(value), 1)
+    """A value as it is stored: JSON, compressed unless short; BadRequest for what JSON cannot hold."""
+    text = plain(value)
+    return text if len(text) < SHORT else zlib.compress(text, 1)
 
 
 def plain(value: Any) -> bytes:

@@ -19,6 +19,7 @@ from diracx_tasks.cwl.load import base_uri, load, steps, walk
 from diracx_tasks.cwl.phrases import SEND
 from diracx_tasks.cwl.places import Places
 from diracx_tasks.cwl.plan import Plan
+from diracx_tasks.cwl.ports import ports
 from diracx_tasks.cwl.values import FILES
 
 
@@ -61,7 +62,12 @@ def checked(root: Process, bundle: Bundle, given: dict[str, Any], evaluation: Ev
         raise inputs.explained(error, root, base) from error
     inputs.refuse_absent_files(root, start["inputs"], set(bundle.files), base)
     added = overrides.stored(moved) if moved else {}
-    return {"graph": graph(root), "start": start, "warnings": inputs.unknown(root, given), "added": added}
+    return {
+        "graph": {**graph(root), **ports(root)},
+        "start": start,
+        "warnings": inputs.unknown(root, given),
+        "added": added,
+    }
 
 
 def _requirements_of_v1_0(root: Process, moved: overrides.Overrides) -> list[Diagnostic]:

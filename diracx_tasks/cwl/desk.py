@@ -22,6 +22,7 @@ from diracx_tasks.cwl.inputs import parsed
 from diracx_tasks.cwl.load import base_uri
 from diracx_tasks.cwl.mentions import mentions
 from diracx_tasks.cwl.plan import Plan
+from diracx_tasks.cwl.ports import ports
 from diracx_tasks.cwl.starts import starts
 from diracx_tasks.cwl.template import template
 
@@ -118,7 +119,7 @@ def _operate(request: dict[str, Any], bundle: Bundle, root: Process, evaluation:
 def _check(inputs: Any, bundle: Bundle, root: Process, evaluation: Evaluation) -> dict[str, Any]:
     named = mentions(root, base_uri(bundle))
     if inputs is None:
-        return {"graph": graph(root), "warnings": [], "mentions": named}
+        return {"graph": {**graph(root), **ports(root)}, "warnings": [], "mentions": named}
     given = parsed(inputs) if isinstance(inputs, str) else inputs
     return {**check.checked(root, bundle, given, evaluation), "mentions": named}
 

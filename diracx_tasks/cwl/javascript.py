@@ -21,6 +21,7 @@ MAX_SECONDS = 10.0
 # What each expression gives back of the time that those of one question may take.
 EACH_SECONDS = 0.02
 MAX_MEMORY = 256 << 20
+MAX_RESULT = 32_000_000
 # Text of functions that is kept between expressions.
 MAX_KEPT = 16 << 20
 MAX_SCANNED = 4096
@@ -100,6 +101,9 @@ class V8Engine(NodeJSEngine):
             raise JavascriptException(f"{PLACE.sub('', first)} in {shown}") from error
         finally:
             self._left = min(self._most, max(0.0, self._left - (time.monotonic() - started)) + EACH_SECONDS)
+        if found is not None and len(found) > MAX_RESULT:
+            most = f"more than {MAX_RESULT // 10**6} MB"
+            raise JavascriptException(f"the expression gave {len(found) // 10**6} MB, {most}: {shown}")
         try:
             value: CWLOutputType = json.loads(found) if found is not None else None  # type: ignore[assignment]
         except RecursionError as error:

@@ -1,6 +1,6 @@
 """The one writer of a workflow's nodes: applies what was decided unless the workflow has changed since."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
@@ -19,9 +19,16 @@ from diracx_tasks.workflows.tables import Node, NodeValues, Workflow
 
 PAGE = 2000
 ENDS = {JobStatus.DONE: Status.DONE, JobStatus.FAILED: Status.FAILED}
-CONTAINERS = ("workflow", "scatter", "loop")
 # Seconds before the second try of a tool that failed temporarily; each further pause is four times as long.
 FIRST_PAUSE = 30
+
+
+class Row(NamedTuple):
+    """What is asked for the outputs of a node."""
+
+    node_id: int
+    job_id: int
+    status: Status
 
 
 def apply(db: Session, workflow: Workflow, step: Step) -> bool:
@@ -60,6 +67,10 @@ def note_ended(db: Session, workflow: Workflow) -> bool:
             continue
         status = ENDS.get(end.status, Status.KILLED)
         reason = "" if status is Status.DONE else f"{end.reason or end.status} (job {end.job_id})"
+        if node.parent_id == 0:
+            outputs = collections.outputs(db, [Row(node.node_id, node.job_id, status)])
+            _end(db, workflow, node, End(status, outputs.get(node.node_id), reason))
+            return True
         alike.setdefault((status, reason), []).append(node)
     for (status, reason), some in alike.items():
         count.close(db, some, status, reason)
@@ -120,7 +131,7 @@ def _put_off(db: Session, teller: Teller, node: Any, reason: str) -> None:
     teller.began(node, f"{reason} (job {node.job_id}): try {node.tries + 1} in {seconds} s")
 
 
-def _end(db: Session, workflow: Workflow, node: Node, end: End) -> None:
+def _end(db: Session, workflow: Workflow, node: Any, end: End) -> None:
     if node.parent_id == 0:
         if _abandon(db, workflow.workflow_id, "the workflow has ended", keep=node.node_id):
             # More than one page: the root stays as it is, and is decided upon again.

@@ -44,9 +44,9 @@ def complaints(found: dict[str, Any], vo: str) -> list[Diagnostic]:
         if is_lfn(location)
     ]
     # An LFN that came from a default is told where it stands.
-    told = {one["name"] for one in mentions if one["kind"] == LFN}
+    stated = {one["name"] for one in mentions if one["kind"] == LFN}
     files = [one for one in [*mentions, *given] if one["kind"] == LFN]
-    files = [one for one in files if "input" not in one or one["name"] not in told]
+    files = [one for one in files if "input" not in one or one["name"] not in stated]
     told = [*_unknown_names(mentions, vo), *_missing_files(files, vo)]
     return sorted(told, key=lambda one: one["severity"] != "error")[:MOST]
 

@@ -84,7 +84,7 @@ def graph(db: Session, workflow: Workflow) -> dict[str, Any]:
         }
         for node, counted in _counted_steps(db, workflow)
     ]
-    return {"nodes": nodes, "edges": unpacked(workflow.graph)["edges"]}
+    return {**unpacked(workflow.graph), "nodes": nodes}
 
 
 def bundle_of(db: Session, key: str, vo: str) -> dict[str, Any]:

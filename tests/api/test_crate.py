@@ -2,7 +2,6 @@
 
 import io
 import json
-import shutil
 import subprocess
 import zipfile
 from collections.abc import Callable
@@ -22,9 +21,9 @@ from diracx_tasks.workflows import crate as crates
 from diracx_tasks.workflows.tasks import advance
 from tests.api.caller import Api
 from tests.builders import a_user, claim
+from tests.rocrate import validator
 
 PATH = "/api/workflows"
-VALIDATOR = shutil.which("rocrate-validator")
 # Run by the validator's Python: what it would fetch from the network is put into its cache.
 SHELF = """
 import io, json, sys
@@ -226,15 +225,15 @@ def test_a_workflow_that_goes_on_has_a_crate_that_says_so_and_others_do_not_see_
     assert api.get(f"{PATH}/{number}/crate", by=a_user(vo="belle")).status_code == 404
 
 
-@pytest.mark.skipif(not VALIDATOR, reason="rocrate-validator is not installed: see docs/run-the-tests.md")
 def test_a_crate_is_valid(api: Api, db: Session, tmp_path: Path) -> None:
     number = done(api, db, ["hello", "bye"])
     file = tmp_path / "crate.zip"
     file.write_bytes(api.get(f"{PATH}/{number}/crate", params={"format": "zip"}).content)
     cache = str(tmp_path / "cache")
-    subprocess.run([Path(str(VALIDATOR)).with_name("python"), "-c", SHELF, cache], check=True)
+    program = validator()
+    subprocess.run([program.with_name("python"), "-c", SHELF, cache], check=True)
     options = ("--no-paging", "--offline", "--cache-path", cache, "-v", "-l", "REQUIRED")
-    command = [str(VALIDATOR), "-y", "validate", *options, "-p", "provenance-run-crate-0.5", str(file)]
+    command = [str(program), "-y", "validate", *options, "-p", "provenance-run-crate-0.5", str(file)]
     checked = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
 
     assert checked.returncode == 0, checked.stdout

@@ -14,6 +14,7 @@ from uuid_utils import uuid7
 from diracx_tasks.auth.tables import RefreshToken
 from diracx_tasks.auth.tokens import User
 from diracx_tasks.core.database import Table, now, reading, session
+from diracx_tasks.core.packed import packed
 from diracx_tasks.core.settings import settings
 from diracx_tasks.engine import dead_letters, schedules
 from diracx_tasks.jobs import beats
@@ -78,6 +79,7 @@ FORMS: dict[str, dict[str, Any]] = {
 }
 # Nothing happens to the workflow any more: a stream would not end.
 QUERIES: dict[str, dict[str, Any]] = {
+    "pilots_get_inputs": {"attempt": 1},
     "jobs_get_sandbox_file": {"pfn": PFN},
     "wes_get_run_file": {"pfn": PFN},
     "workflows_follow_workflow": {"seconds": 0},
@@ -166,7 +168,7 @@ class Property:
             task_id=self.task_id,
             key=task_key if key.startswith("tasks_") else self.bundle,
             letter_id=self.letter_id,
-            name="jobs.optimize",
+            name="words" if key.startswith("workflows_") else "jobs.optimize",
             sandbox_type="output",
             jti=self.jti,
         )
@@ -199,6 +201,7 @@ def owned(db: Session, monkeypatch: pytest.MonkeyPatch) -> Property:
     a_job(db, Status.WAITING, name=SECRET)
     found = a_workflow(db, words=SECRET, text=TOOL + f"doc: {SECRET}\n")
     found.name = SECRET
+    found.outputs = packed({"words": [SECRET]})
     task_id = a_job(db, Status.WAITING, name=SECRET, job_group=f"{found.workflow_id:08d}")
     schedules.synchronize(db)
     letter_id = dead_letters.bury(db, _a_dead_task(found.workflow_id), since=now(), error="no luck")

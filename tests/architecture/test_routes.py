@@ -33,6 +33,7 @@ STRANGERS = {
 OWN = {
     "workflows_submit_workflow",
     "workflows_check_workflow",
+    "workflows_make_inputs_template",
     "workflows_list_workflows",
     "jobs_submit_jdl_jobs",
     "jobs_submit_cwl_jobs",
@@ -195,6 +196,8 @@ def test_the_owner_and_an_administrator_of_the_vo_may_all(
     answer = owned.ask(api, key, who)
     if key == "jobs_assign_sandbox_to_job":
         assert (answer.status_code, answer.json()["detail"]) == (400, "Sandbox already assigned")
+    elif key == "workflows_rerun_workflow":
+        assert (answer.status_code, "nothing to do again" in answer.text) == (409, True)
     else:
         assert answer.status_code in (200, 204), f"{answer.status_code} {answer.text}"
     if key == "jobs_get_job_sandbox":

@@ -103,9 +103,7 @@ def _timed(command: Sequence[str], folder: Path, seconds: int) -> float | None:
     whole = [*command, str(folder / "wide.cwl"), str(folder / "inputs.json")]
     environment = {**os.environ, "TMPDIR": str(folder)}
     try:
-        subprocess.run(
-            whole, cwd=folder, check=True, timeout=seconds, capture_output=True, env=environment
-        )
+        subprocess.run(whole, cwd=folder, check=True, timeout=seconds, capture_output=True, env=environment)
     except subprocess.TimeoutExpired:
         return None
     return time.perf_counter() - began

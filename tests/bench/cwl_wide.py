@@ -84,18 +84,14 @@ def wide(name: str, elements: int, kills: int = 0) -> Figures:
         submitted = time.perf_counter() - began
         began, lives = time.perf_counter(), Coordinators(folder, workflow_id)
         for number in range(kills):
-            lives.live_until(
-                lambda made=elements * (number + 1) // (2 * kills + 1): _made(workflow_id) >= made
-            )
+            lives.live_until(_reached(_made, workflow_id, elements * (number + 1) // (2 * kills + 1)))
         lives.live_until(lambda: _made(workflow_id) == elements)
         expanded = time.perf_counter() - began
         _match_all(workflow_id)
         began = time.perf_counter()
         pilot = subprocess.Popen([sys.executable, "-m", "tests.bench.cwl_wide", "pilot", str(workflow_id)])
         for number in range(kills):
-            lives.live_until(
-                lambda ended=elements * (number + 1) // (kills + 1): _ended(workflow_id) >= ended
-            )
+            lives.live_until(_reached(_ended, workflow_id, elements * (number + 1) // (kills + 1)))
         lives.live_until(lambda: _status(workflow_id) in FINAL)
         completed = time.perf_counter() - began
         pilot.wait(60)
@@ -197,22 +193,24 @@ def _match_all(workflow_id: int) -> None:
             insert_many(db, plain(Attempt), ATTEMPT, rows)
 
 
-def _is_at_least(count: Callable[[int], int], workflow_id: int, wanted: int) -> bool:
-    return count(workflow_id) >= wanted
+def _reached(count: Callable[[int], int], workflow_id: int, wanted: int) -> Callable[[], bool]:
+    return lambda: count(workflow_id) >= wanted
 
 
 def _made(workflow_id: int) -> int:
-    return _sum(workflow_id, Node.cursor)
+    return _scatter(workflow_id)[0]
 
 
 def _ended(workflow_id: int) -> int:
-    return _sum(workflow_id, Node.ended)
+    return _scatter(workflow_id)[1]
 
 
-def _sum(workflow_id: int, column: object) -> int:
+def _scatter(workflow_id: int) -> tuple[int, int]:
+    """How many slots have been made, and how many are over."""
     mine = (Node.workflow_id == workflow_id, Node.kind == "scatter")
     with reading() as db:
-        return int(db.execute(select(func.sum(column)).where(*mine)).scalar() or 0)  # type: ignore[arg-type]
+        found = db.execute(select(Node.cursor, Node.ended).where(*mine)).first()
+    return (found.cursor, found.ended) if found else (0, 0)
 
 
 def _jobs(workflow_id: int) -> int:

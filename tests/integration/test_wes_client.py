@@ -62,7 +62,12 @@ class Ended:
 
 def ended(process: subprocess.Popen[str]) -> Ended:
     """The end of a command."""
-    out, words = process.communicate(timeout=120)
+    with process:
+        try:
+            out, words = process.communicate(timeout=120)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
     return Ended(process.returncode, out, words)
 
 

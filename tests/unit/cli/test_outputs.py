@@ -58,7 +58,11 @@ def test_files_are_downloaded_and_named_by_their_local_paths(diracx: Run, server
     assert path.read_bytes() == b"3.14"
     assert found["result"]["path"] == str(path)
     assert found["result"]["location"] == path.as_uri()
-    assert (found["pi"], found["none"], found["elsewhere"]["location"]) == (3.14, None, "https://example.org/x")
+    assert (found["pi"], found["none"], found["elsewhere"]["location"]) == (
+        3.14,
+        None,
+        "https://example.org/x",
+    )
 
 
 def test_folders_secondary_files_and_literals_are_put_where_they_belong(diracx: Run, server: Server) -> None:

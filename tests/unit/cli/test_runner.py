@@ -57,10 +57,11 @@ def test_it_sends_the_document_and_the_inputs(runs: Runs, server: Server) -> Non
     server.gives("GET", DETAIL, a_detail("Done", outputs={}))
     Path("job.yml").write_text("n: 3\nf: {class: File, path: tool.cwl}\n")
 
-    result = runs("tool.cwl", "job.yml", "--input", "n=4")
+    result = runs("tool.cwl", "job.yml", "--input", "n=4", "--no-reuse")
 
     body = server.asked("POST", "/api/workflows")[0].body
     assert (body["main"], body["files"], body["inputs"]["n"]) == ("tool.cwl", {"tool.cwl": TOOL}, 4)
+    assert body["reuse"] is False
     assert server.content(body["inputs"]["f"]) == TOOL.encode()
     assert "workflow 12 was submitted" in result.stderr and json.loads(result.stdout) == {}
 

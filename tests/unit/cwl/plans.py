@@ -47,8 +47,6 @@ def slots(plan: Plan, **inputs: Any) -> list[dict[str, Any]]:
     found = []
     for part in (range(total // 2), range(total // 2, total)):
         places = [scatter.indices(instance["method"], instance["dims"], slot) for slot in part]
-        columns = {
-            key: [given[key][place[number]] for place in places] for number, key in enumerate(keys)
-        }
+        columns = {key: [given[key][place[number]] for place in places] for number, key in enumerate(keys)}
         found += plan.expand("s", fixed, columns)["slots"]
     return found

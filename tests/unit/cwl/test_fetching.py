@@ -1,10 +1,8 @@
 """Documents never make the server fetch: neither addresses nor files outside the bundle are read."""
 
 import json
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -12,6 +10,7 @@ import pytest
 from diracx_tasks.core.errors import InvalidCwl
 from diracx_tasks.cwl import check
 from diracx_tasks.workflows.isolate import Isolate
+from tests.site import site as a_site
 from tests.unit.cwl.documents import HEAD, TOOL, WORKFLOW, a_bundle, a_plan, a_workflow, checked, refusal
 
 SECRET = "top-secret-words"
@@ -24,35 +23,15 @@ class Site:
 
     url: str
     file: str
-    asked: list[str] = field(default_factory=list)
 
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
     """A site that nobody may ask."""
     (tmp_path / "x.cwl").write_text(OUTSIDE)
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            one.asked.append(self.path)
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(OUTSIDE.encode())
-
-        do_HEAD = do_GET
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    one = Site(f"http://127.0.0.1:{http.server_address[1]}/x.cwl", (tmp_path / "x.cwl").as_uri())
-    thread = threading.Thread(target=http.serve_forever, args=(0.05,))
-    thread.start()
-    yield one
-    http.shutdown()
-    thread.join()
-    http.server_close()
-    assert one.asked == []
+    with a_site(OUTSIDE) as (url, asked):
+        yield Site(f"{url}/x.cwl", (tmp_path / "x.cwl").as_uri())
+    assert asked == []
 
 
 JS_LIBRARY = "requirements: {InlineJavascriptRequirement: {expressionLib: [{$include: '@'}]}}\n"

@@ -221,6 +221,14 @@ def test_a_bad_value_is_an_error_and_nothing_more(isolate: Isolate, code: str) -
     assert_works(isolate)
 
 
+def test_thousands_of_inputs_are_understood(isolate: Isolate) -> None:
+    many = "".join(
+        f"  i{number}: {{type: 'int?', inputBinding: {{position: 1}}}}\n" for number in range(3000)
+    )
+    answer = check(isolate, f"{HEAD}inputs:\n{many}outputs: []\n", {"i7": 1})
+    assert answer["ok"]["start"]["inputs"]["i7"] == 1
+
+
 def test_numbers_stay_exact(isolate: Isolate) -> None:
     given = {"a": 10**42, "b": 0.1, "c": 2**53, "d": 1.0}
     answer = check(isolate, f"{HEAD}inputs: {{a: Any, b: Any, c: Any, d: Any}}\noutputs: {{}}\n", given)

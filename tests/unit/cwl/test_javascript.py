@@ -11,7 +11,7 @@ from cwl_utils.errors import JavascriptException
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diracx_tasks.cwl.javascript import V8Engine
+from diracx_tasks.cwl.javascript import V8Engine, head
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=5),
@@ -74,6 +74,47 @@ def test_what_does_not_end_is_stopped(v8: V8Engine, body: str) -> None:
         v8.eval(f"{{{body}}}", timeout=0.3)
     assert time.monotonic() - started < 3
     assert v8.eval("1 + 1") == 2
+
+
+def test_the_time_is_shared_by_all_expressions_of_a_question() -> None:
+    v8 = V8Engine()
+    v8.renew(0.4)
+    with pytest.raises(JavascriptException, match=re.escape("ran longer than 0.4 s: ${while")):
+        v8.eval("{while (true) {}}")
+    with pytest.raises(JavascriptException, match=re.escape("ran longer than 0.02 s: ${for")):
+        v8.eval("{for (;;) {}}")
+    v8.renew(0.4)
+    for _ in range(50):
+        v8.eval("1 + 1")
+    with pytest.raises(JavascriptException, match=re.escape("ran longer than 0.4 s")):
+        v8.eval("{while (true) {}}")
+
+
+def test_a_long_result_is_refused(v8: V8Engine) -> None:
+    with pytest.raises(JavascriptException, match="gave 40 MB, more than 32 MB"):
+        v8.eval("'x'.repeat(4e7)")
+
+
+def test_variables_are_the_same_as_with_cwl_utils(v8: V8Engine) -> None:
+    values = {"inputs": {"a": 2**70, "b": "\u2028'\"</é", "__proto__": 1}, "self": [1.5, None], "runtime": {}}
+    library = ["var inputs = 'of the library';", "function one() { return 1; }"]
+    text = "[inputs.a, inputs.b, Object.keys(inputs).length, self, runtime, one()]"
+    found = v8.eval(text, head(library, values))
+    assert found == [float(2**70), values["inputs"]["b"], 3, [1.5, None], {}, 1]
+
+
+def test_what_an_expression_changes_in_its_variables_is_not_seen_by_the_next(v8: V8Engine) -> None:
+    variables = head(["var count = 0;"], {"inputs": {"list": [1]}, "self": None, "runtime": {}})
+    for _ in range(2):
+        assert v8.eval(
+            "{inputs.list.push(2); count += 1; return [inputs.list.length, count];}", variables
+        ) == [2, 1]
+
+
+def test_a_changed_json_does_not_reach_the_variables(v8: V8Engine) -> None:
+    v8.eval("{JSON.parse = JSON.stringify = function () { return 'mine'; }; return 1;}")
+    assert v8.eval("inputs.a", head([], {"inputs": {"a": 1}, "self": None, "runtime": {}})) == 1
+    v8.renew()
 
 
 def test_what_eats_memory_is_stopped_and_spoils_the_process() -> None:

@@ -88,9 +88,7 @@ def done(workflow_id: int, answer: Answer, most: int = 5000) -> int:
             db, {claims.Claim(one, "stamp-1", "site", "ce", "node"): work for one, work in held.items()}
         )
         ends = {
-            job_id: Report(
-                work.attempt, _end(answer, work.payload["path"], _inputs(db, workflow_id, work))
-            )
+            job_id: Report(work.attempt, _end(answer, work.payload["path"], _inputs(db, workflow_id, work)))
             for job_id, work in held.items()
         }
         ended, refused = finish(db, ends, by=a_pilot())

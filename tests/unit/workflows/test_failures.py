@@ -206,3 +206,16 @@ def test_there_is_nothing_to_do_again_in_a_workflow_that_is_well(is_over: bool) 
         assert ended(workflow_id, Failing()) == Status.DONE
     with session() as db, pytest.raises(Conflict, match="there is nothing to do again"):
         rerun(db, workflow_id, by=a_user())
+
+
+def test_a_workflow_that_is_one_tool_ends_as_its_job_does() -> None:
+    text = (
+        "cwlVersion: v1.2\nclass: CommandLineTool\nbaseCommand: 'true'\ninputs: {x: int}\noutputs: {y: int}\n"
+    )
+    workflow_id, failing = begun(text, {"x": 3}), Failing(3)
+    assert ended(workflow_id, failing) == Status.FAILED
+    failing.failing.clear()
+    with session() as db:
+        rerun(db, workflow_id, by=a_user())
+    assert ended(workflow_id, failing) == Status.DONE
+    assert outputs(workflow_id) == {"y": 4}
