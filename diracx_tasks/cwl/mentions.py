@@ -66,6 +66,9 @@ def _listed(kind: str, hint: Any, field: str, base: str) -> Iterator[Mention]:
 def _lfns(value: Any, base: str) -> Iterator[Mention]:
     items = value.items() if isinstance(value, Mapping) else enumerate(value)
     for key, inner in items:
+        if str(key).startswith("output"):
+            # There it will be.
+            continue
         if isinstance(inner, str) and inner[:4].lower() == "lfn:":
             yield _mention(LFN, inner, value, key, base)
         elif isinstance(inner, Mapping) or _is_list(inner):

@@ -52,8 +52,10 @@ def refuse_others() -> bool:
     # struct sock_fprog
     filter_ = struct.pack("@HP", len(program) // 8, ctypes.addressof(text))
     libc = ctypes.CDLL(None, use_errno=True)
-    may = libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
-    return may and libc.prctl(PR_SET_SECCOMP, FILTER, filter_, 0, 0) == 0
+    if libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
+        return False
+    refused: int = libc.prctl(PR_SET_SECCOMP, FILTER, filter_, 0, 0)
+    return refused == 0
 
 
 def _program(machine: str) -> bytes:

@@ -16,6 +16,10 @@ LAUGHS = (
     + "]><x>&j;</x>"
 )
 OUTSIDE = '<!DOCTYPE x [<!ENTITY e SYSTEM "{url}"><!ENTITY f SYSTEM "file:///etc/passwd">]><x>&e;&f;</x>'
+ABOVE = """outputs: []
+requirements:
+  InitialWorkDirRequirement: {listing: [{entryname: ../../x, entry: ''}]}
+"""
 NOT_SENT = "is not among the files sent with the workflow"
 PASSES = "checked"
 
@@ -93,7 +97,7 @@ def _bomb() -> str:
 def _crossed() -> Attack:
     names = ("p", "q", "r")
     needs = "requirements: {ScatterFeatureRequirement: {}}\n"
-    inputs = f"inputs: {{{', '.join(f'{name}: int[]' for name in names)}}}\n"
+    inputs = "inputs:\n" + "".join(f"  {name}: int[]\n" for name in names)
     tool = TOOL.replace("words: string", ", ".join(f"{name}: int" for name in names))
     step = (
         "steps:\n  say:\n    run: tool.cwl\n    scatter: [p, q, r]\n    scatterMethod: flat_crossproduct\n"
@@ -143,7 +147,9 @@ AT_THE_DOOR: dict[str, Attack] = {
     ),
     "laughs of XML": Attack(TOOL + "$schemas: [x.owl]\n", PASSES, {"x.owl": LAUGHS}),
     "entities of XML": Attack(TOOL + "$schemas: [x.owl]\n", PASSES, {"x.owl": OUTSIDE}),
-    "nesting of Turtle": Attack(TOOL + "$schemas: [x.ttl]\n", PASSES, {"x.ttl": "<a> <b> " + "(" * 50_000}),
+    "nesting of Turtle": Attack(
+        TOOL + "$schemas: [x.ttl]\n", "nested too deeply", {"x.ttl": "<a> <b> " + "(" * 50_000}
+    ),
     "a workflow in itself": Attack(FLOW + STEP % "workflow.cwl", "cannot contain itself"),
     **_referring("{url}"),
     **_referring("file:///etc/passwd"),
@@ -152,17 +158,14 @@ AT_THE_DOOR: dict[str, Attack] = {
 # What is found out when a worker or a pilot gets to it: the workflow fails.
 LATER: dict[str, Attack] = {
     "an endless loop in a step": evaluated("while (true) {}", "ran longer than 10 s"),
-    "half a character in a step": evaluated("return '\\\\ud800'", "half a character"),
+    "half a character in a step": evaluated("return '\\\\ud800'", "half a character|surrogates not allowed"),
     "a file in a step": evaluated("return {'class': 'File', 'location': 'file:///etc/passwd'}", "."),
     "changed built-ins": evaluated(
         "Array.prototype.map = Object.prototype.toJSON = function () { return 'mallory' }; return nope",
         "nope",
     ),
     "a scatter of 10^12": _crossed(),
-    "a name above the folder": made(
-        "outputs: []\nrequirements:\n  InitialWorkDirRequirement: {listing: [{entryname: ../../x, entry: ''}]}\n",
-        "\\.\\./\\.\\./x",
-    ),
+    "a name above the folder": made(ABOVE, "\\.\\./\\.\\./x"),
     "an output above the folder": made(
         "outputs: {o: {type: File, outputBinding: {glob: '../../../../../../../../etc/passwd'}}}\n", "."
     ),

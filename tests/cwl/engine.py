@@ -21,6 +21,7 @@ from diracx_tasks.jobs.states import Status as JobStatus
 from diracx_tasks.jobs.tables import Job, Payload
 from diracx_tasks.sandboxes import metadata
 from diracx_tasks.workflows import collections, submit
+from diracx_tasks.workflows.job_inputs import whole_inputs
 from diracx_tasks.workflows.look import TASK
 from diracx_tasks.workflows.look import bundle as stored_bundle
 from diracx_tasks.workflows.states import FINAL, Status
@@ -100,7 +101,8 @@ class Engine:
         for job_id, work in self._waiting(workflow).items():
             with reading() as db:
                 bundle = stored_bundle(db, work.payload["bundle"])
-            result = self._node.run(bundle, work.payload, seconds)
+                payload = {**work.payload, "inputs": whole_inputs(db, job_id)}
+            result = self._node.run(bundle, payload, seconds)
             change = door.Change(JobStatus.DONE, "Execution Complete", outputs=result.outputs)
             if not result.is_success:
                 reason = f"unsupported: {result.reason}" if result.is_unsupported else result.reason

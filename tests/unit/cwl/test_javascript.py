@@ -96,7 +96,11 @@ def test_a_long_result_is_refused(v8: V8Engine) -> None:
 
 
 def test_variables_are_the_same_as_with_cwl_utils(v8: V8Engine) -> None:
-    values = {"inputs": {"a": 2**70, "b": "\u2028'\"</é", "__proto__": 1}, "self": [1.5, None], "runtime": {}}
+    values: dict[str, Any] = {
+        "inputs": {"a": 2**70, "b": "\u2028'\"</é", "__proto__": 1},
+        "self": [1.5, None],
+        "runtime": {},
+    }
     library = ["var inputs = 'of the library';", "function one() { return 1; }"]
     text = "[inputs.a, inputs.b, Object.keys(inputs).length, self, runtime, one()]"
     found = v8.eval(text, head(library, values))
