@@ -181,14 +181,15 @@ def test_the_wishes_of_a_submission_are_sent_as_far_as_they_are_stated(
     assert diracx("workflows", "submit", document, "--on-error", "wait").exit_code == 2
 
 
-@pytest.mark.parametrize(("options", "failed"), [([], False), (["--failed"], True)])
-def test_rerunning_prints_the_workflow_that_runs(
-    diracx: Run, server: Server, options: list[str], failed: bool
-) -> None:
+def test_rerunning_prints_the_workflow_that_runs(diracx: Run, server: Server) -> None:
     server.gives("POST", f"{DETAIL}/rerun", {"workflow_id": 12, "status": "Running"})
+    assert diracx("workflows", "rerun", 12, "--failed", "-o", "table").stdout == "workflow 12 is Running\n"
 
-    assert diracx("workflows", "rerun", 12, *options, "-o", "table").stdout == "workflow 12 is Running\n"
-    assert server.requests[0].body == {"failed": failed}
+
+def test_what_is_run_again_has_to_be_said(diracx: Run, server: Server) -> None:
+    told = diracx("workflows", "rerun", 12)
+    assert (told.exit_code, server.requests) == (2, [])
+    assert "--no-reuse" in told.stderr
 
 
 def test_killing_goes_on_after_one_that_cannot_be_killed(diracx: Run, server: Server) -> None:

@@ -96,15 +96,12 @@ def test_a_long_result_is_refused(v8: V8Engine) -> None:
 
 
 def test_variables_are_the_same_as_with_cwl_utils(v8: V8Engine) -> None:
-    values: dict[str, Any] = {
-        "inputs": {"a": 2**70, "b": "\u2028'\"</é", "__proto__": 1},
-        "self": [1.5, None],
-        "runtime": {},
-    }
+    inputs = {"a": 2**70, "b": "\u2028'\"</é", "__proto__": 1}
+    values: dict[str, Any] = {"inputs": inputs, "self": [1.5, None], "runtime": {}}
     library = ["var inputs = 'of the library';", "function one() { return 1; }"]
     text = "[inputs.a, inputs.b, Object.keys(inputs).length, self, runtime, one()]"
     found = v8.eval(text, head(library, values))
-    assert found == [float(2**70), values["inputs"]["b"], 3, [1.5, None], {}, 1]
+    assert found == [float(2**70), inputs["b"], 3, [1.5, None], {}, 1]
 
 
 def test_what_an_expression_changes_in_its_variables_is_not_seen_by_the_next(v8: V8Engine) -> None:
