@@ -14,6 +14,8 @@ from diracx_tasks.cwl.bundle import Bundle
 from diracx_tasks.cwl.limits import MAX_DOCUMENT_NODES, check_text
 from diracx_tasks.cwl.values import STORED
 
+# Before an LFN: whether it is there is asked for, not what it holds.
+EXISTS = "exists:"
 DOCUMENTS = (".cwl", ".yml", ".yaml")
 
 
@@ -96,7 +98,12 @@ class BundleAccess(StdFsAccess):
         return io.BytesIO(self._read(fn))
 
     def exists(self, fn: str) -> bool:
-        """Whether it is a file or folder of the bundle; stored files are known by their values only."""
+        """Whether it is a file or folder of the bundle or, for secondary files, of the file catalogue."""
+        if fn.startswith("lfn:"):
+            asked = f"{EXISTS}{fn}"
+            if asked not in self._contents:
+                self.unread.append(asked)
+            return bool(self._contents.get(asked))
         return self.isfile(fn) or self.isdir(fn)
 
     def size(self, fn: str) -> int:

@@ -10,14 +10,17 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from diracx_tasks.auth.tokens import User
-from diracx_tasks.core.database import utc_now
+from diracx_tasks.core.database import reading, utc_now
 from diracx_tasks.core.errors import Conflict
 from diracx_tasks.core.packed import packed
 from diracx_tasks.cwl.bundle import Bundle
 from diracx_tasks.cwl.values import locations
 from diracx_tasks.engine.outbox import enqueue
 from diracx_tasks.sandboxes import metadata
+from diracx_tasks.storage import read as storage
+from diracx_tasks.storage.names import is_lfn
 from diracx_tasks.workflows import collections, isolate, precheck
+from diracx_tasks.workflows.contents import files_of
 from diracx_tasks.workflows.events import tell
 from diracx_tasks.workflows.states import Status
 from diracx_tasks.workflows.tables import Node, NodeValues, StoredBundle, Workflow
@@ -65,11 +68,17 @@ def check(bundle: Bundle, inputs: dict[str, Any] | str | None, *, by: User) -> d
     Raises InvalidCwl with places, Forbidden for files that are not the user's.
     """
     owner = metadata.Owner(by.name, by.group, by.vo)
-    found = isolate.check(bundle, inputs, lambda location: metadata.contents(location, owner))
+    contents = files_of(owner)
+    found = isolate.check(bundle, inputs, contents)
     if inputs is not None:
         metadata.refuse_foreign(list(locations(found["start"]["inputs"])), owner)
     precheck.look_up(found, by.vo)
-    return found
+    if inputs is None or not any(is_lfn(one) for one in locations(found["start"]["inputs"])):
+        return found
+    with reading() as db:
+        whole, _ = storage.complete(db, by.vo, found["start"]["inputs"])
+    # Again, with the sizes and checksums that expressions may ask for.
+    return {**isolate.check(bundle, whole, contents), "warnings": found["warnings"]}
 
 
 def earlier(db: Session, request: Request, *, by: User) -> Workflow | None:
