@@ -11,6 +11,7 @@ from cwltool.process import Process, shortname
 
 from diracx_tasks.cwl.arrays import Held
 from diracx_tasks.cwl.bundle import Bundle
+from diracx_tasks.cwl.hints import job_facts
 from diracx_tasks.cwl.load import base_uri, steps
 from diracx_tasks.cwl.values import FILES
 
@@ -70,7 +71,9 @@ class Identities:
             for name, step in steps(process).items()
         }
         own["hints"] = own["requirements"] = None
-        return [EDITION, self._content(own), self._content(asked), self._content(inner)]
+        # Where outputs go is part of what comes out.
+        places = [job_facts(process).get(name) for name in ("output_data", "output_sandbox")]
+        return [EDITION, places, *map(self._content, (own, asked, inner))]
 
     def _content(self, value: Any) -> Any:
         """A value with contents in the place of names, and without the document's address."""

@@ -35,10 +35,9 @@ def apply(db: Session, workflow: Workflow, step: Step) -> bool:
     """Carry out a decision; False when the workflow has changed since it was looked at."""
     if not _take(db, workflow):
         return False
-    if step.instances:
-        make.instances(db, workflow, step)
-    if step.end:
-        _end(db, workflow, step.node, step.end)
+    end = make.instances(db, workflow, step) if step.instances else None
+    if end := step.end or end:
+        _end(db, workflow, step.node, end)
     elif step.node.kind != "tool":
         values: dict[str, Any] = {"is_dirty": step.is_dirty}
         if step.cursor is not None:

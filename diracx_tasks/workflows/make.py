@@ -11,7 +11,7 @@ from diracx_tasks.core.many import insert_many
 from diracx_tasks.core.packed import packed
 from diracx_tasks.jobs.submit import NewJob, create
 from diracx_tasks.workflows import collections, count, reuse
-from diracx_tasks.workflows.decide import Instance, Step
+from diracx_tasks.workflows.decide import End, Instance, Step
 from diracx_tasks.workflows.events import MOST, Teller
 from diracx_tasks.workflows.look import TASK
 from diracx_tasks.workflows.states import Status
@@ -48,18 +48,18 @@ ROW = (
 Values = dict[str, Any]
 
 
-def instances(db: Session, workflow: Workflow, step: Step) -> None:
-    """Make the instances of a decision, below its node or in its place."""
+def instances(db: Session, workflow: Workflow, step: Step) -> End | None:
+    """Make the instances of a decision, below its node or in its place; how the node ends with that."""
     made = reuse.found(db, workflow, step.instances) if workflow.reuses else step.instances
     jobs = [one for one in made if one.given["kind"] == "tool"]
     numbers = iter(create(db, [_job(workflow, one) for one in jobs]))
     if step.node.kind == "tool":
-        _become(db, workflow, step.node, made[0], numbers)
-        return
+        return _become(db, workflow, step.node, made[0], numbers)
     insert_many(db, plain(Node), ROW, [_row(workflow, step.node, one, numbers) for one in made])
     _keep_values(db, workflow, step.node, made)
     _count_ended(db, step.node, made)
     _tell(db, workflow, step, made)
+    return None
 
 
 def _row(workflow: Workflow, parent: Node, one: Instance, numbers: Iterator[int]) -> tuple[Any, ...]:
@@ -78,8 +78,8 @@ def _row(workflow: Workflow, parent: Node, one: Instance, numbers: Iterator[int]
     return *where, *state[:2], int(state[2]), job, *extent, tries, given.get("key"), given.get("from")
 
 
-def _become(db: Session, workflow: Workflow, node: Node, one: Instance, numbers: Iterator[int]) -> None:
-    """Let a node that is there become an instance."""
+def _become(db: Session, workflow: Workflow, node: Node, one: Instance, numbers: Iterator[int]) -> End | None:
+    """Let a node that is there become an instance, which may be over at once."""
     kind = one.given["kind"]
     values = dict(zip(ROW, _row(workflow, node, one, numbers), strict=True))
     kept = ("Kind", "IsDirty", "JobID", "Total", "Dims", "Reason", "MaxTries", "ReuseKey", "ReusedFrom")
@@ -89,8 +89,9 @@ def _become(db: Session, workflow: Workflow, node: Node, one: Instance, numbers:
     )
     if kind in CONTAINERS or "outputs" in one.given:
         _store(db, workflow, {node.node_id: one}, is_new=False)
-    if kind in ENDINGS:
-        count.close(db, [node], _status(one), one.given.get("reason", ""))
+    if kind not in ENDINGS:
+        return None
+    return End(_status(one), one.given.get("outputs"), one.given.get("reason", ""))
 
 
 def _keep_values(db: Session, workflow: Workflow, parent: Node, made: Sequence[Instance]) -> None:

@@ -1,15 +1,15 @@
 """Results of earlier jobs for instances that would give the same (CWL v1.2, WorkReuse)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from diracx_tasks.cwl.values import locations
 from diracx_tasks.sandboxes import metadata
 from diracx_tasks.storage import read as storage
+from diracx_tasks.storage.entries import Content
 from diracx_tasks.storage.names import is_lfn
 from diracx_tasks.workflows import collections
 from diracx_tasks.workflows.decide import Instance
@@ -55,20 +55,41 @@ def _there(
     db: Session, workflow: Workflow, results: dict[str, tuple[int, Values]]
 ) -> dict[str, tuple[int, Values]]:
     """Those results whose files are all stored; they are kept for this workflow."""
-    files = {key: list(locations(outputs)) for key, (_, outputs) in results.items()}
-    present = _present(db, workflow, {name for names in files.values() for name in names})
-    good = {key: names for key, names in files.items() if present.issuperset(names)}
-    used = [name for names in good.values() for name in names]
+    files = {key: list(_files(outputs)) for key, (_, outputs) in results.items()}
+    is_there = _there_is(db, workflow.vo, [file for some in files.values() for file in some])
+    good = {key: some for key, some in files.items() if all(map(is_there, some))}
+    used = [file["location"] for some in good.values() for file in some]
     metadata.assign(db, f"Workflow:{workflow.workflow_id}", used, "Output")
     return {key: results[key] for key in good}
 
 
-def _present(db: Session, workflow: Workflow, names: set[str]) -> set[str]:
-    """Those of some files that are stored, or came with a workflow."""
-    lfns = {name for name in names if is_lfn(name)}
-    stored = {name for name in names if metadata.is_stored(name)}
-    found = metadata.present(db, stored) | storage.existing(db, workflow.vo, lfns)
-    return found | {name for name in names if name.startswith("_:")}
+def _there_is(db: Session, vo: str, files: Sequence[Values]) -> Callable[[Values], bool]:
+    """Says of a File whether it is stored, an LFN with the same content."""
+    names = {str(file["location"]) for file in files}
+    stored = metadata.present(db, {name for name in names if metadata.is_stored(name)})
+    entries = storage.resolve(db, vo, {name for name in names if is_lfn(name)})
+
+    def is_there(file: Values) -> bool:
+        entry = entries.get(file["location"])
+        if entry is None:
+            return file["location"] in stored
+        sha1 = str(file.get("checksum", "")).partition("sha1$")[2]
+        size = int(file.get("size", entry.content.size))
+        return not entry.content.is_other(Content(size, sha1=sha1 or None))
+
+    return is_there
+
+
+def _files(value: Any) -> Iterator[Values]:
+    """Every File with a location in a value, in any depth."""
+    if isinstance(value, dict):
+        if value.get("class") == "File" and not str(value.get("location", "_:")).startswith("_:"):
+            yield value
+        for inner in value.values():
+            yield from _files(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _files(inner)
 
 
 def _reused(one: Instance, results: dict[str, tuple[int, Values]]) -> Instance:

@@ -3,10 +3,15 @@
 from typing import Any
 
 import pytest
+from sqlalchemy import delete
+from sqlalchemy.orm import Session
 
+from diracx_tasks.sandboxes import metadata
+from diracx_tasks.sandboxes.tables import Mapping, Sandbox
 from diracx_tasks.workflows.states import Status
 from diracx_tasks.workflows.submit import DEFAULTS, Options
 from tests.api.stores import installation, migrated
+from tests.builders import HEX, VO
 from tests.unit.workflows.lives import Values, begun, ended, nodes, outputs
 
 __all__ = ["installation", "migrated"]
@@ -20,6 +25,12 @@ outputs: {zs: {type: 'int[]', outputSource: two/y}}
 steps:
   one: {run: first.cwl, scatter: x, in: {x: xs}, out: [y]}
   two: {run: second.cwl, scatter: x, in: {x: one/y}, out: [y]}
+"""
+FILE = """cwlVersion: v1.2
+class: CommandLineTool
+baseCommand: 'true'
+inputs: {x: int}
+outputs: {f: File}
 """
 ONE = "cwlVersion: v1.2\n" + FIRST
 TWO = ONE.replace("'true'", "'false'")
@@ -80,3 +91,28 @@ def test_whose_result_it_is_stands_at_the_node() -> None:
     assert ended(workflow_id, Counting()) == Status.DONE
     reused = nodes(workflow_id, kind="tool")
     assert all(node.reused_from and node.job_id is None for node in reused)
+
+
+def _file_of(location: str) -> Any:
+    asked: list[str] = []
+
+    def answer(path: str, inputs: Values) -> Values:
+        asked.append(path)
+        return {"f": {"class": "File", "location": location, "basename": "f", "size": 3}}
+
+    return answer, asked
+
+
+def test_a_result_is_taken_only_while_its_files_are_stored(db: Session) -> None:
+    owner = metadata.Owner("alice", "user", VO)
+    pfn = metadata.initiate(db, owner, checksum=HEX, size=3)["pfn"]
+    db.commit()
+    answer, asked = _file_of(metadata.location_of(pfn))
+    for _ in range(2):
+        assert ended(begun(FILE, {"x": 1}), answer) == Status.DONE
+    assert len(asked) == 1
+    db.execute(delete(Mapping))
+    db.execute(delete(Sandbox))
+    db.commit()
+    assert ended(begun(FILE, {"x": 1}), answer) == Status.DONE
+    assert len(asked) == 2
