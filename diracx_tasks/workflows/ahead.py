@@ -55,4 +55,4 @@ def _slots(glance: Glance, start: int) -> Slots:
         inputs, more = values_of(db, node.node_id)
         numbers = range(start, min(start + CHUNK, node.total))
         fixed, slots = slots_of(db, node, inputs, more, numbers)
-    return evaluated(glance.workflow, glance, node.path, fixed, slots)
+    return evaluated(glance, fixed, slots)

@@ -11,7 +11,7 @@ from diracx_tasks.workflows import collections, isolate
 from diracx_tasks.workflows.contents import contents_for
 from diracx_tasks.workflows.look import Child, Glance, Slots
 from diracx_tasks.workflows.states import CWL_NAMES, GOOD, Status
-from diracx_tasks.workflows.tables import Node, Workflow
+from diracx_tasks.workflows.tables import Node
 
 MOST_ITERATIONS = 100_000
 Values = dict[str, Any]
@@ -63,22 +63,11 @@ def decide(glance: Glance, slots: list[Values] | None = None) -> Step:
         return Step(node, end=End(Status.FAILED, reason=_words(error)))
 
 
-def expanded(glance: Glance) -> list[Values]:
-    """The slots of a scatter that are to be made, evaluated."""
-    assert glance.node is not None and glance.slots is not None
-    return evaluated(glance.workflow, glance, glance.node.path, glance.inputs, glance.slots)
-
-
-def evaluated(workflow: Workflow, glance: Glance, path: str, inputs: Values, slots: Slots) -> list[Values]:
-    """Instances of slots; what they share is one object."""
-    found = isolate.plan(
-        glance.bundle,
-        "expand",
-        contents_for(workflow),
-        path=path,
-        inputs=inputs,
-        columns=slots.columns,
-    )
+def evaluated(glance: Glance, inputs: Values, slots: Slots) -> list[Values]:
+    """Slots of the scatter looked at as instances; what they share is one object."""
+    assert glance.node is not None
+    contents, path = contents_for(glance.workflow), glance.node.path
+    found = isolate.plan(glance.bundle, "expand", contents, path=path, inputs=inputs, columns=slots.columns)
     for slot in found["slots"]:
         for name in ("requirements", "facts"):
             if name in slot:
@@ -125,7 +114,7 @@ def _collected(glance: Glance, node: Node, done: Values) -> Values:
 
 def _scatter(glance: Glance, node: Node, slots: list[Values] | None) -> Step:
     if glance.slots is not None:
-        given = expanded(glance) if slots is None else slots
+        given = evaluated(glance, glance.inputs, glance.slots) if slots is None else slots
         instances = [
             Instance(node.path, number, one) for number, one in zip(glance.slots.numbers, given, strict=True)
         ]
@@ -183,7 +172,10 @@ def _expression(glance: Glance, node: Node) -> Step:
 
 def _tool(glance: Glance, node: Node) -> Step:
     """A root that is a tool, or a slot that is made once more: the instance that it becomes."""
-    given = expanded(glance)[0] if glance.slots else _plan(glance, "restart", inputs=glance.inputs)
+    if glance.slots:
+        (given,) = evaluated(glance, glance.inputs, glance.slots)
+    else:
+        given = _plan(glance, "restart", inputs=glance.inputs)
     return Step(node, [Instance(node.path, node.slot, given)])
 
 

@@ -84,12 +84,8 @@ def test_a_complaint_names_file_line_and_column(api: Api) -> None:
     assert (first["file"], first["line"], first["column"]) == ("workflow.cwl", 3, 1)
 
 
-def test_an_unsupported_requirement_says_so(api: Api) -> None:
-    text = (
-        TOOL
-        + "requirements: {InlineJavascriptRequirement: {}, InplaceUpdateRequirement: {inplaceUpdate: true}}\n"
-    )
-    answer = submit(api, text)
+def test_what_is_unsupported_says_so(api: Api) -> None:
+    answer = submit(api, TOOL + "hints: {dirac:Workgraph: {}}\n")
     complaint(answer)
     assert answer.json()["detail"]["kind"] == "unsupported"
 

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from diracx_tasks.core.errors import InvalidCwl
-from diracx_tasks.cwl.limits import MAX_DEPTH, MAX_NODES, MAX_TEXT, check_text
+from diracx_tasks.cwl.limits import LONG, MAX_DEPTH, MAX_NODES, MAX_TEXT, check_text
 
 YAML = st.text(st.sampled_from("ab1 :-,[]{}\n\t\"'&*!|>#%@`?~.\\\u2028\ufeff\x00é"), max_size=80)
 
@@ -92,6 +92,15 @@ def test_text_that_is_not_utf8_says_at_which_byte() -> None:
 def test_broken_yaml_has_a_place() -> None:
     found = refused("a: [1\nb: 2\n").diagnostics[0]
     assert (found["file"], found["line"]) == ("x.cwl", 2)
+
+
+@pytest.mark.parametrize("text", ["a: [1\n", "a: \x0b", "- b\n c: *nothing"])
+def test_a_long_text_is_held_to_the_same(text: str) -> None:
+    long = "# words\n" * (LONG // 8 + 1)
+    assert str(refused(long + text)) == str(refused("# words\n" + text))
+    assert "nested deeper" in str(refused(long + "[" * 3000 + "]" * 3000))
+    assert f"more than {MAX_NODES} nodes" in str(refused(long + bomb(12)))
+    check_text("x", (long + "a: [b, {c: *d}]\nd: &d 1\n").replace("*d", "e").encode())
 
 
 def test_what_need_not_be_yaml_is_held_to_the_limits_only() -> None:
