@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
 
-import orjson
 from fastapi import Body, Query, Response
 
 from diracx_api.deps import Db, Me, ReadDb, Router
@@ -16,6 +15,7 @@ from diracx_api.routes.data import address_of, uploaded
 from diracx_tasks.auth import rights
 from diracx_tasks.auth.tokens import User
 from diracx_tasks.core.errors import BadRequest, Conflict, Forbidden, NotFound
+from diracx_tasks.core.packed import plain as as_json
 from diracx_tasks.core.settings import settings
 from diracx_tasks.jobs import control, heartbeat
 from diracx_tasks.matching.match import match
@@ -109,7 +109,7 @@ def match_jobs(me: Me, body: pilots.Asking) -> Response:
         for one in found.jobs
     ]
     # Built here as the model says: to have it checked and copied takes longer than to find the job.
-    told = orjson.dumps({"jobs": given, "retry_after": found.retry_after})
+    told = as_json({"jobs": given, "retry_after": found.retry_after})
     return Response(told, media_type="application/json")
 
 

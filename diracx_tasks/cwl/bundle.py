@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import json
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -56,6 +56,13 @@ class Bundle:
             known = ", ".join(sorted(clean)) or "none"
             raise InvalidCwl(f"the main document {document!r} is not among the files sent: {known}")
         return cls(clean, document + hash_sign + fragment)
+
+    def extended(self, added: Mapping[str, str]) -> "Bundle":
+        """The bundle with further files, by their names: those that a check has named."""
+        if not added:
+            return self
+        files = {**self.files, **{name: text.encode() for name, text in added.items()}}
+        return Bundle.of(files, self.entrypoint)
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Bundle":

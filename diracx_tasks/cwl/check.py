@@ -47,7 +47,7 @@ def loaded(bundle: Bundle, moved: overrides.Overrides | None = None) -> Process:
 def checked(root: Process, bundle: Bundle, given: dict[str, Any], evaluation: Evaluation) -> dict[str, Any]:
     """`{"graph", "start", "warnings", "added"}`: `start` is the root instance, its inputs filled in.
 
-    `added` are files, by their names, that the bundle needs from now on: `overrides.extended` adds them.
+    `added` are files, by their names, that the bundle needs from now on: `Bundle.extended` adds them.
     """
     base = base_uri(bundle)
     given, moved = overrides.split(given)

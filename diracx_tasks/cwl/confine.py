@@ -48,8 +48,12 @@ def leave_spaces() -> dict[str, bool]:
     if os.geteuid():
         libc.unshare(CLONE_NEWUSER)
     held = {name: libc.unshare(flag) == 0 for name, flag in SPACES.items()}
-    if held["processes"] and os.fork() == 0:
-        _be_first()
+    if held["processes"]:
+        reading, writing = os.pipe()
+        if os.fork() == 0:
+            os.close(writing)
+            _be_first(reading)
+        os.close(reading)
     return held
 
 
@@ -109,14 +113,13 @@ def _give_up_rights() -> None:
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
-def _be_first() -> None:
-    """The first process of a namespace: when it ends, the kernel ends all others of it."""
-    _libc().prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+def _be_first(above: int) -> None:
+    """The first process of a namespace, until nobody holds the other end: then all others end as well."""
     for descriptor in range(3):
         with suppress(OSError):
             os.close(descriptor)
-    while True:
-        signal.pause()
+    os.read(above, 1)
+    os._exit(0)
 
 
 def _limit(which: int, most: int) -> None:

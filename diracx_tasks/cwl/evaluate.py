@@ -15,6 +15,7 @@ from cwltool.workflow import WorkflowStep
 from diracx_tasks.core.errors import InvalidCwl
 from diracx_tasks.cwl.access import BundleAccess, Files
 from diracx_tasks.cwl.arrays import Held, key_of, looked_into, opened
+from diracx_tasks.cwl.builder import built
 from diracx_tasks.cwl.bundle import Bundle
 from diracx_tasks.cwl.diagnostics import explain
 from diracx_tasks.cwl.load import base_uri
@@ -126,7 +127,7 @@ class Evaluation:
 
         The same as cwltool's `ExpressionJob.run`, which only logs what went wrong.
         """
-        builder = tool._init_job(opened(self.inward(inputs)), self.context())
+        builder = built(tool, opened(self.inward(inputs)), self.context())
         normalizeFilesDirs(builder.job)
         outputs: Any = builder.do_eval(tool.tool["expression"])
         if not isinstance(outputs, dict):

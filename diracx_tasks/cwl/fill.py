@@ -9,6 +9,7 @@ from cwltool.utils import aslist
 
 from diracx_tasks.core.errors import InvalidCwl
 from diracx_tasks.cwl.arrays import Held
+from diracx_tasks.cwl.builder import built
 
 Values = dict[str, Any]
 # cwltool takes about 50 us for an element, whatever it is.
@@ -35,7 +36,7 @@ def filled(process: Process, inputs: Values, context: RuntimeContext) -> Values:
         if (name := shortname(parameter["id"])) in inputs and _is_apart(parameter, value := inputs[name])
     }
     order = inputs | {name: [] for name in apart}
-    return {**process._init_job(order, context).job, **apart}
+    return {**built(process, order, context).job, **apart}
 
 
 def _is_apart(parameter: Mapping[str, Any], value: Any) -> bool:

@@ -1,6 +1,7 @@
 """What the result of a tool is known by: the same tool and inputs give the same (CWL v1.2, WorkReuse)."""
 
 import hashlib
+import json
 from collections.abc import Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -10,6 +11,7 @@ from cwltool.context import RuntimeContext
 from cwltool.process import Process, shortname
 
 from diracx_tasks.cwl.arrays import Held
+from diracx_tasks.cwl.builder import built
 from diracx_tasks.cwl.bundle import Bundle
 from diracx_tasks.cwl.hints import job_facts
 from diracx_tasks.cwl.load import base_uri, steps
@@ -47,7 +49,7 @@ class Identities:
             self._reusable[tool] = _enabled(tool)
         allowed = self._reusable[tool]
         if isinstance(allowed, str):
-            allowed = tool._init_job(dict(inputs), context).do_eval(allowed)
+            allowed = built(tool, dict(inputs), context).do_eval(allowed)
         if not allowed:
             return None
         try:
@@ -108,7 +110,11 @@ class Identities:
         raise Unknown
 
     def _text(self, value: Any) -> bytes:
-        return orjson.dumps(value, default=str, option=SORTED)
+        try:
+            return orjson.dumps(value, default=str, option=SORTED)
+        except TypeError:
+            # orjson has integers of 64 bits only.
+            return json.dumps(value, default=str, sort_keys=True).encode()
 
     def _digest(self, value: Any) -> bytes:
         return hashlib.sha256(self._text(value)).digest()

@@ -49,14 +49,6 @@ def stored(overrides: Overrides) -> dict[str, str]:
     return {FILE: json.dumps(overrides, sort_keys=True)}
 
 
-def extended(bundle: Bundle, added: Mapping[str, str]) -> Bundle:
-    """The bundle with further files: those that a check has named."""
-    if not added:
-        return bundle
-    files = {**bundle.files, **{name: text.encode() for name, text in added.items()}}
-    return Bundle.of(files, bundle.entrypoint)
-
-
 def of(bundle: Bundle) -> Overrides:
     """What a bundle carries; InvalidCwl if its file has another form."""
     if FILE not in bundle.files:

@@ -10,6 +10,7 @@ from cwltool.update import ORIGINAL_CWLVERSION
 from cwltool.workflow import Workflow
 
 from diracx_tasks.core.errors import InvalidCwl
+from diracx_tasks.cwl.builder import built
 from diracx_tasks.cwl.job_hint import faults_of
 from diracx_tasks.cwl.load import walk
 from diracx_tasks.cwl.record import LARGEST, MAX_COUNT, Record
@@ -58,7 +59,7 @@ def evaluated(process: Process, inputs: dict[str, Any], context: RuntimeContext 
         return found
     assert context is not None
     # The tool's own evaluation costs a hundred times as much as everything else.
-    builder = process._init_job(inputs, context)
+    builder = built(process, inputs, context)
     # cwltool leaves it out for workflows.
     sizes = builder.resources or process.evalResources(builder, context)
     for name in (name for name, value in found.items() if isinstance(value, str)):

@@ -35,14 +35,15 @@ def apply(db: Session, workflow: Workflow, step: Step) -> bool:
     """Carry out a decision; False when the workflow has changed since it was looked at."""
     if not _take(db, workflow):
         return False
-    end = make.instances(db, workflow, step) if step.instances else None
-    if end := step.end or end:
-        _end(db, workflow, step.node, end)
-    elif step.node.kind != "tool":
+    if step.node.kind != "tool" and not step.end:
+        # Before what is made below it: that may be over at once, and then the node is looked at again.
         values: dict[str, Any] = {"is_dirty": step.is_dirty}
         if step.cursor is not None:
             values["cursor"] = step.cursor
         changed(db, update(Node).where(Node.node_id == step.node.node_id).values(values))
+    end = make.instances(db, workflow, step) if step.instances else None
+    if end := step.end or end:
+        _end(db, workflow, step.node, end)
     if step.inputs is not None:
         stored = packed(step.inputs)
         changed(db, update(NodeValues).where(NodeValues.node_id == step.node.node_id).values(inputs=stored))

@@ -15,7 +15,6 @@ from diracx_tasks.core.errors import BadRequest
 from diracx_tasks.core.operations import operations
 from diracx_tasks.core.settings import settings
 from diracx_tasks.core.unless_there import add_unless_there
-from diracx_tasks.cwl import overrides
 from diracx_tasks.cwl.bundle import Bundle
 from diracx_tasks.cwl.values import locations
 from diracx_tasks.jobs import submissions
@@ -77,7 +76,7 @@ def prepare(request: Request, *, by: User) -> Prepared:
     than one submission may make.
     """
     found = list(_checked(request, by))
-    bundle = overrides.extended(request.bundle, found[0]["added"])
+    bundle = request.bundle.extended(found[0]["added"])
     if any(one["added"] != found[0]["added"] for one in found):
         raise BadRequest("`cwl:requirements` must be the same for all jobs of a submission")
     _refuse_type(found[0]["facts"].get("type"), by)

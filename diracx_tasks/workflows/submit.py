@@ -78,7 +78,8 @@ def check(bundle: Bundle, inputs: dict[str, Any] | str | None, *, by: User) -> d
     with reading() as db:
         whole, _ = storage.complete(db, by.vo, found["start"]["inputs"])
     # Again, with the sizes and checksums that expressions may ask for.
-    return {**isolate.check(bundle, whole, contents), "warnings": found["warnings"]}
+    again = isolate.check(bundle.extended(found["added"]), whole, contents)
+    return {**again, "warnings": found["warnings"], "added": found["added"]}
 
 
 def earlier(db: Session, request: Request, *, by: User) -> Workflow | None:
@@ -100,9 +101,10 @@ def submit(db: Session, request: Request, checked: dict[str, Any], *, by: User) 
     """Store a checked workflow and have it advanced; the same key a second time gives the first workflow."""
     if found := earlier(db, request, by=by):
         return found
-    if db.get(StoredBundle, request.bundle.hash) is None:
-        store_bundle(db, request.bundle)
-    workflow = _row(request, checked, by)
+    bundle = request.bundle.extended(checked["added"])
+    if db.get(StoredBundle, bundle.hash) is None:
+        store_bundle(db, bundle)
+    workflow = _row(request, bundle, checked, by)
     try:
         with db.begin_nested():
             db.add(workflow)
@@ -119,14 +121,14 @@ def submit(db: Session, request: Request, checked: dict[str, Any], *, by: User) 
     return workflow
 
 
-def _row(request: Request, checked: dict[str, Any], by: User) -> Workflow:
+def _row(request: Request, bundle: Bundle, checked: dict[str, Any], by: User) -> Workflow:
     return Workflow(
         vo=by.vo,
         owner=by.name,
         group=by.group,
         name=(request.name or request.bundle.entrypoint)[:128],
-        bundle=request.bundle.hash,
-        entrypoint=request.bundle.entrypoint,
+        bundle=bundle.hash,
+        entrypoint=bundle.entrypoint,
         status=Status.RECEIVED,
         submitted_at=utc_now(),
         graph=packed(checked["graph"]),

@@ -15,7 +15,7 @@ MEMORY: dict[str, Any] = {"class": "ResourceRequirement", "ramMin": 4000}
 
 def carried(bundle: Bundle, **inputs: Any) -> Bundle:
     """The bundle as it is stored for its jobs."""
-    return overrides.extended(bundle, checked(bundle, **inputs)["added"])
+    return bundle, checked(bundle.extended(**inputs)["added"])
 
 
 def ram(bundle: Bundle, path: str = "") -> Any:
@@ -102,4 +102,4 @@ def test_documents_of_v1_0_do_not_know_them() -> None:
 @pytest.mark.parametrize("text", ["no JSON", "[]", '{"": 1}', '{"": [{"class": "acme:Magic"}]}'])
 def test_a_forged_file_of_them_is_refused(text: str) -> None:
     with pytest.raises(InvalidCwl):
-        load(overrides.extended(a_bundle(TOOL), {overrides.FILE: text}))
+        load(a_bundle(TOOL).extended({overrides.FILE: text}))

@@ -26,6 +26,14 @@ steps:
   one: {run: first.cwl, scatter: x, in: {x: xs}, out: [y]}
   two: {run: second.cwl, scatter: x, in: {x: one/y}, out: [y]}
 """
+CHAIN = """cwlVersion: v1.2
+class: Workflow
+inputs: {x: int}
+outputs: {y: {type: int, outputSource: two/y}}
+steps:
+  one: {run: first.cwl, in: {x: x}, out: [y]}
+  two: {run: second.cwl, in: {x: one/y}, out: [y]}
+"""
 FILE = """cwlVersion: v1.2
 class: CommandLineTool
 baseCommand: 'true'
@@ -116,3 +124,17 @@ def test_a_result_is_taken_only_while_its_files_are_stored(db: Session) -> None:
     db.commit()
     assert ended(begun(FILE, {"x": 1}), answer) == Status.DONE
     assert len(asked) == 2
+
+
+@pytest.mark.parametrize("second, jobs", [(TWO, []), (TWO.replace("'false'", "date"), [("two", 2)])])
+def test_steps_follow_those_whose_results_were_there(second: str, jobs: list[Any]) -> None:
+    assert ended(begun(CHAIN, {"x": 1}, first__cwl=ONE, second__cwl=TWO), Counting()) == Status.DONE
+    counting = Counting()
+    assert ended(begun(CHAIN, {"x": 1}, first__cwl=ONE, second__cwl=second), counting) == Status.DONE
+    assert counting.asked == jobs
+
+
+def test_inputs_of_any_type_do_not_spoil_later_ones() -> None:
+    tool = "cwlVersion: v1.2\nclass: CommandLineTool\nbaseCommand: 'true'\ninputs: {a: Any}\noutputs: []\n"
+    for value in ({"class": "File", "contents": "x", "basename": "x"}, "text", 7, 2**70):
+        assert ended(begun(tool, {"a": value}), lambda path, inputs: {}) == Status.DONE
