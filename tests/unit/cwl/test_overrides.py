@@ -15,7 +15,7 @@ MEMORY: dict[str, Any] = {"class": "ResourceRequirement", "ramMin": 4000}
 
 def carried(bundle: Bundle, **inputs: Any) -> Bundle:
     """The bundle as it is stored for its jobs."""
-    return bundle, checked(bundle.extended(**inputs)["added"])
+    return bundle.extended(checked(bundle, **inputs)["added"])
 
 
 def ram(bundle: Bundle, path: str = "") -> Any:
