@@ -3,7 +3,7 @@
 from typing import Any
 
 from celery import Celery
-from celery.signals import worker_process_init
+from celery.signals import worker_init, worker_process_init
 from kombu import Exchange, Queue
 
 from diracx_tasks.core.plugins import load_tasks
@@ -81,5 +81,13 @@ def _warm_up(**_: Any) -> None:
     warm_up()
 
 
+def _prepare(**_: Any) -> None:
+    from diracx_tasks.workflows.isolate import prepare
+
+    # Before the pool forks: its processes share what isolates are forked of.
+    prepare()
+
+
+worker_init.connect(_prepare)
 worker_process_init.connect(_warm_up)
 app = make_app()

@@ -23,6 +23,7 @@ from diracx_tasks.core.settings import settings
 from diracx_tasks.engine.declared import REGISTRY
 from diracx_tasks.engine.overrides import SECTION
 from diracx_tasks.sandboxes.store import FolderStore, S3Store, store
+from diracx_tasks.workflows import isolate
 
 # Tokens and presigned addresses stop to work beyond some minutes; schedules get odd long before.
 MOST_SKEW = 5.0
@@ -58,6 +59,7 @@ def all_checks() -> Iterator[Finding]:
         ("configuration", _configuration),
         ("sandbox store", _store),
         ("keys", _keys),
+        ("isolate", _isolate),
         ("url", _url),
         ("login page", _login_page),
     )
@@ -117,6 +119,22 @@ def _broker() -> str:
         except (*connection.connection_errors, OperationalError) as error:
             raise SettingsError(f"the broker does not answer: {error}; see DIRACX_BROKER_URL") from error
         return f"{connection.transport_cls} answers"
+
+
+def _isolate() -> str:
+    try:
+        held = isolate.strength()
+    finally:
+        isolate.close()
+    if not held["calls"]:
+        words = (
+            "expressions of users are not kept from system calls: allow seccomp filters, or another machine"
+        )
+        raise SettingsError(words)
+    missing = [name for name, holds in held.items() if not holds]
+    return (
+        f"expressions are shut in, but not by {', '.join(missing)}" if missing else "expressions are shut in"
+    )
 
 
 def _configuration() -> str:

@@ -7,15 +7,19 @@ from diracx_tasks.core.errors import InvalidCwl
 
 DOT = "dotproduct"
 NESTED = "nested_crossproduct"
+# A crossproduct of long arrays is made with a few words.
+MOST = 10_000_000
 
 
 def size(method: str, dims: list[int]) -> int:
     """How many jobs a scatter over arrays of these lengths makes.
 
-    Raises InvalidCwl when a dotproduct's arrays differ in length.
+    Raises InvalidCwl when a dotproduct's arrays differ in length, or for more than MOST jobs.
     """
     if method != DOT:
-        return prod(dims)
+        if (count := prod(dims)) > MOST:
+            raise InvalidCwl(f"a scatter over arrays of {dims} makes {count} jobs, {MOST} are the most")
+        return count
     if len(set(dims)) > 1:
         raise InvalidCwl(f"a dotproduct needs arrays of one length, these have {dims}")
     return dims[0]
