@@ -45,7 +45,8 @@ def submit_cwl(
     form: str,
 ) -> None:
     """Submit a tool, or a workflow with `dirac:Job`: one job for each inputs file; local files go along."""
-    from diracx_tasks.cli.inputs import Documents, read_values
+    from diracx_tasks.cli.document_files import Documents
+    from diracx_tasks.cli.inputs import read_values
     from diracx_tasks.cli.jobs import Storing
 
     client = output.connect()

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from diracx_tasks.cli.inputs import Documents, read_values
+from diracx_tasks.cli.document_files import Documents
+from diracx_tasks.cli.inputs import read_values
 from diracx_tasks.cli.jobs import Storing
 from diracx_tasks.core import errors
 from diracx_tasks.core.errors import InvalidCwl

@@ -15,8 +15,8 @@ from diracx_tasks.cwl.identity import Identities
 from diracx_tasks.cwl.values import without_listings
 
 Values = dict[str, Any]
-# Nothing in these has to be rewritten at the border.
-SIMPLE = frozenset({int, float, str, bool, type(None)})
+# Nothing in these has to be rewritten at the border, nor in an ASCII text.
+SIMPLE = frozenset({int, float, bool, type(None)})
 # What has to be evaluated of a step before it runs.
 EVALUATED = ("valueFrom", "loadContents")
 
@@ -69,7 +69,7 @@ class Instances:
         if traits.kind == "workflow" or toplevel:
             inputs = filled(process, without_listings(inputs), context)
         found: Values = {"kind": traits.kind, "inputs": inputs}
-        if not all(type(value) in SIMPLE for value in inputs.values()):
+        if not all(map(_is_simple, inputs.values())):
             # Where a tool runs, they are read as its own LoadListingRequirement says.
             listed = inputs if traits.kind == "workflow" else without_listings(inputs)
             found["inputs"] = evaluation.outward(listed)
@@ -88,6 +88,11 @@ class Instances:
             record = hints.requirements(process, {}, None) if is_static else None
             self._traits[process] = Traits(kind, record, hints.job_facts(process) if kind == "tool" else {})
         return self._traits[process]
+
+
+def _is_simple(value: Any) -> bool:
+    # Other texts may hold half a character.
+    return value.isascii() if type(value) is str else type(value) in SIMPLE
 
 
 def names_of(outputs: Iterable[Values]) -> list[str]:

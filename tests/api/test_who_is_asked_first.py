@@ -74,8 +74,9 @@ def test_of_what_is_sent_without_a_token_nothing_is_read(installation: Installat
 
 def test_of_what_is_sent_with_a_bad_token_nothing_is_read(installation: Installation) -> None:
     for method, path, _ in guarded():
-        # As DiracX answers: 400 to what is no bearer's token at all.
-        for token, status in (("Bearer nonsense", 401), ("Basic YTpi", 400)):
+        # 400 to what is no bearer token, as DiracX; clients of GA4GH may send it as a password.
+        basic = 401 if path.startswith("/ga4gh") else 400
+        for token, status in (("Bearer nonsense", 401), ("Basic YTpi", basic)):
             assert asked(method, path, {"Authorization": token}) == (status, 0), (method, path)
 
 

@@ -99,6 +99,8 @@ def run(suite: Path, wanted: dict[int, str], folder: Path) -> dict[str, str]:
     command += ["--exclude-tags=docker", f"-j{AT_ONCE}", f"--timeout={TEST_SECONDS}"]
     command += [f"--junit-xml={results}", f"-n={','.join(map(str, wanted))}"]
     environment = {**os.environ, "DIRACX_DATA": str(folder / "data"), "TMPDIR": str(folder)}
+    # Some documents name files beside their own folder.
+    environment["DIRACX_CWL_FOLDER"] = str(suite)
     told = folder / "told"
     with told.open("w") as out:
         subprocess.run(command, cwd=suite, env=environment, stderr=out, check=False, timeout=MOST_SECONDS)

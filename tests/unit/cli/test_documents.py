@@ -158,3 +158,50 @@ def test_a_workflow_that_is_not_there_is_wrong_usage(refused: Refused) -> None:
 
     assert result.exit_code == 2
     assert result.stderr == "diracx: there is no file nothing.cwl\n"
+
+
+def test_ontologies_come_along_where_they_are_there(submit: Submit) -> None:
+    written(
+        main_cwl="$schemas: [types/edam.owl, missing.owl, 'http://example.org/x.owl']\n"
+        "class: Workflow\nsteps: {one: {run: tools/a.cwl, in: {}, out: []}}\n",
+        tools__a_cwl="$schemas: ../more\nclass: CommandLineTool\n",
+        types__edam="<owl/>",
+        more="",
+    )
+    Path("types/edam").rename("types/edam.owl")
+    files = submit("main.cwl")["files"]
+
+    assert set(files) == {"main.cwl", "types/edam.owl", "tools/a.cwl", "more"}
+    assert files["types/edam.owl"] == "<owl/>"
+
+
+def test_no_ontology_outside_the_folder_is_sent(refused: Refused) -> None:
+    written(key="secret", flows__main_cwl="$schemas:\n  - ../key\nclass: CommandLineTool\n")
+    result = refused("flows/main.cwl")
+
+    assert "flows/main.cwl:2:5: ../key" in result.stderr
+    assert "lies outside" in result.stderr
+
+
+FILE_ABOVE = "requirements: {InitialWorkDirRequirement: {listing: [{class: File, location: ../data/a}]}}\n"
+
+
+def test_files_of_a_folder_that_the_user_trusts_may_be_brought(
+    submit: Submit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written(suite__flows__main_cwl=FILE_ABOVE, suite__data__a="a")
+    monkeypatch.setenv("DIRACX_CWL_FOLDER", "suite")
+    body = submit("suite/flows/main.cwl")
+
+    assert set(body["files"]) == {"flows/main.cwl", "data/a"}
+    assert body["main"] == "flows/main.cwl"
+
+
+@pytest.mark.parametrize("stated", ["data", "flows", "", "elsewhere"])
+def test_a_trusted_folder_is_of_no_use_to_documents_elsewhere(
+    refused: Refused, monkeypatch: pytest.MonkeyPatch, stated: str
+) -> None:
+    written(flows__main_cwl=FILE_ABOVE, data__a="a")
+    monkeypatch.setenv("DIRACX_CWL_FOLDER", stated)
+
+    assert "lies outside" in refused("flows/main.cwl").stderr

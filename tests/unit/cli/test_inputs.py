@@ -137,6 +137,20 @@ def test_folders_become_literals_with_their_listing(submit: Submit, server: Serv
     assert empty == {"class": "Directory", "basename": "empty", "listing": []}
 
 
+def test_a_folder_written_in_the_inputs_keeps_its_listing(submit: Submit, server: Server) -> None:
+    written(main_cwl="inputs: {x: Directory}", data__a="1")
+    Path("in.yaml").write_text(
+        "x: {class: Directory, basename: d, listing: [{class: File, path: data/a}, "
+        "{class: Directory, basename: e, listing: []}]}\n"
+    )
+    folder = submit("main.cwl", "in.yaml")["inputs"]["x"]
+    file, inner = folder.pop("listing")
+
+    assert folder == {"class": "Directory", "basename": "d"}
+    assert server.content(file) == b"1"
+    assert inner == {"class": "Directory", "basename": "e", "listing": []}
+
+
 def test_a_folder_that_contains_itself_is_refused(refused: Refused) -> None:
     written(main_cwl="inputs: {x: Directory}", folder__a="1")
     os.symlink("..", "folder/back")
