@@ -81,12 +81,19 @@ def is_reference(value: Any) -> TypeGuard[Mapping[str, Any]]:
     return isinstance(value, Mapping) and value.get("class") == CLASS
 
 
-def looked_into(text: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
+def has_arrays(value: Any) -> bool:
+    """Whether something in a value stands for an array."""
+    if isinstance(value, Mapping):
+        return is_reference(value) or any(map(has_arrays, value.values()))
+    return isinstance(value, list) and any(map(has_arrays, value))
+
+
+def looked_into(text: Any, inputs: Mapping[str, Any], library: str = "") -> dict[str, Any]:
     """The inputs of an expression, with the arrays that it may look into as lists; without others.
 
-    Raises InvalidCwl when one of these has not been read.
+    Functions of the `library` may look into them as well. Raises InvalidCwl when one has not been read.
     """
-    text = text if isinstance(text, str) else ""
+    text = (text if isinstance(text, str) else "") + library
     named = {
         name: value
         for name, value in inputs.items()

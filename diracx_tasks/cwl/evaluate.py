@@ -142,7 +142,7 @@ class Evaluation:
     def value(self, text: Any, inputs: Values, requirements: Any, this: Any = None) -> Any:
         """The value of an expression; `this` is its `self`, whose folders are listed."""
         adjustDirObjs(this, lambda folder: get_listing(self._access, folder, recursive=True))
-        timeout, inputs = self.context().eval_timeout, looked_into(text, inputs)
+        timeout, inputs = self.context().eval_timeout, looked_into(text, inputs, _library(requirements))
         return expression.do_eval(text, inputs, requirements, None, None, {}, context=this, timeout=timeout)
 
     def _load_contents(self, step: WorkflowStep, given: Values) -> None:
@@ -156,3 +156,9 @@ class Evaluation:
                 if file.get("contents") is None:
                     with self._access.open(file["location"], "rb") as stream:
                         file["contents"] = content_limit_respected_read(stream)
+
+
+def _library(requirements: Any) -> str:
+    """The functions that expressions may call."""
+    asked = (one.get("expressionLib", ()) for one in requirements if "expressionLib" in one)
+    return "\n".join(str(text) for texts in asked for text in texts)

@@ -22,6 +22,10 @@ EDITION = 1
 SORTED = orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
 # What says where a file is, not what is in it.
 PLACES = ("location", "path", "dirname", "nameroot", "nameext")
+# What moves files in or out of a job.
+MOVED = ("output_data", "output_sandbox", "output_globs", "input_data", "input_sandbox")
+# How a step runs its process.
+HOW = ("scatter", "scatterMethod", "when", "loop", "outputMethod")
 REUSE = ("WorkReuse", "http://commonwl.org/cwltool#WorkReuse")
 # Of hints and requirements that change where and how well it runs, but not what comes out.
 NO_MATTER = ("ResourceRequirement", "ToolTimeLimit", "WorkReuse", "Job", "Scheduling", "ExecutionHooks")
@@ -63,18 +67,20 @@ class Identities:
         own = {
             key: value for key, value in process.tool.items() if key not in ("id", "steps", "doc", "label")
         }
-        asked = [one for one in (*process.requirements, *process.hints) if not _is_no_matter(one)]
+        # A tool that asks for its cores or memory may give something else with more of them.
+        no_matter = NO_MATTER if "runtime" not in str(process.tool) else NO_MATTER[1:]
+        asked = [one for one in (*process.requirements, *process.hints) if _name(one) not in no_matter]
         inner = {
             name: {
                 "in": step.tool["in"],
-                "scatter": [step.tool.get("scatter"), step.tool.get("scatterMethod"), step.tool.get("when")],
+                "how": [step.tool.get(name) for name in HOW],
                 "run": self._tool(step.embedded_tool),
             }
             for name, step in steps(process).items()
         }
         own["hints"] = own["requirements"] = None
         # Where outputs go is part of what comes out.
-        places = [job_facts(process).get(name) for name in ("output_data", "output_sandbox")]
+        places = [job_facts(process).get(name) for name in MOVED]
         return [EDITION, places, *map(self._content, (own, asked, inner))]
 
     def _content(self, value: Any) -> Any:
@@ -84,7 +90,8 @@ class Identities:
         if isinstance(value, Held):
             raise Unknown
         if isinstance(value, Mapping):
-            found = {str(key): self._content(inner) for key, inner in value.items() if key not in PLACES}
+            hidden = PLACES if value.get("class") in FILES else ()
+            found = {str(key): self._content(inner) for key, inner in value.items() if key not in hidden}
             if (
                 value.get("class") in FILES
                 and value.get("location")
@@ -129,6 +136,5 @@ def _enabled(tool: Process) -> Any:
     return True
 
 
-def _is_no_matter(asked: Mapping[str, Any]) -> bool:
-    name = shortname(str(asked.get("class", ""))).rpartition(":")[2].rpartition("#")[2]
-    return name in NO_MATTER
+def _name(asked: Mapping[str, Any]) -> str:
+    return shortname(str(asked.get("class", ""))).rpartition(":")[2].rpartition("#")[2]

@@ -35,5 +35,4 @@ def _copy(job: Job, payload: Payload) -> NewJob:
         owner_task=payload.owner_task,
         owner_id=payload.owner_id,
         job_type=job.job_type,
-        site=job.site,
     )

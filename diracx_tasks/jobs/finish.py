@@ -8,10 +8,11 @@ from sqlalchemy.orm import Session
 from diracx_tasks.auth.tokens import User
 from diracx_tasks.core.database import now
 from diracx_tasks.core.errors import Forbidden
+from diracx_tasks.cwl.arrays import has_arrays
 from diracx_tasks.cwl.values import locations
 from diracx_tasks.jobs import attempt_use, events
 from diracx_tasks.jobs.events import Event, order_of
-from diracx_tasks.jobs.heartbeat import Beat, Report, keep
+from diracx_tasks.jobs.heartbeat import FORGED, Beat, Report, keep
 from diracx_tasks.jobs.states import Status
 from diracx_tasks.jobs.status import Held, New, hold, write
 from diracx_tasks.jobs.tables import Attempt, Job
@@ -65,6 +66,8 @@ def _why_not(job: Held | None, end: Report, by: User) -> str:
     """Why an end changes nothing; empty when it does, or when it is known already."""
     if job is None or job.vo != by.vo:
         return f"there is no such job in {by.vo}"
+    if has_arrays(end.change.outputs):
+        return FORGED
     if job.attempt == end.attempt and job.status in (*ALIVE, end.change.to):
         return ""
     state = f"job {job.job_id} is {job.status} (attempt {job.attempt})"

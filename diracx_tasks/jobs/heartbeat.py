@@ -11,6 +11,7 @@ from diracx_tasks.auth.tokens import User
 from diracx_tasks.core.database import changed, utc_now
 from diracx_tasks.core.errors import BadRequest, Conflict, Forbidden, NotFound
 from diracx_tasks.core.settings import settings
+from diracx_tasks.cwl.arrays import CLASS, has_arrays
 from diracx_tasks.cwl.values import locations
 from diracx_tasks.jobs import attempt_use
 from diracx_tasks.jobs.access import owner_of
@@ -20,6 +21,7 @@ from diracx_tasks.jobs.tables import Attempt, Job
 from diracx_tasks.sandboxes import metadata
 
 TAIL = 65536
+FORGED = f"an output of class {CLASS} is not allowed: only the server makes them"
 ALIVE = (Status.RUNNING, Status.COMPLETING)
 # For a job in the one status, reports of the others say nothing new.
 PAST: dict[str, tuple[Status, ...]] = {
@@ -61,6 +63,8 @@ def report(db: Session, job_id: int, news: list[Report], *, by: User) -> str:
     if any(one.attempt != attempt for one in news):
         raise BadRequest(f"reports on job {job_id} are of several attempts")
     job = _must_hold(db, job_id, attempt, by)
+    if has_arrays(last.outputs):
+        raise BadRequest(FORGED)
     if last.to is Status.DONE:
         metadata.refuse_foreign(list(locations(last.outputs)), owner_of(db, job))
     changes = [_beaten(one.change) for one in news]

@@ -45,13 +45,6 @@ def of_slots(node_id: int, name: str, dims: Sequence[int], method: str) -> Value
     return reference
 
 
-def has_arrays(value: Any) -> bool:
-    """Whether something in a value stands for an array."""
-    if isinstance(value, Mapping):
-        return is_reference(value) or any(map(has_arrays, value.values()))
-    return isinstance(value, list) and any(map(has_arrays, value))
-
-
 def pick(db: Session, workflow_id: int, array: Any, places: Sequence[int]) -> list[Any]:
     """The elements of an array, or of what stands for one, at places; None where a slot gave nothing."""
     if not is_reference(array):

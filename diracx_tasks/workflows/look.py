@@ -164,7 +164,7 @@ def _scatter(db: Session, glance: Glance) -> Glance:
     query = select(Node).where(Node.workflow_id == node.workflow_id, Node.parent_id == node.node_id)
     if node.bad:
         # The first one that went wrong says why.
-        query = query.where(Node.status.in_((Status.FAILED, Status.KILLED))).limit(1)
+        query = query.where(Node.status.in_((Status.FAILED, Status.KILLED))).order_by(Node.slot).limit(1)
         return Glance(*common, glance.inputs, glance.more, _children(db, db.scalars(query).all()))
     if node.ended < node.total or node.total > collections.LONG:
         return Glance(*common, glance.inputs, glance.more)

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from diracx_tasks.core.database import changed, plain
 from diracx_tasks.core.many import insert_many
 from diracx_tasks.core.packed import packed
+from diracx_tasks.cwl.arrays import has_arrays
 from diracx_tasks.jobs.submit import NewJob, create
 from diracx_tasks.workflows import collections, count, reuse
 from diracx_tasks.workflows.decide import End, Instance, Step
@@ -141,7 +142,7 @@ def _count_ended(db: Session, parent: Node, made: Sequence[Instance]) -> None:
 def _job(workflow: Workflow, one: Instance) -> NewJob:
     facts = one.given.get("facts", {})
     # What the pilot asks for then, instead of taking the inputs from here.
-    more = {"arrays": True} if collections.has_arrays(one.given["inputs"]) else {}
+    more = {"arrays": True} if has_arrays(one.given["inputs"]) else {}
     payload = {
         "kind": "cwl",
         "bundle": workflow.bundle,

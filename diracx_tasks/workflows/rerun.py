@@ -9,7 +9,9 @@ from diracx_tasks.auth.rights import must_own
 from diracx_tasks.auth.tokens import User
 from diracx_tasks.core.database import changed, utc_now
 from diracx_tasks.core.errors import Conflict
+from diracx_tasks.jobs import ends
 from diracx_tasks.workflows.events import tell
+from diracx_tasks.workflows.look import TASK
 from diracx_tasks.workflows.search import find
 from diracx_tasks.workflows.states import GOOD, Status
 from diracx_tasks.workflows.submit import ask_to_advance
@@ -22,6 +24,9 @@ def rerun(db: Session, workflow_id: int, *, by: User) -> Workflow:
     """Have a workflow's failed and killed parts done again; Conflict when it is Done or still goes on."""
     workflow = find(db, workflow_id, by=by)
     must_own(by, owner=workflow.owner, vo=workflow.vo, what=f"workflow {workflow_id}")
+    if ends.has_ended(db, TASK, workflow_id):
+        # They would close what is opened here.
+        raise Conflict(f"workflow {workflow_id} takes note of jobs that have ended: try again in a minute")
     values: dict[str, Any] = {
         "status": Status.RUNNING,
         "ended_at": None,

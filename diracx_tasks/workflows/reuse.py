@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from diracx_tasks.sandboxes import metadata
@@ -33,20 +33,24 @@ def found(db: Session, workflow: Workflow, instances: Sequence[Instance]) -> lis
 
 
 def _results(db: Session, workflow: Workflow, keys: set[str]) -> dict[str, tuple[int, Values]]:
-    query = (
-        select(Node.node_id, Node.job_id, Node.status, Node.reuse_key)
+    # The newest of several; not of this workflow, whose instances may be meant to differ by chance.
+    newest = (
+        select(func.max(Node.node_id))
         .join(Workflow, Workflow.workflow_id == Node.workflow_id)
         .where(
             Node.reuse_key.in_(keys),
             Node.status == Status.DONE,
+            Node.workflow_id != workflow.workflow_id,
             Workflow.vo == workflow.vo,
             Workflow.owner == workflow.owner,
             Workflow.group == workflow.group,
         )
-        .order_by(Node.node_id)
+        .group_by(Node.reuse_key)
     )
-    # The newest of several.
-    rows = {row.reuse_key: row for row in db.execute(query)}
+    ids = list(db.scalars(newest))
+    columns = (Node.node_id, Node.job_id, Node.status, Node.reuse_key)
+    found = db.execute(select(*columns).where(Node.node_id.in_(ids))).all()
+    rows = {row.reuse_key: row for row in found}
     outputs = collections.outputs(db, rows.values())
     return {key: (row.node_id, outputs[row.node_id]) for key, row in rows.items() if row.node_id in outputs}
 

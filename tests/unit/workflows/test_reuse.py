@@ -138,3 +138,17 @@ def test_inputs_of_any_type_do_not_spoil_later_ones() -> None:
     tool = "cwlVersion: v1.2\nclass: CommandLineTool\nbaseCommand: 'true'\ninputs: {a: Any}\noutputs: []\n"
     for value in ({"class": "File", "contents": "x", "basename": "x"}, "text", 7, 2**70):
         assert ended(begun(tool, {"a": value}), lambda path, inputs: {}) == Status.DONE
+
+
+def test_inputs_with_the_names_of_places_count() -> None:
+    tool = ONE.replace("{x: int}", "{x: int, path: string}")
+    counting = Counting()
+    for path in ("a", "b", "a"):
+        assert ended(begun(tool, {"x": 1, "path": path}), counting) == Status.DONE
+    assert len(counting.asked) == 2
+
+
+def test_elements_of_one_scatter_do_not_share_results() -> None:
+    # They may be meant to differ by chance, and which are made first is by chance as well.
+    assert len(asked([7] * 25)) == 50
+    assert asked([7] * 25) == []

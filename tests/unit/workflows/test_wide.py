@@ -10,7 +10,7 @@ from diracx_tasks.workflows import collections
 from diracx_tasks.workflows.states import Status
 from diracx_tasks.workflows.tables import Chunk, Node
 from tests.api.stores import installation, migrated
-from tests.unit.workflows.lives import begun, ended, nodes, outputs, statuses, the
+from tests.unit.workflows.lives import begun, done, ended, moved, nodes, outputs, statuses, the
 
 __all__ = ["installation", "migrated"]
 pytestmark = pytest.mark.usefixtures("installation")
@@ -115,3 +115,20 @@ def test_one_element_that_fails_fails_the_scatter_and_says_which() -> None:
     assert ended(workflow_id, broken) == Status.FAILED
     assert "one: 1 of 25 failed, first: one: Application: exit code 3 (job" in the(workflow_id).reason
     assert "two" not in statuses(workflow_id)
+
+
+def test_functions_of_the_library_look_into_long_arrays() -> None:
+    library = "InlineJavascriptRequirement: {expressionLib: ['function n() { return inputs.all.length; }']}"
+    text = SUM.replace("InlineJavascriptRequirement: {}", library).replace("$(inputs.all.length)", "$(n())")
+    workflow_id = begun(text, {"xs": list(range(15))})
+    assert ended(workflow_id, double) == Status.DONE
+    assert outputs(workflow_id)["n"] == 30
+
+
+def test_a_job_cannot_forge_an_array() -> None:
+    tool = "cwlVersion: v1.2\nclass: CommandLineTool\nbaseCommand: 'true'\ninputs: []\noutputs: {y: Any}\n"
+    workflow_id = begun(tool, {})
+    moved(workflow_id)
+    with pytest.raises(AssertionError):
+        done(workflow_id, lambda path, inputs: {"y": {"class": "diracx:Array", "of": "zzz", "length": 5}})
+    assert moved(workflow_id) == Status.RUNNING
