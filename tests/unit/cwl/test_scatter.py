@@ -57,5 +57,10 @@ def test_a_dotproduct_of_different_lengths_is_refused(dims: list[int]) -> None:
 
 def test_a_wide_scatter_is_not_held_in_memory() -> None:
     dims = [10**6, 10**6, 10**6]
-    assert scatter.size(FLAT, dims) == 10**18
     assert scatter.indices(FLAT, dims, 10**18 - 1) == [10**6 - 1] * 3
+
+
+def test_a_scatter_makes_at_most_ten_million_jobs() -> None:
+    assert scatter.size(FLAT, [1000, 10_000]) == 10**7
+    with pytest.raises(InvalidCwl, match="10000000 are the most"):
+        scatter.size(FLAT, [1001, 10_000])
