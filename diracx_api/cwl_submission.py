@@ -4,12 +4,11 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
-from pydantic import ValidationError
-from starlette.datastructures import FormData, UploadFile
+from starlette.datastructures import FormData
 
 from diracx_api.models.cwl_jobs import CwlJobs
 from diracx_api.submission import FORM as WORKFLOW
-from diracx_tasks.core.errors import BadRequest
+from diracx_api.submission import files_of, in_words, is_form
 from diracx_tasks.cwl.bundle import MAX_BYTES, MAX_FILES, Bundle
 
 FIELDS = ("main", "name", "range")
@@ -27,14 +26,11 @@ class SentJobs:
 
 async def sent(request: Request) -> SentJobs:
     """What the body holds; BadRequest or InvalidCwl when it is no submission."""
-    try:
-        if request.headers.get("content-type", "").startswith("multipart/"):
+    with in_words():
+        if is_form(request):
             async with request.form(max_files=MAX_FILES, max_part_size=MAX_BYTES) as form:
                 return await _from_form(form)
         body = CwlJobs.model_validate_json(await request.body())
-    except ValidationError as error:
-        words = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
-        raise BadRequest(f"not a submission: {words}") from error
     bundle = Bundle.from_json({"entrypoint": body.main, "files": body.files})
     inputs = body.inputs if isinstance(body.inputs, list) else [body.inputs or {}]
     return SentJobs(bundle, inputs, body.range, body.name)
@@ -44,8 +40,7 @@ SentJobsBody = Annotated[SentJobs, Depends(sent)]
 
 
 async def _from_form(form: FormData) -> SentJobs:
-    parts = [part for part in form.getlist("files") if isinstance(part, UploadFile)]
-    files = {part.filename or "workflow.cwl": await part.read() for part in parts}
+    files = await files_of(form)
     fields = {name: str(form[name]) for name in FIELDS if name in form}
     given = form.getlist("inputs")
     texts = [one if isinstance(one, str) else (await one.read()).decode(errors="replace") for one in given]

@@ -1,11 +1,13 @@
 """The body of a submission, JSON or multipart, as a bundle and its inputs."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from pydantic import ValidationError
-from starlette.datastructures import UploadFile
+from starlette.datastructures import FormData, UploadFile
 
 from diracx_api.models.fields import unlike
 from diracx_api.models.workflows import Running, Submission
@@ -28,15 +30,33 @@ class Sent:
 
 async def sent(request: Request) -> Sent:
     """What the body holds; BadRequest or InvalidCwl when it is no submission."""
-    try:
-        if request.headers.get("content-type", "").startswith("multipart/"):
+    with in_words():
+        if is_form(request):
             return await _from_form(request)
         body = Submission.model_validate_json(await request.body())
+    bundle = Bundle.from_json({"entrypoint": body.main, "files": body.files})
+    return Sent(bundle, body.inputs, body.name, Options(body.on_error, body.reuse, body.retries))
+
+
+@contextmanager
+def in_words() -> Iterator[None]:
+    """What pydantic finds wrong with a submission, as one line."""
+    try:
+        yield
     except ValidationError as error:
         words = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
         raise BadRequest(f"not a submission: {words}") from error
-    bundle = Bundle.from_json({"entrypoint": body.main, "files": body.files})
-    return Sent(bundle, body.inputs, body.name, Options(body.on_error, body.reuse, body.retries))
+
+
+def is_form(request: Request) -> bool:
+    """Whether the body is multipart, not JSON."""
+    return request.headers.get("content-type", "").startswith("multipart/")
+
+
+async def files_of(form: FormData) -> dict[str, bytes]:
+    """The documents of a form by their names."""
+    parts = [part for part in form.getlist("files") if isinstance(part, UploadFile)]
+    return {part.filename or "workflow.cwl": await part.read() for part in parts}
 
 
 SentBody = Annotated[Sent, Depends(sent)]
@@ -44,8 +64,7 @@ SentBody = Annotated[Sent, Depends(sent)]
 
 async def _from_form(request: Request) -> Sent:
     async with request.form(max_files=MAX_FILES, max_part_size=MAX_BYTES) as form:
-        parts = [part for part in form.getlist("files") if isinstance(part, UploadFile)]
-        files = {part.filename or "workflow.cwl": await part.read() for part in parts}
+        files = await files_of(form)
         fields = {name: str(form[name]) for name in FIELDS if name in form}
     stated = Running.model_validate({name: fields[name] for name in Running.model_fields if name in fields})
     main = fields.get("main") or next(iter(files), "")

@@ -65,12 +65,9 @@ class Lfns(BaseModel):
     lfns: list[Lfn] = stated("LFNs.", [AN_LFN], max_length=MOST)
 
 
-class Upload(BaseModel):
-    """A file to be stored under an LFN."""
+class Announced(BaseModel):
+    """A file that is to be stored: what it is, and where it may go."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    lfn: Lfn = stated("Its LFN.", AN_LFN)
     checksum: Sha256 = stated("SHA-256 of the content in hex.", EXAMPLE)
     size: int = stated("Bytes.", 1024, ge=0, le=LARGEST)
     se: list[Se] = stated(
@@ -82,6 +79,14 @@ class Upload(BaseModel):
     failed: list[Se] = stated(
         "Those that an upload has failed at: the last resort.", ["SE-TAPE"], default=[], max_length=100
     )
+
+
+class Upload(Announced):
+    """A file to be stored under an LFN."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    lfn: Lfn = stated("Its LFN.", AN_LFN)
 
 
 class Uploads(BaseModel):

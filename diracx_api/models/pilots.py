@@ -4,8 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
-from diracx_api.models.data import EXAMPLE, Lfn, Registered, Se, Sha256
-from diracx_api.models.fields import LARGEST, stated
+from diracx_api.models.data import Announced, Lfn, Registered
+from diracx_api.models.fields import stated
 from diracx_api.models.slots import Asking, Description, Slot
 
 __all__ = [
@@ -97,11 +97,9 @@ class Matches(BaseModel):
     retry_after: float = stated("Seconds to wait when there was none.", 2.0)
 
 
-class Upload(BaseModel):
+class Upload(Announced):
     """A file to be stored."""
 
-    checksum: Sha256 = stated("SHA-256 of the content in hex.", EXAMPLE)
-    size: int = stated("Bytes.", 1024, ge=0, le=LARGEST)
     format: Literal["file", "tar.bz2"] = stated(
         "Of a sandbox: one file, or an archive of several.", "file", default="file"
     )
@@ -109,15 +107,6 @@ class Upload(BaseModel):
         "Under which LFN; without one the file goes to the sandbox store.",
         "/lhcb/user/a/alice/x.root",
         default=None,
-    )
-    se: list[Se] = stated(
-        "The storage elements that it may go to, the best first; any when it names none.",
-        ["SE-USER"],
-        default=[],
-        max_length=100,
-    )
-    failed: list[Se] = stated(
-        "Those that an upload has failed at: the last resort.", ["SE-TAPE"], default=[], max_length=100
     )
 
 

@@ -56,7 +56,7 @@ def test_the_name_of_an_attachment_is_made_plain(wes: Wes, db: Session, name: st
 
 
 def test_files_named_by_the_senders_own_addresses_are_the_attachments(wes: Wes, db: Session) -> None:
-    params = {"text": {"class": "File", "location": "file:///home/al%20ice/work/in/words.txt"}}
+    params = {"text": {"class": "File", "location": "file:///home/al%20ice/data/in/words.txt"}}
     files = {"workflow.cwl": COUNT, "in/words.txt": "a\n", "words.txt": "another\n"}
     wes.run(files, workflow_params=params)
     assert files_of(db) == {"bundle:in/words.txt"}
