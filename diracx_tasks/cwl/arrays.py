@@ -82,10 +82,17 @@ def is_reference(value: Any) -> TypeGuard[Mapping[str, Any]]:
 
 
 def has_arrays(value: Any) -> bool:
-    """Whether something in a value stands for an array."""
-    if isinstance(value, Mapping):
-        return is_reference(value) or any(map(has_arrays, value.values()))
-    return isinstance(value, list) and any(map(has_arrays, value))
+    """Whether something in a value, however deep, stands for an array."""
+    pending = [value]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, Mapping):
+            if is_reference(value):
+                return True
+            pending.extend(value.values())
+        elif isinstance(value, list):
+            pending.extend(value)
+    return False
 
 
 def looked_into(text: Any, inputs: Mapping[str, Any], library: str = "") -> dict[str, Any]:
