@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 from sqlalchemy import (
     JSON,
+    Boolean,
     ColumnElement,
     DateTime,
     Dialect,
@@ -144,7 +145,7 @@ def _new(table: Table, names: tuple[str, ...]) -> Columns:
 def _kind(kind: TypeEngine[Any]) -> str:
     if isinstance(kind, JSON):
         return "JSON"
-    if isinstance(kind, Integer):
+    if isinstance(kind, (Boolean, Integer)):
         return "BIGINT"
     if isinstance(kind, DateTime):
         return "DATETIME(6)"
@@ -152,7 +153,8 @@ def _kind(kind: TypeEngine[Any]) -> str:
         return "DOUBLE"
     if isinstance(kind, Numeric):
         return f"DECIMAL({kind.precision},{kind.scale})"
-    length = kind.length if isinstance(kind, String) else None
+    # JSON_TABLE cuts silently what is longer than here; one character too many is refused by the column.
+    length = kind.length + 1 if isinstance(kind, String) and kind.length else None
     return f"VARCHAR({length}) CHARACTER SET utf8mb4" if length else "LONGTEXT CHARACTER SET utf8mb4"
 
 

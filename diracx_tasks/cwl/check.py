@@ -22,6 +22,9 @@ from diracx_tasks.cwl.plan import Plan
 from diracx_tasks.cwl.ports import ports
 from diracx_tasks.cwl.values import FILES
 
+# Of the names of nested steps with `/` between them.
+MAX_PATH = 255
+
 
 def loaded(bundle: Bundle, moved: overrides.Overrides | None = None) -> Process:
     """The root process; InvalidCwl or UnsupportedCwl with diagnostics when there is none.
@@ -40,7 +43,9 @@ def loaded(bundle: Bundle, moved: overrides.Overrides | None = None) -> Process:
     except Exception as error:
         raise diagnostics.explain(error, base, bundle.entrypoint, Places(bundle)) from error
     unsupported.refuse(_processes(root), base)
-    _refuse([*_unrequired(root, base), *_addresses(root, base), *_hints(root, base)])
+    _refuse(
+        [*_long_paths(root, base), *_unrequired(root, base), *_addresses(root, base), *_hints(root, base)]
+    )
     return root
 
 
@@ -86,6 +91,16 @@ def _refuse(found: list[Diagnostic]) -> None:
 
 def _processes(root: Process) -> list[Process]:
     return [root, *(step.embedded_tool for _, step in walk(root))]
+
+
+def _long_paths(root: Process, base: str) -> Iterator[Diagnostic]:
+    """Steps whose names, with those of the steps around them, are longer than a path may be."""
+    for path, step in walk(root):
+        if len(path) > MAX_PATH:
+            words = f"the path of this step has {len(path)} characters, more than {MAX_PATH}: {path[:40]}…"
+            advice = "Give steps shorter names, or nest workflows less deeply."
+            yield {**diagnostics.at(step.tool, "id", words, base), "advice": advice}
+            return
 
 
 def _unrequired(root: Process, base: str) -> Iterator[Diagnostic]:

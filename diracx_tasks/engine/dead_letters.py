@@ -1,6 +1,6 @@
 """Tasks whose tries are used up: kept with everything needed to understand and repeat them."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -80,6 +80,18 @@ def retry(db: Session, letter_id: int, *, by: str) -> str:
 def drop(db: Session, letter_id: int, *, by: str) -> None:
     """Say that a dead letter needs nothing more. Conflict when it was resolved before."""
     _resolve(db, find(db, letter_id), DROPPED, by)
+
+
+def of_keys(db: Session, keys: Collection[str]) -> list[DeadLetter]:
+    """What is dead under keys, newest first."""
+    query = select(DeadLetter).where(DeadLetter.key.in_(keys), DeadLetter.state == DEAD)
+    return list(db.scalars(query.order_by(DeadLetter.letter_id.desc())))
+
+
+def supersede(db: Session, keys: Collection[str], *, by: str) -> None:
+    """Say that what is dead under keys is done anew in another way."""
+    for letter in of_keys(db, keys):
+        _resolve(db, letter, RETRIED, by)
 
 
 def total(db: Session) -> dict[str, int]:

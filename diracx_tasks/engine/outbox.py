@@ -5,6 +5,7 @@ has ended well. So the broker may lose everything at any time.
 """
 
 import logging
+from collections.abc import Collection
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any
@@ -203,6 +204,11 @@ def of_task(db: Session, task: str | None, limit: int = 100) -> list[Outbox]:
 def find(db: Session, key: str) -> Outbox | None:
     """What waits or runs under a key."""
     return db.get(Outbox, key)
+
+
+def known(db: Session, keys: Collection[str]) -> set[str]:
+    """Those of the keys under which something waits or runs."""
+    return set(db.scalars(select(Outbox.key).where(Outbox.key.in_(keys)))) if keys else set()
 
 
 def children(db: Session, parent: str, limit: int = 100) -> list[str]:

@@ -139,6 +139,14 @@ def outputs(db: Session, job_ids: Collection[int]) -> dict[int, bytes]:
     return dict(db.execute(select(Result.job_id, Result.outputs).where(Result.job_id.in_(job_ids))).all())
 
 
+def done(db: Session, job_ids: Collection[int]) -> set[int]:
+    """Those of the jobs that ended well, which nobody has taken yet."""
+    if not job_ids:
+        return set()
+    query = select(Ended.job_id).where(Ended.job_id.in_(job_ids), Ended.status == Status.DONE)
+    return set(db.scalars(query))
+
+
 def has_ended(db: Session, owner_task: str, owner_id: int) -> bool:
     """Whether there is something to take."""
     query = select(Ended.job_id).where(Ended.owner_task == owner_task, Ended.owner_id == owner_id)

@@ -1,5 +1,6 @@
 """The one writer of a workflow's nodes: applies what was decided unless the workflow has changed since."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import select, update
@@ -21,6 +22,7 @@ PAGE = 2000
 ENDS = {JobStatus.DONE: Status.DONE, JobStatus.FAILED: Status.FAILED}
 # Seconds before the second try of a tool that failed temporarily; each further pause is four times as long.
 FIRST_PAUSE = 30
+LONGEST_PAUSE = 3600
 
 
 class Row(NamedTuple):
@@ -60,10 +62,11 @@ def note_ended(db: Session, workflow: Workflow) -> bool:
     nodes = db.execute(running).all() if ended else []
     teller = Teller(db, workflow)
     alike: dict[tuple[Status, str], list[Any]] = {}
+    put_off: dict[tuple[int, str], list[Any]] = {}
     for node in nodes:
         end = ended[node.job_id]
-        if end.is_temporary and node.tries < (node.max_tries or workflow.max_tries):
-            _put_off(db, teller, node, end.reason)
+        if end.is_temporary and node.tries < (node.max_tries or workflow.max_tries) and not workflow.stops:
+            put_off.setdefault((node.tries, end.reason), []).append(node)
             continue
         status = ENDS.get(end.status, Status.KILLED)
         reason = "" if status is Status.DONE else f"{end.reason or end.status} (job {end.job_id})"
@@ -72,8 +75,10 @@ def note_ended(db: Session, workflow: Workflow) -> bool:
             _end(db, workflow, node, End(status, outputs.get(node.node_id), reason))
             return True
         alike.setdefault((status, reason), []).append(node)
+    for (tries, reason), some in put_off.items():
+        _put_off(db, teller, some, tries, reason)
     for (status, reason), some in alike.items():
-        count.close(db, some, status, reason)
+        count.close(db, workflow, some, status, reason)
         if status is not Status.DONE:
             teller.ended(some, status, reason)
     return True
@@ -101,7 +106,7 @@ def kill(db: Session, workflow: Workflow) -> bool:
     if not _take(db, workflow):
         return False
     if not _abandon(db, workflow.workflow_id, "the workflow was killed"):
-        _finish(db, workflow, End(Status.KILLED, reason=workflow.reason))
+        _finish(db, workflow, End(Status(workflow.ends_as), reason=workflow.reason))
     return True
 
 
@@ -123,12 +128,12 @@ def _take(db: Session, workflow: Workflow) -> bool:
     return bool(won)
 
 
-def _put_off(db: Session, teller: Teller, node: Any, reason: str) -> None:
-    """Have a tool tried again after a pause."""
-    seconds = FIRST_PAUSE * 4 ** (node.tries - 1)
-    later = {"retry_at": utc_now(seconds)}
-    changed(db, update(Node).where(Node.node_id == node.node_id).values(later))
-    teller.began(node, f"{reason} (job {node.job_id}): try {node.tries + 1} in {seconds} s")
+def _put_off(db: Session, teller: Teller, nodes: Sequence[Any], tries: int, reason: str) -> None:
+    """Have tools that failed alike tried again after a pause."""
+    seconds = min(LONGEST_PAUSE, FIRST_PAUSE * 4 ** (tries - 1))
+    mine = Node.node_id.in_([node.node_id for node in nodes])
+    changed(db, update(Node).where(mine).values(retry_at=utc_now(seconds)))
+    teller.ended(nodes, Status.RUNNING, f"{reason}: try {tries + 1} in {seconds} s")
 
 
 def _end(db: Session, workflow: Workflow, node: Any, end: End) -> None:
@@ -140,21 +145,21 @@ def _end(db: Session, workflow: Workflow, node: Any, end: End) -> None:
             db,
             update(Node)
             .where(Node.node_id == node.node_id)
-            .values(status=end.status, is_dirty=False, reason=end.reason or None),
+            .values(status=end.status, is_dirty=False, reason=end.reason[: count.LONGEST] or None),
         )
         _finish(db, workflow, end)
         return
     if end.outputs is not None:
         outputs = packed(collections.put_away(db, workflow.workflow_id, end.outputs))
         changed(db, update(NodeValues).where(NodeValues.node_id == node.node_id).values(outputs=outputs))
-    count.close(db, [node], end.status, end.reason)
+    count.close(db, workflow, [node], end.status, end.reason)
     Teller(db, workflow).ended([node], end.status, end.reason)
 
 
 def _finish(db: Session, workflow: Workflow, end: End) -> None:
     status = Status.DONE if end.status is Status.SKIPPED else end.status
     assert status in FINAL
-    values: dict[str, Any] = {"status": status, "ended_at": utc_now(), "reason": end.reason}
+    values: dict[str, Any] = {"status": status, "ended_at": utc_now(), "reason": end.reason[: count.LONGEST]}
     if end.outputs is not None:
         values["outputs"] = packed(collections.put_away(db, workflow.workflow_id, end.outputs))
     changed(db, update(Workflow).where(Workflow.workflow_id == workflow.workflow_id).values(values))
@@ -166,7 +171,11 @@ def _abandon(db: Session, workflow_id: int, reason: str, keep: int = 0) -> bool:
     going_on = (Node.workflow_id == workflow_id, Node.status == Status.RUNNING, Node.node_id != keep)
     query = select(Node.node_id, Node.job_id).where(*going_on).order_by(Node.node_id.desc()).limit(PAGE)
     rows = db.execute(query).all()
-    control.kill_all(db, [row.job_id for row in rows if row.job_id], f"because {reason}")
+    job_ids = [row.job_id for row in rows if row.job_id]
+    control.kill_all(db, job_ids, f"because {reason}")
+    # What has just ended well is taken note of first: it need not be done again.
+    done = ends.done(db, job_ids)
     closed = {"status": Status.KILLED, "is_dirty": False, "reason": reason, "retry_at": None}
-    changed(db, update(Node).where(Node.node_id.in_([row.node_id for row in rows])).values(closed))
-    return len(rows) == PAGE
+    others = [row.node_id for row in rows if row.job_id not in done]
+    changed(db, update(Node).where(Node.node_id.in_(others)).values(closed))
+    return len(rows) == PAGE or bool(done)

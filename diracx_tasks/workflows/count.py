@@ -8,12 +8,15 @@ from sqlalchemy.orm import Session
 
 from diracx_tasks.core.database import changed
 from diracx_tasks.workflows.states import GOOD, Status
-from diracx_tasks.workflows.tables import Node
+from diracx_tasks.workflows.tables import Node, Workflow
+
+# Characters that are kept of a reason.
+LONGEST = 4000
 
 
-def close(db: Session, nodes: Sequence[Any], status: Status, reason: str) -> None:
-    """End nodes alike; each has `node_id` and `parent_id`."""
-    values = {"status": status, "is_dirty": False, "reason": reason or None, "retry_at": None}
+def close(db: Session, workflow: Workflow, nodes: Sequence[Any], status: Status, reason: str) -> None:
+    """End nodes of a workflow alike; each has `node_id` and `parent_id`."""
+    values = {"status": status, "is_dirty": False, "reason": reason[:LONGEST] or None, "retry_at": None}
     changed(db, update(Node).where(Node.node_id.in_([node.node_id for node in nodes])).values(values))
     by_parent: dict[int, int] = {}
     for node in nodes:
@@ -23,11 +26,17 @@ def close(db: Session, nodes: Sequence[Any], status: Status, reason: str) -> Non
         alike.setdefault(ended, []).append(parent_id)
     for ended, parents in alike.items():
         bad = 0 if status in GOOD else ended
-        note(db, parents, ended=ended, bad=bad, skipped=ended if status is Status.SKIPPED else 0)
+        skipped = ended if status is Status.SKIPPED else 0
+        note(db, workflow, parents, ended=ended, bad=bad, skipped=skipped)
 
 
-def note(db: Session, parents: Collection[int], *, ended: int, bad: int, skipped: int) -> None:
+def note(
+    db: Session, workflow: Workflow, parents: Collection[int], *, ended: int, bad: int, skipped: int
+) -> None:
     """Count children that are over; a parent is looked at when it may have something to do."""
+    if bad and not workflow.is_broken:
+        mine = Workflow.workflow_id == workflow.workflow_id
+        changed(db, update(Workflow).where(mine).values(is_broken=True))
     complete = Node.ended + ended >= Node.cursor
     wakes = case((or_(Node.kind != "scatter", complete), True), else_=Node.is_dirty)
     # The conditions look at the old numbers, so they come first (MariaDB assigns from left to right).

@@ -14,6 +14,7 @@ from diracx_tasks.workflows.states import CWL_NAMES, GOOD, Status
 from diracx_tasks.workflows.tables import Node
 
 MOST_ITERATIONS = 100_000
+STOPPED = "not finished, because another step of the workflow failed"
 Values = dict[str, Any]
 
 
@@ -82,7 +83,7 @@ def _workflow(glance: Glance, node: Node) -> Step:
         for child in glance.children
         if child.status in GOOD
     }
-    if glance.goes_on or not glance.has_failed:
+    if not glance.workflow.stops:
         started = [child.name for child in glance.children]
         found = _plan(glance, "release", path=node.path, inputs=glance.inputs, done=done, started=started)
         instances = [Instance(_below(node, name), 0, given) for name, given in sorted(found["ready"].items())]
@@ -95,8 +96,10 @@ def _workflow(glance: Glance, node: Node) -> Step:
         return Step(node)
     outputs = _collected(glance, node, done)
     if glance.has_failed:
-        return Step(node, end=End(Status.FAILED, outputs, _why(glance.children)))
+        return Step(node, end=_bad_end(glance, node, _why(glance.children), outputs))
     if len(done) < _number_of_steps(glance, node):
+        if glance.workflow.stops:
+            return Step(node, end=End(Status.KILLED, outputs, STOPPED))
         waiting = "steps wait for values that never come: their sources do not lead back to an input"
         return Step(node, end=End(Status.FAILED, outputs, waiting))
     return Step(node, end=End(Status.DONE, outputs))
@@ -123,7 +126,9 @@ def _scatter(glance: Glance, node: Node, slots: list[Values] | None) -> Step:
         return Step(node)
     if node.bad:
         reason = f"{node.bad} of {node.total} failed, first: {_why(glance.children)}"
-        return Step(node, end=End(Status.FAILED, reason=reason))
+        return Step(node, end=_bad_end(glance, node, reason))
+    if node.cursor < node.total:
+        return Step(node, end=End(Status.KILLED, reason=STOPPED))
     # One skipped element makes the whole step count as skipped (cwltool, ReceiveScatterOutput).
     return Step(node, end=End(Status.SKIPPED if node.skipped else Status.DONE, _gathered(glance, node)))
 
@@ -146,23 +151,26 @@ def _loop(glance: Glance, node: Node) -> Step:
         return Step(node)
     if glance.has_failed:
         reason = f"iteration {node.cursor} failed: {_why(glance.children)}"
-        return Step(node, end=End(Status.FAILED, reason=reason))
+        return Step(node, end=_bad_end(glance, node, reason))
     if node.cursor >= MOST_ITERATIONS:
         reason = f"the loop did not end within {MOST_ITERATIONS} iterations"
         return Step(node, end=End(Status.FAILED, reason=reason))
     last = glance.children[0].outputs if glance.children else None
     found = _plan(glance, "repeat", path=node.path, inputs=glance.inputs, outputs=last)
-    if "next" in found:
-        following = Instance(node.path, node.cursor, found["next"])
-        inputs = {**glance.more, "inputs": found["inputs"]}
-        return Step(node, [following], node.cursor + 1, _is_over(following), inputs=inputs)
+    if "next" not in found:
+        return Step(node, end=End(Status.DONE, _of_iterations(glance, node, last)))
+    if glance.workflow.stops:
+        return Step(node, end=End(Status.KILLED, reason=STOPPED))
+    following = Instance(node.path, node.cursor, found["next"])
+    inputs = {**glance.more, "inputs": found["inputs"]}
+    return Step(node, [following], node.cursor + 1, _is_over(following), inputs=inputs)
+
+
+def _of_iterations(glance: Glance, node: Node, last: Values | None) -> Values:
     names = glance.more["names"]
-    if glance.more["method"] == "all":
-        arrays = {
-            name: collections.of_slots(node.node_id, name, [node.cursor], scatter.DOT) for name in names
-        }
-        return Step(node, end=End(Status.DONE, arrays))
-    return Step(node, end=End(Status.DONE, last or dict.fromkeys(names)))
+    if glance.more["method"] != "all":
+        return last or dict.fromkeys(names)
+    return {name: collections.of_slots(node.node_id, name, [node.cursor], scatter.DOT) for name in names}
 
 
 def _expression(glance: Glance, node: Node) -> Step:
@@ -200,9 +208,19 @@ def _below(node: Node, name: str) -> str:
     return f"{node.path}/{name}" if node.path else name
 
 
+def _bad_end(glance: Glance, node: Node, reason: str, outputs: Values | None = None) -> End:
+    """Of a node below which something went wrong; what was only stopped below it has not failed itself."""
+    has_failed = any(child.status is Status.FAILED for child in glance.children)
+    if has_failed or node.parent_id == 0 or not glance.workflow.stops:
+        return End(Status.FAILED, outputs, reason)
+    return End(Status.KILLED, outputs, STOPPED)
+
+
 def _why(children: list[Child]) -> str:
-    failed = next((child for child in children if child.status not in (*GOOD, Status.RUNNING)), None)
-    return f"{failed.name}: {failed.reason or failed.status}" if failed else "unknown"
+    bad = [child for child in children if child.status in (Status.FAILED, Status.KILLED)]
+    # What failed is the reason why others were stopped.
+    first = min(bad, key=lambda child: child.status != Status.FAILED, default=None)
+    return f"{first.name}: {first.reason or first.status}" if first else "unknown"
 
 
 def _words(error: InvalidCwl) -> str:

@@ -5,10 +5,11 @@ import threading
 import time
 from collections.abc import Callable
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from diracx_tasks.core import errors
-from diracx_tasks.core.errors import BadRequest, Forbidden, InvalidCwl, NotFound
+from diracx_tasks.core.errors import BadRequest, Forbidden, InvalidCwl, NotFound, Unavailable
 from diracx_tasks.core.origin import origin
 from diracx_tasks.cwl import lines
 from diracx_tasks.cwl.bundle import Bundle
@@ -27,6 +28,10 @@ AT_ONCE = 3
 MOST_WAITING = 8
 CHUNK = 1 << 20
 ROUNDS = 3
+# A document that had less of a processor than this is not to blame for the time that it took.
+FAIR_SHARE = 0.25
+# Of /proc/<process>/stat, after the name: time in user mode, then in the system's (proc(5)).
+USER_TIME = 11
 Contents = Callable[[str], Any]
 
 
@@ -46,7 +51,11 @@ class Isolate:
         return self._started.process if self._started else None
 
     def ask(self, bundle: Bundle, request: dict[str, Any], deadline: float = DEADLINE) -> dict[str, Any]:
-        """Its raw answer; InvalidCwl when it takes longer than `deadline` seconds: the child is killed."""
+        """Its raw answer.
+
+        When it takes longer than `deadline` seconds the child is killed: InvalidCwl, or Unavailable when the
+        machine had no time for it.
+        """
         sent = {**request, "hash": bundle.hash, "seconds": deadline}
         if bundle.hash not in self._known:
             sent["bundle"] = bundle.to_json()
@@ -75,14 +84,18 @@ class Isolate:
         self._started, self._known, self._rest, self._answers = None, set(), b"", 0
 
     def _exchange(self, sent: dict[str, Any], deadline: float) -> dict[str, Any]:
-        is_fresh = self._answers == 0
+        is_fresh, spent_before = self._answers == 0, 0.0
         try:
             # A new child is not the document's fault: its time does not count.
             self.start()
+            spent_before = self._cpu_seconds()
             answer: dict[str, Any] = lines.read(self._line(lines.written(sent), time.monotonic() + deadline))
             self._answers += 1
         except TimeoutError:
+            spent = self._cpu_seconds() - spent_before
             self.stop()
+            if spent < deadline * FAIR_SHARE:
+                raise Unavailable(f"this machine is too busy: {spent:.3g} s in {deadline:.3g} s") from None
             words = f"the document or its expressions took longer than {deadline:.3g} s"
             raise InvalidCwl(words, [_spent(words)]) from None
         except (OSError, ValueError) as error:
@@ -95,6 +108,14 @@ class Isolate:
         if answer.pop("last", False):
             self.stop()
         return answer
+
+    def _cpu_seconds(self) -> float:
+        """Seconds of CPU time that the child has used; 0 when it is gone."""
+        try:
+            fields = Path(f"/proc/{self.process}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return 0.0
+        return (int(fields[USER_TIME]) + int(fields[USER_TIME + 1])) / os.sysconf("SC_CLK_TCK")
 
     def _line(self, question: bytes, until: float) -> bytes:
         assert self._started is not None

@@ -67,11 +67,6 @@ class Glance:
     slots: Slots | None = None
 
     @property
-    def goes_on(self) -> bool:
-        """Whether what does not need a failed step goes on."""
-        return self.workflow.on_error == "continue"
-
-    @property
     def has_failed(self) -> bool:
         """Whether something below the node failed or was killed."""
         return any(child.status in (Status.FAILED, Status.KILLED) for child in self.children)
@@ -155,17 +150,18 @@ def _glance(db: Session, workflow: Workflow, stored: Bundle, node: Node) -> Glan
 def _scatter(db: Session, glance: Glance) -> Glance:
     node = glance.node
     assert node is not None
-    stops = bool(node.bad) and not glance.goes_on
     common = (glance.workflow, glance.bundle, Task.DECIDE, node)
-    if node.cursor < node.total and not stops:
+    if node.cursor < node.total and not glance.workflow.stops:
         stop = min(node.cursor + CHUNK, node.total)
         fixed, slots = slots_of(db, node, glance.inputs, glance.more, range(node.cursor, stop))
         return Glance(*common, fixed, glance.more, slots=slots)
     query = select(Node).where(Node.workflow_id == node.workflow_id, Node.parent_id == node.node_id)
     if node.bad:
         # The first one that went wrong says why.
-        query = query.where(Node.status.in_((Status.FAILED, Status.KILLED))).order_by(Node.slot).limit(1)
-        return Glance(*common, glance.inputs, glance.more, _children(db, db.scalars(query).all()))
+        for status in (Status.FAILED, Status.KILLED):
+            first = db.scalars(query.where(Node.status == status).order_by(Node.slot).limit(1)).all()
+            if first:
+                return Glance(*common, glance.inputs, glance.more, _children(db, first))
     if node.ended < node.total or node.total > collections.LONG:
         return Glance(*common, glance.inputs, glance.more)
     rows = db.scalars(query.order_by(Node.slot)).all()

@@ -58,7 +58,7 @@ def instances(db: Session, workflow: Workflow, step: Step) -> End | None:
         return _become(db, workflow, step.node, made[0], numbers)
     insert_many(db, plain(Node), ROW, [_row(workflow, step.node, one, numbers) for one in made])
     _keep_values(db, workflow, step.node, made)
-    _count_ended(db, step.node, made)
+    _count_ended(db, workflow, step.node, made)
     _tell(db, workflow, step, made)
     return None
 
@@ -73,7 +73,7 @@ def _row(workflow: Workflow, parent: Node, one: Instance, numbers: Iterator[int]
         kind in CONTAINERS,
     )
     job = next(numbers) if kind == "tool" else None
-    extent = (given.get("total", 0), 0, given.get("dims"), given.get("reason"), 0, 0, 0, 1)
+    extent = (given.get("total", 0), 0, given.get("dims"), _reason(one), 0, 0, 0, 1)
     retries = given.get("facts", {}).get("retries")
     tries = None if retries is None else retries + 1
     return *where, *state[:2], int(state[2]), job, *extent, tries, given.get("key"), given.get("from")
@@ -132,11 +132,11 @@ def _store(db: Session, workflow: Workflow, of_nodes: dict[int, Instance], *, is
     db.flush()
 
 
-def _count_ended(db: Session, parent: Node, made: Sequence[Instance]) -> None:
+def _count_ended(db: Session, workflow: Workflow, parent: Node, made: Sequence[Instance]) -> None:
     statuses = [_status(one) for one in made if one.given["kind"] in ENDINGS]
     if statuses:
         bad, skipped = statuses.count(Status.FAILED), statuses.count(Status.SKIPPED)
-        count.note(db, [parent.node_id], ended=len(statuses), bad=bad, skipped=skipped)
+        count.note(db, workflow, [parent.node_id], ended=len(statuses), bad=bad, skipped=skipped)
 
 
 def _job(workflow: Workflow, one: Instance) -> NewJob:
@@ -181,6 +181,11 @@ def _tell(db: Session, workflow: Workflow, step: Step, made: Sequence[Instance])
         words = one.given.get("reason") or (f"{one.given['total']} instances" if kind == "scatter" else "")
         slot = one.slot if step.node.kind in ("scatter", "loop") else None
         teller.tell(_status(one), words, path=one.path, slot=slot)
+
+
+def _reason(one: Instance) -> str | None:
+    reason = one.given.get("reason")
+    return reason[: count.LONGEST] if reason else None
 
 
 def _status(one: Instance) -> Status:

@@ -1,5 +1,6 @@
 """Continuing a workflow that failed or was killed: what went well stays, the rest is done once more."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import delete, func, select, update
@@ -7,17 +8,20 @@ from sqlalchemy.orm import Session, aliased
 
 from diracx_tasks.auth.rights import must_own
 from diracx_tasks.auth.tokens import User
-from diracx_tasks.core.database import changed, utc_now
+from diracx_tasks.core.database import changed, plain, utc_now
 from diracx_tasks.core.errors import Conflict
+from diracx_tasks.core.many import Columns, update_many
+from diracx_tasks.engine import dead_letters
 from diracx_tasks.jobs import ends
 from diracx_tasks.workflows.events import tell
 from diracx_tasks.workflows.look import TASK
 from diracx_tasks.workflows.search import find
 from diracx_tasks.workflows.states import GOOD, Status
-from diracx_tasks.workflows.submit import ask_to_advance
+from diracx_tasks.workflows.submit import ask_to_advance, keys_of
 from diracx_tasks.workflows.tables import Node, NodeValues, Workflow
 
 BAD = (Status.FAILED, Status.KILLED)
+PAGE = 1000
 
 
 def rerun(db: Session, workflow_id: int, *, by: User) -> Workflow:
@@ -32,6 +36,7 @@ def rerun(db: Session, workflow_id: int, *, by: User) -> Workflow:
         "ended_at": None,
         "outputs": None,
         "reason": "",
+        "is_broken": False,
         "version": Workflow.version + 1,
     }
     mine = (Workflow.workflow_id == workflow_id, Workflow.status.in_(BAD))
@@ -40,8 +45,9 @@ def rerun(db: Session, workflow_id: int, *, by: User) -> Workflow:
     bad = (Node.workflow_id == workflow_id, Node.status.in_(BAD))
     _forget_unmade(db, bad)
     _try_tools(db, bad)
-    _reopen(db, workflow_id, bad)
+    _reopen(db, bad)
     tell(db, workflow_id, Status.RUNNING, f"what failed is done again, says {by.name}")
+    dead_letters.supersede(db, keys_of(workflow_id), by=by.name)
     ask_to_advance(db, workflow_id)
     db.refresh(workflow)
     return workflow
@@ -52,13 +58,13 @@ def _forget_unmade(db: Session, bad: tuple[Any, ...]) -> None:
     unmade = (*bad, Node.kind == "tool", Node.job_id.is_(None), Node.parent_id != 0)
     parent = aliased(Node)
     query = select(Node.node_id, parent.kind).join(parent, parent.node_id == Node.parent_id).where(*unmade)
-    found = dict(db.execute(query).all())
-    slots = [node_id for node_id, kind in found.items() if kind == "scatter"]
-    steps = list(found.keys() - slots)
     again = {"status": Status.RUNNING, "is_dirty": True, "reason": None}
-    changed(db, update(Node).where(Node.node_id.in_(slots)).values(again))
-    changed(db, delete(NodeValues).where(NodeValues.node_id.in_(steps)))
-    changed(db, delete(Node).where(Node.node_id.in_(steps)))
+    while found := dict(db.execute(query.limit(PAGE)).all()):
+        slots = [node_id for node_id, kind in found.items() if kind == "scatter"]
+        steps = list(found.keys() - slots)
+        changed(db, update(Node).where(Node.node_id.in_(slots)).values(again))
+        changed(db, delete(NodeValues).where(NodeValues.node_id.in_(steps)))
+        changed(db, delete(Node).where(Node.node_id.in_(steps)))
 
 
 def _try_tools(db: Session, bad: tuple[Any, ...]) -> None:
@@ -67,22 +73,30 @@ def _try_tools(db: Session, bad: tuple[Any, ...]) -> None:
     changed(db, update(Node).where(*bad, Node.kind == "tool", Node.job_id.is_not(None)).values(values))
 
 
-def _reopen(db: Session, workflow_id: int, bad: tuple[Any, ...]) -> None:
+def _reopen(db: Session, bad: tuple[Any, ...]) -> None:
     """Workflows, scatters and loops go on from what went well below them."""
-    opened = list(db.scalars(select(Node.node_id).where(*bad)))
-    for node_id in opened:
-        counted = (
-            select(Node.status, func.count())
-            .where(Node.workflow_id == workflow_id, Node.parent_id == node_id, Node.status.in_(GOOD))
-            .group_by(Node.status)
+    while opened := list(db.scalars(select(Node.node_id).where(*bad).limit(PAGE))):
+        good = (
+            select(Node.parent_id, Node.status, func.count())
+            .where(Node.parent_id.in_(opened), Node.status.in_(GOOD))
+            .group_by(Node.parent_id, Node.status)
         )
-        good = dict(db.execute(counted).all())
-        values = {
-            "status": Status.RUNNING,
-            "is_dirty": True,
-            "reason": None,
-            "ended": sum(good.values()),
-            "bad": 0,
-            "skipped": good.get(Status.SKIPPED, 0),
+        counts: dict[tuple[int, str], int] = {
+            (parent, status): count for parent, status, count in db.execute(good)
         }
-        changed(db, update(Node).where(Node.node_id == node_id).values(values))
+        rows = [
+            (node_id, counts.get((node_id, Status.DONE), 0), counts.get((node_id, Status.SKIPPED), 0))
+            for node_id in opened
+        ]
+        update_many(db, plain(Node), ("NodeID", "Ended", "Skipped"), _opened, rows)
+
+
+def _opened(new: Columns) -> Mapping[str, Any]:
+    return {
+        "Status": Status.RUNNING.value,
+        "IsDirty": True,
+        "Reason": None,
+        "Ended": new["Ended"] + new["Skipped"],
+        "Bad": 0,
+        "Skipped": new["Skipped"],
+    }

@@ -141,10 +141,15 @@ def _row(request: Request, bundle: Bundle, checked: dict[str, Any], by: User) ->
     )
 
 
+def keys_of(workflow_id: int) -> tuple[str, str]:
+    """The keys of the task that advances a workflow: at once, and later."""
+    return f"workflow-{workflow_id}.advance", f"workflow-{workflow_id}.retry"
+
+
 def ask_to_advance(db: Session, workflow_id: int, delay: float = 0) -> None:
     """Have a workflow looked at after this transaction, or `delay` seconds later."""
-    key = f"workflow-{workflow_id}.advance" if delay == 0 else f"workflow-{workflow_id}.retry"
-    enqueue(db, "workflows.advance", key, delay=delay, workflow_id=workflow_id)
+    now, later = keys_of(workflow_id)
+    enqueue(db, "workflows.advance", later if delay else now, delay=delay, workflow_id=workflow_id)
 
 
 def _plant(db: Session, workflow_id: int, start: dict[str, Any]) -> None:

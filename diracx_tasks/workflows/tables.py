@@ -8,8 +8,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from diracx_tasks.core.database import Blob, Table, Timestamp
 
-# Keys that differ in case only are different keys.
+# Keys and paths that differ in case only are different ones.
 Exact = String(128).with_variant(mysql.VARCHAR(128, collation="utf8mb4_bin"), "mysql", "mariadb")
+Path = String(255).with_variant(mysql.VARCHAR(255, collation="utf8mb4_bin"), "mysql", "mariadb")
 Number = BigInteger().with_variant(Integer(), "sqlite")
 
 
@@ -60,6 +61,7 @@ class Workflow(Table):
     __table_args__ = (
         UniqueConstraint("VO", "Owner", "IdempotencyKey", name="SubmittedOnce"),
         Index("WorkflowsOfVO", "VO", "WorkflowID"),
+        Index("WorkflowsByStatus", "Status", "WorkflowID"),
     )
 
     workflow_id: Mapped[int] = mapped_column("WorkflowID", Number, primary_key=True, autoincrement=True)
@@ -82,10 +84,19 @@ class Workflow(Table):
     fingerprint: Mapped[str] = mapped_column("Fingerprint", String(64))
     # What happens after a step has failed: stop, or continue with what does not need it.
     on_error: Mapped[str] = mapped_column("OnError", String(8), default="stop")
+    # Whether a node of it has failed or was killed.
+    is_broken: Mapped[bool] = mapped_column("IsBroken", default=False)
+    # What it becomes after Killing: Failed when it was given up.
+    ends_as: Mapped[str] = mapped_column("EndsAs", String(32), default="Killed")
     reuses: Mapped[bool] = mapped_column("Reuses", default=True)
     # How often a tool is tried that fails temporarily.
     max_tries: Mapped[int] = mapped_column("MaxTries", Integer, default=3)
     tags: Mapped[bytes | None] = mapped_column("Tags", Blob)
+
+    @property
+    def stops(self) -> bool:
+        """Whether nothing new begins, because something has failed."""
+        return self.is_broken and self.on_error == "stop"
 
 
 class Node(Table):
@@ -100,6 +111,7 @@ class Node(Table):
         Index("NodeDirty", "WorkflowID", "IsDirty"),
         Index("NodeCounts", "WorkflowID", "Path", "Kind", "Status"),
         Index("NodeChildren", "ParentID", "Status"),
+        Index("NodesByStatus", "WorkflowID", "Status"),
         Index("NodeJob", "JobID"),
         Index("NodeReuse", "ReuseKey"),
         Index("NodeRetry", "WorkflowID", "RetryAt"),
@@ -108,7 +120,7 @@ class Node(Table):
     node_id: Mapped[int] = mapped_column("NodeID", Number, primary_key=True, autoincrement=True)
     workflow_id: Mapped[int] = mapped_column("WorkflowID", Number)
     parent_id: Mapped[int] = mapped_column("ParentID", Number)
-    path: Mapped[str] = mapped_column("Path", String(255))
+    path: Mapped[str] = mapped_column("Path", Path)
     slot: Mapped[int] = mapped_column("Slot", Integer, default=0)
     kind: Mapped[str] = mapped_column("Kind", String(16))
     status: Mapped[str] = mapped_column("Status", String(16))
@@ -152,7 +164,7 @@ class WorkflowEvent(Table):
     event_id: Mapped[int] = mapped_column("EventID", Number, primary_key=True, autoincrement=True)
     workflow_id: Mapped[int] = mapped_column("WorkflowID", Number)
     at: Mapped[datetime] = mapped_column("HappenedAt", Timestamp)
-    path: Mapped[str] = mapped_column("Path", String(255), default="")
+    path: Mapped[str] = mapped_column("Path", Path, default="")
     slot: Mapped[int | None] = mapped_column("Slot", Integer)
     status: Mapped[str] = mapped_column("Status", String(16))
     message: Mapped[str] = mapped_column("Message", Text, default="")

@@ -1,15 +1,28 @@
-"""The task that moves workflows."""
+"""The tasks that move workflows."""
+
+from sqlalchemy.exc import OperationalError
 
 from diracx_tasks.core.database import session
+from diracx_tasks.core.errors import Unavailable
+from diracx_tasks.engine.retries import Backoff
 from diracx_tasks.engine.task import task
 from diracx_tasks.workflows import submit
+from diracx_tasks.workflows import sweep as sweeping
 from diracx_tasks.workflows.turn import turn
 
 # A wide workflow gives others their turn after so many seconds.
 TURN = 20.0
+# What is not the workflow's fault: a machine with too much to do, a database that restarts.
+PATIENT = Backoff(first=2, times=200, cap=60)
 
 
-@task(size="medium", priority="realtime", lock="workflow:{workflow_id}", timeout=300)
+@task(
+    size="medium",
+    priority="realtime",
+    lock="workflow:{workflow_id}",
+    timeout=300,
+    retry=Backoff(by_class={Unavailable: PATIENT, OperationalError: PATIENT}),
+)
 def advance(workflow_id: int) -> str:
     """Take note of ended jobs, release the steps whose inputs are complete, and end what is complete."""
     done = turn(workflow_id, TURN)
@@ -17,3 +30,10 @@ def advance(workflow_id: int) -> str:
         with session() as db:
             submit.ask_to_advance(db, workflow_id, delay=done.more_in)
     return f"{done.changes} changes" + ("" if done.more_in is None else f", more in {done.more_in:.0f} s")
+
+
+@task(size="medium", every=300)
+def sweep() -> str:
+    """Find workflows that nothing moves; those whose `advance` is a dead letter end as Failed."""
+    asked, given_up = sweeping.sweep()
+    return f"{asked} asked for again, {given_up} given up"

@@ -202,3 +202,23 @@ def test_data_may_have_the_names_of_documents() -> None:
 
 def test_a_good_workflow_passes() -> None:
     check.loaded(a_bundle(a_workflow(ONE, inputs=TEXT_IN), tool__cwl=TOOL))
+
+
+def test_a_path_is_no_longer_than_what_is_stored() -> None:
+    def nested(length: int) -> Bundle:
+        outer = f"""cwlVersion: v1.2
+class: Workflow
+requirements: {{SubworkflowFeatureRequirement: {{}}}}
+inputs: {TEXT_IN}
+outputs: []
+steps:
+  {"o" * 100}:
+    run: {{class: Workflow, inputs: {TEXT_IN}, outputs: [], steps: {{{"i" * (length - 101)}: {ONE[5:]}}}}}
+    in: {{text: text}}
+    out: []
+"""
+        return a_bundle(outer, **{"tool__cwl": TOOL})
+
+    check.loaded(nested(255))
+    error = refusal(nested(256), text="x")
+    assert "the path of this step has 256 characters, more than 255: ooo" in str(error)

@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
-from diracx_tasks.core.errors import InvalidCwl
+from diracx_tasks.core.errors import InvalidCwl, Unavailable
 from diracx_tasks.cwl import lines
 from diracx_tasks.cwl.confine import MAX_DATA
 from diracx_tasks.cwl.desk import KEPT
@@ -192,11 +192,21 @@ def test_a_late_answer_is_given_up(isolate: Isolate) -> None:
     late = isolate.process
     assert late is not None
     os.kill(late, signal.SIGSTOP)
-    with pytest.raises(InvalidCwl, match=r"took longer than 0\.5 s"):
+    # It has had no time at all: the document is not to blame.
+    with pytest.raises(Unavailable, match=r"this machine is too busy: 0 s in 0\.5 s"):
         isolate.ask(GOOD, {"op": "check", "inputs": None, "contents": {}}, 0.5)
     assert_works(isolate)
     assert isolate.process != late
     wait_for(lambda: has_ended(late), 10, lambda: f"process {late} goes on")
+
+
+def test_a_document_that_takes_too_long_is_given_up(isolate: Isolate) -> None:
+    inputs = "".join(f"  i{number}: {{type: string, default: x}}\n" for number in range(3000))
+    bundle = a_bundle(TOOL.replace("inputs:\n", f"inputs:\n{inputs}"))
+    check(isolate)
+    with pytest.raises(InvalidCwl, match=r"took longer than 0\.2 s"):
+        isolate.ask(bundle, {"op": "check", "inputs": None, "contents": {}}, 0.2)
+    assert_works(isolate)
 
 
 def test_one_expression_may_take_half_of_the_time(isolate: Isolate) -> None:
