@@ -97,7 +97,7 @@ def whole(db: Session, workflow_id: int, value: Any, most: int | None = None) ->
     def opened(value: Any) -> Any:
         nonlocal left
         if is_reference(value):
-            left -= int(value["length"])
+            left -= int(value["length"]) * prod(int(length) for length in value.get("inner", ()))
             if left < 0:
                 raise TooLarge(f"arrays of more than {most} elements are not read at once")
             return opened(read(db, workflow_id, value, 0, int(value["length"])))

@@ -6,6 +6,8 @@ import pytest
 from sqlalchemy import func, select
 
 from diracx_tasks.core.database import reading
+from diracx_tasks.core.errors import TooLarge
+from diracx_tasks.core.packed import unpacked
 from diracx_tasks.workflows import collections
 from diracx_tasks.workflows.states import Status
 from diracx_tasks.workflows.tables import Chunk, Node
@@ -103,6 +105,17 @@ def test_an_array_that_is_too_long_for_an_expression_fails_its_step(monkeypatch:
     workflow_id = begun(SUM, {"xs": list(range(15))})
     assert ended(workflow_id, double) == Status.FAILED
     assert "more than 12 elements" in the(workflow_id).reason
+
+
+def test_the_elements_of_inner_arrays_count() -> None:
+    text = CROSSED.replace("METHOD", "nested_crossproduct")
+    workflow_id = begun(text, {"xs": list(range(5)), "ws": list(range(5))})
+    assert ended(workflow_id, double) == Status.DONE
+    value = unpacked(the(workflow_id).outputs or b"")
+    with reading() as db:
+        assert collections.whole(db, workflow_id, value, 25) == outputs(workflow_id)
+        with pytest.raises(TooLarge, match="more than 24 elements"):
+            collections.whole(db, workflow_id, value, 24)
 
 
 def test_one_element_that_fails_fails_the_scatter_and_says_which() -> None:

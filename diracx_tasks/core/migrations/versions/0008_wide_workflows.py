@@ -52,10 +52,33 @@ def upgrade() -> None:
         table.add_column(sa.Column("ReusedFrom", NUMBER, nullable=True))
         table.create_index("NodeReuse", ["ReuseKey"])
         table.create_index("NodeRetry", ["WorkflowID", "RetryAt"])
+    _count_slots()
     # The outputs of a job that is Done are read from its result.
     with op.batch_alter_table("EndedJobs") as table:
         table.drop_column("Outputs")
         table.add_column(sa.Column("IsTemporary", sa.Boolean(), nullable=False, server_default=sa.text("0")))
+
+
+def _count_slots() -> None:
+    """Scatters that go on have counted nothing so far."""
+    nodes = sa.table(
+        "WorkflowNodes",
+        *(sa.column(name) for name in ("NodeID", "ParentID", "Kind", "Status", "Ended", "Bad", "Skipped")),
+    )
+    slots = nodes.alias()
+    counts = (
+        sa.select(slots.c.ParentID, slots.c.Status, sa.func.count())
+        .join(nodes, nodes.c.NodeID == slots.c.ParentID)
+        .where(nodes.c.Kind == "scatter", nodes.c.Status == "Running")
+        .where(slots.c.Status.in_(("Done", "Skipped", "Failed", "Killed")))
+        .group_by(slots.c.ParentID, slots.c.Status)
+    )
+    for parent, status, count in op.get_bind().execute(counts).all():
+        values = {"Ended": nodes.c.Ended + count}
+        if status != "Done":
+            counter = "Skipped" if status == "Skipped" else "Bad"
+            values[counter] = nodes.c[counter] + count
+        op.execute(sa.update(nodes).where(nodes.c.NodeID == parent).values(values))
 
 
 def downgrade() -> None:
