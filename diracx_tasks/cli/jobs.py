@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 PAGE = 100
 LONG_PAGE = 1000
 FILE = ("File", "Directory")
+# Says of a Directory that it was a real one: its listing is seen where `loadListing` asks for it.
+FOLDER = "diracx:folder"
 PARALLEL = 4
 POLL = 2.0
 SHOWN = ("MinorStatus", "ApplicationStatus", "JobName", "WorkflowID", "Step", "Slot", "Owner", "VO", "Site")
@@ -217,7 +219,7 @@ class Storing:
         if is_file:
             self._wanted.append((found, path))
         elif "listing" not in found:
-            found["listing"] = self._outward(list(_listing(path)), name)
+            found |= {"listing": self._outward(list(_listing(path)), name), FOLDER: True}
         return found
 
     def _upload(self, path: Path) -> dict[str, Any]:

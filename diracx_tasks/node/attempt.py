@@ -117,10 +117,20 @@ class Attempt:
         if result is None:
             raise Refused("Application Finished With Errors", f"the payload was ended: {_cause(ended)}")
         if not result.is_success:
+            self._keep(payload)
             reason = f"unsupported: {result.reason}" if result.is_unsupported else result.reason
             raise Refused("Application Finished With Errors", reason, is_temporary=result.is_temporary)
         outputs = result.outputs or {}
         return _doing("Uploading Output Data", lambda: self._staging.store(outputs, self._uploading, payload))
+
+    def _keep(self, payload: dict[str, Any]) -> None:
+        """Have what a failed job leaves for its user kept; if that does not work, its log says so."""
+        try:
+            self._staging.keep(payload)
+        except LoginNeeded:
+            raise
+        except DiracXError as error:
+            self._say(f"the output sandbox is not kept: {error}")
 
     def _order(self, payload: dict[str, Any]) -> Order:
         bundle_file, names = self._bundle(payload["bundle"])
@@ -138,6 +148,7 @@ class Attempt:
             engine=self._slot.engine,
             cores=self._slot.cores,
             ram_mb=self._slot.ram_mb,
+            input_sandbox=payload.get("input_sandbox") or [],
         )
 
     def _inputs(self, payload: dict[str, Any]) -> Any:

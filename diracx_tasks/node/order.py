@@ -1,6 +1,7 @@
 """What the pilot tells a payload, and what it hears back; both stand in the attempt's folder."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ from typing import Any
 INPUTS = "inputs.json"
 RESULT = "result.json"
 LOG = "log"
+# The beginning of the names of folders in which tools run.
+WORK_FOLDERS = "out-"
 
 
 @dataclass(frozen=True)
@@ -15,7 +18,7 @@ class Order:
     """Which process of which bundle to run; its inputs are in the folder's INPUTS.
 
     `engine` runs containers, '' for none; one that is outside of the slot's limits is held to `cores` and
-    `ram_mb`.
+    `ram_mb`. Inputs of the `input_sandbox` are placed in folders, see `work_dir`.
     """
 
     folder: str
@@ -27,6 +30,7 @@ class Order:
     engine: str = ""
     cores: int = 1
     ram_mb: int = 0
+    input_sandbox: Sequence[dict[str, str]] = ()
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
 
+from diracx_tasks.node.placing import FOLDER
 from diracx_tasks.node.transfer import StagingError
 
 Value = dict[str, Any]
@@ -47,21 +48,23 @@ class Delivery:
     """What is to become of outputs beside going to the sandbox store.
 
     `data` are folders of LFNs and storage elements by outputs; outputs in `sandbox` become an archive of the
-    job as well.
+    job as well, with the files in its working folders that match `patterns`.
     """
 
     data: Mapping[str, tuple[str, Sequence[str]]] = field(default_factory=dict)
     sandbox: Sequence[str] = ()
+    patterns: Sequence[str] = ()
 
     @classmethod
     def of(cls, payload: Mapping[str, Any]) -> "Delivery":
-        """What a payload says: `output_data` (`source`, `output_path`, `output_se`) and `output_sandbox`."""
+        """What a payload says in `output_data`, `output_sandbox` and `output_globs`; see `cwl.hints`."""
         data = {}
         for one in payload.get("output_data") or []:
             ses = one.get("output_se") or []
             folder = LFN.sub("", str(one["output_path"])).rstrip("/")
             data[_id(one["source"])] = (folder, [ses] if isinstance(ses, str) else ses)
-        return cls(data, [_id(one) for one in payload.get("output_sandbox") or []])
+        sandbox = [_id(one) for one in payload.get("output_sandbox") or []]
+        return cls(data, sandbox, payload.get("output_globs") or [])
 
 
 def outgoing(outputs: Value, delivery: Delivery, files: dict[str, list[Outgoing]]) -> Value:
@@ -146,6 +149,7 @@ def _directory(value: Value, files: list[Outgoing], above: str) -> Value:
     name = value.get("basename") or (location.name if location else "")
     inside = _outgoing(listing, files, f"{above}{name}/")
     found = {"class": "Directory", "basename": name, "listing": inside}
+    found |= {FOLDER: True} if location else {}
     if beside := value.get("secondaryFiles"):
         found["secondaryFiles"] = _outgoing(beside, files, above)
     return found

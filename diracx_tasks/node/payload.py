@@ -30,9 +30,9 @@ from diracx_tasks.cwl.bundle import Bundle
 from diracx_tasks.cwl.diagnostics import explain
 from diracx_tasks.cwl.load import base_uri, load, process_at
 from diracx_tasks.cwl.phrases import said
-from diracx_tasks.node import contained
+from diracx_tasks.node import contained, work_dir
 from diracx_tasks.node.container import ENGINES
-from diracx_tasks.node.order import INPUTS, Order, Result
+from diracx_tasks.node.order import INPUTS, WORK_FOLDERS, Order, Result
 
 LOAD_SECONDS = 60
 MAX_WORDS = 250
@@ -161,6 +161,7 @@ def _run(order: Order, prepared: Prepared) -> Result:
     if is_wanted:
         contained.prepare(order)
     inputs = json.loads((Path(order.folder) / INPUTS).read_text(), parse_float=Number)
+    work_dir.put(process, inputs, order.input_sandbox)
     errors, executor = Errors(), Executor(order)
     cwltool_log.addHandler(errors)
     outputs, status = executor.execute(process, inputs, _context(order))
@@ -174,7 +175,7 @@ def _context(order: Order) -> RuntimeContext:
         {
             "basedir": order.folder,
             "tmpdir_prefix": f"{order.folder}/tmp-",
-            "tmp_outdir_prefix": f"{order.folder}/out-",
+            "tmp_outdir_prefix": f"{order.folder}/{WORK_FOLDERS}",
             "cidfile_dir": order.folder,
             "name": order.name,
             **contained.settings(order.engine),

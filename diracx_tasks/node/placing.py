@@ -10,6 +10,8 @@ from diracx_tasks.node.transfer import StagingError
 Value = dict[str, Any]
 LEFT = ("_:", "http:", "https:")
 FILE, DIRECTORY = "File", "Directory"
+# Says of a Directory that it was a real one: its listing is seen where `loadListing` asks for it.
+FOLDER = "diracx:folder"
 
 
 @dataclass(frozen=True)
@@ -113,15 +115,14 @@ class Placing:
         return self._put(value, folder if is_free else self._new_folder())
 
     def _put_directory(self, value: Value, path: Path) -> Value:
-        placed = {key: item for key, item in value.items() if key not in ("path", "listing")}
+        placed = {key: item for key, item in value.items() if key not in ("path", "listing", FOLDER)}
         placed["location"] = path.as_uri()
         if _location(value).startswith("lfn:") and "listing" not in value:
             self.folders[path] = _location(value).rstrip("/")
             return placed
         self._make(path)
-        for one in value.get("listing") or []:
-            self._put(one, path)
-        return placed
+        listing = [self._put(one, path) for one in value.get("listing") or []]
+        return placed if value.get(FOLDER) else {**placed, "listing": listing}
 
     def _want(self, path: Path, wanted: Wanted) -> None:
         if self.wanted.setdefault(path, wanted).location != wanted.location:

@@ -10,7 +10,7 @@ from diracx_tasks.node.incoming import Incoming
 from diracx_tasks.node.outgoing import Delivery, Outgoing, measure, outgoing
 from diracx_tasks.node.placing import Placing
 from diracx_tasks.node.transfer import StagingError, Transfers
-from diracx_tasks.node.upload import Upload, archives
+from diracx_tasks.node.upload import Upload, archives, matching
 
 __all__ = ["Placing", "Staging", "StagingError"]
 
@@ -55,13 +55,27 @@ class Staging:
             measure(file)
         upload = Upload(self._transfers, before_upload)
         to_send = [one for some in files.values() for one in some if not self._is_known(one)]
-        with archives([one for name in delivery.sandbox for one in files[name]], self._folder) as made:
+        kept = [one for name in delivery.sandbox for one in files[name]]
+        with archives([*self._matching(delivery), *kept], self._folder) as made:
             to_send += made
             upload.send(to_send)
         upload.register(to_send)
         for file in (one for some in files.values() for one in some):
             file.value["location"] = file.location
         return told
+
+    def keep(self, payload: Mapping[str, Any]) -> None:
+        """Of a job that has failed: have the files that match patterns kept as its sandbox.
+
+        Raises StagingError, Halted, and ApiError when the server refuses.
+        """
+        upload = Upload(self._transfers, lambda size: None)
+        with archives(self._matching(Delivery.of(payload)), self._folder) as made:
+            upload.send(made)
+        upload.register(made)
+
+    def _matching(self, delivery: Delivery) -> list[Outgoing]:
+        return matching(self._folder, delivery.patterns) if self._folder else []
 
     def _is_known(self, file: Outgoing) -> bool:
         """Whether the file is an input with an LFN that has come through as it was; it then stays that."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from diracx_tasks.node.order import WORK_FOLDERS
 from diracx_tasks.node.outgoing import Outgoing, measure
 from diracx_tasks.node.transfer import ROUNDS, StagingError, Transfers, chunks
 
@@ -107,6 +108,24 @@ def archives(files: Sequence[Outgoing], beside: Path | None) -> Iterator[list[Ou
         made = Outgoing({"class": "File", "basename": path.name}, path, format=ARCHIVE)
         measure(made)
         yield [made]
+
+
+def matching(folder: Path, patterns: Sequence[str]) -> list[Outgoing]:
+    """Files that tools have left in their working folders below a folder, by patterns such as `*.log`.
+
+    Of several tools' files at the same place the last in the order of names. Links that lead out of the
+    folder are left out.
+    """
+    found: dict[str, Outgoing] = {}
+    here = folder.resolve()
+    for work_folder in sorted(here.glob(f"{WORK_FOLDERS}*")):
+        for path in (one for pattern in patterns for one in work_folder.glob(pattern)):
+            if path.resolve().is_relative_to(here) and path.is_file():
+                place = str(path.relative_to(work_folder))
+                found[place] = Outgoing({"class": "File", "basename": path.name}, path, place)
+    for file in found.values():
+        measure(file)
+    return list(found.values())
 
 
 def _wanted(file: Outgoing) -> dict[str, Any]:

@@ -44,6 +44,19 @@ class Node:
         payload = {"output_data": list(data), "output_sandbox": list(sandbox)}
         return self.staging.store(outputs, lambda size: None, payload)
 
+    def archived(self) -> dict[str, bytes]:
+        """What is in the job's only output sandbox."""
+        (pfn,) = self.api.get(f"/api/jobs/{self.job_id}/sandbox/output").json()
+        address = self.api.get("/api/jobs/sandbox", params={"pfn": f"SB:SandboxSE|{pfn}"}).json()["url"]
+        self.far.download(address, self.work / "archive")
+        found = {}
+        with tarfile.open(fileobj=io.BytesIO((self.work / "archive").read_bytes())) as archive:
+            for name in archive.getnames():
+                content = archive.extractfile(name)
+                assert content is not None
+                found[name] = content.read()
+        return found
+
     def file(self, name: str, content: bytes = b"content", **more: Any) -> dict[str, Any]:
         """A File that the payload has left."""
         path = self.work / "out" / name
@@ -217,11 +230,33 @@ def test_an_output_sandbox_is_an_archive_of_the_job(api: Api, node: Node) -> Non
     for _ in range(2):
         told = node.store(outputs, to("log"), sandbox=("log", "tree"))
     assert told["log"]["location"] == f"lfn:{FOLDER}/std.out"
-    (pfn,) = api.get(f"/api/jobs/{node.job_id}/sandbox/output").json()
-    assert pfn.endswith(".tar.bz2") and node.far.sent.count("sandbox.tar.bz2") == 1
-    address = api.get("/api/jobs/sandbox", params={"pfn": f"SB:SandboxSE|{pfn}"}).json()["url"]
-    node.far.download(address, node.work / "archive")
-    with tarfile.open(fileobj=io.BytesIO((node.work / "archive").read_bytes())) as archive:
-        assert archive.getnames() == ["std.out", "tree/x"]
-        content = archive.extractfile("tree/x")
-        assert content is not None and content.read() == b"x"
+    assert node.far.sent.count("sandbox.tar.bz2") == 1
+    assert node.archived() == {"std.out": b"log", "tree/x": b"x"}
+
+
+@pytest.mark.parametrize("is_failed", [False, True])
+def test_an_output_sandbox_has_the_files_that_match_patterns(
+    api: Api, node: Node, tmp_path: Path, is_failed: bool
+) -> None:
+    outputs = {"log": node.file("std.out", b"log")}
+    work_folder = node.work / "out-abc"
+    (work_folder / "deep").mkdir(parents=True)
+    (work_folder / "a.txt").write_bytes(b"a")
+    (work_folder / "deep/b.txt").write_bytes(b"b")
+    (work_folder / "other").write_bytes(b"o")
+    (work_folder / "inner.txt").symlink_to("other")
+    (tmp_path / "secret").write_bytes(b"secret")
+    (work_folder / "outer.txt").symlink_to(tmp_path / "secret")
+    payload = {"output_sandbox": ["log"], "output_globs": ["*.txt", "deep/*"]}
+    matching = {"a.txt": b"a", "deep/b.txt": b"b", "inner.txt": b"o"}
+    if is_failed:
+        node.staging.keep(payload)
+        assert node.archived() == matching
+    else:
+        node.staging.store(outputs, lambda size: None, payload)
+        assert node.archived() == {"std.out": b"log", **matching}
+
+
+def test_without_a_file_that_matches_there_is_no_sandbox(api: Api, node: Node) -> None:
+    node.staging.keep({"output_globs": ["*.txt"]})
+    assert api.get(f"/api/jobs/{node.job_id}/sandbox/output").json() == []

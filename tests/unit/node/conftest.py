@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,7 @@ class Payloads:
     work: Path
     numbers: Iterator[int]
     engine: str = ""
+    input_sandbox: list[dict[str, str]] = field(default_factory=list)
 
     def start(self, bundle: Bundle, path: str = "", **inputs: Any) -> Path:
         """The folder of a payload that has been asked for."""
@@ -87,6 +88,7 @@ class Payloads:
             path=path,
             name="job",
             engine=self.engine,
+            input_sandbox=self.input_sandbox,
         )
         self.zygote.run(order)
         return folder

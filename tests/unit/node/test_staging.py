@@ -11,6 +11,7 @@ import pytest
 from diracx_tasks.core.client import Client
 from diracx_tasks.core.errors import ApiError
 from diracx_tasks.node.halt import Cause, Halt, Halted, Stop
+from diracx_tasks.node.placing import FOLDER
 from diracx_tasks.node.staging import Placing, Staging, StagingError
 from tests.unit.node.server import Server
 
@@ -170,7 +171,7 @@ def test_a_directory_becomes_a_literal_with_all_that_is_in_it(
     assert (stored["basename"], "location" in stored) == ("named", False)
     b, empty, link, sub = stored["listing"]
     assert (server.content(b), server.content(link)) == (b"b", b"b")
-    assert empty == {"class": "Directory", "basename": "empty", "listing": []}
+    assert empty == {"class": "Directory", "basename": "empty", "listing": [], FOLDER: True}
     assert server.content(sub["listing"][0]) == b"c"
 
 
@@ -184,6 +185,22 @@ def test_a_directory_literal_keeps_its_own_listing(server: Server, staging: Stag
     stored = store(staging, literal)
     assert "location" not in stored
     assert server.content(stored["listing"][0]) == b"x"
+
+
+def test_a_literal_comes_back_with_its_listing_and_a_real_directory_without(
+    server: Server, staging: Staging, placing: Placing, tmp_path: Path
+) -> None:
+    inside = a_file(tmp_path / "d/x", b"x")
+    real = {"class": "Directory", "location": (tmp_path / "d").as_uri(), "basename": "real"}
+    literal = {"class": "Directory", "location": "_:1", "basename": "literal", "listing": [inside, real]}
+    stored = store(staging, {"real": real, "literal": literal})
+    found = fetch(staging, placing, stored)
+    assert "listing" not in found["real"]
+    file, folder = found["literal"]["listing"]
+    assert (read(file), "listing" in folder) == (b"x", False)
+    place = Path(found["literal"]["location"].removeprefix("file://"))
+    assert (place / "real/x").read_bytes() == b"x"
+    assert FOLDER not in found["real"]
 
 
 def test_a_file_literal_stays_one(server: Server, staging: Staging) -> None:
