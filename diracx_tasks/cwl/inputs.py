@@ -11,13 +11,12 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from schema_salad.exceptions import SchemaSaladException
 from schema_salad.utils import yaml_no_ts
 
-from diracx_tasks.core.errors import InvalidCwl, UnsupportedCwl
+from diracx_tasks.core.errors import InvalidCwl
 from diracx_tasks.cwl import diagnostics
 from diracx_tasks.cwl.limits import PARSER_BUGS, check_text
 from diracx_tasks.cwl.phrases import ELSE, SEND, Said, said
 from diracx_tasks.cwl.values import locations, plain
 
-REQUIREMENTS = ("cwl:requirements", "https://w3id.org/cwl/cwl#requirements", "cwltool:overrides")
 FIELD = re.compile(r"the '(.*?)' field is not valid because")
 
 
@@ -38,9 +37,7 @@ def parsed(text: str, name: str = "inputs") -> dict[str, Any]:
 
 
 def refuse_missing(root: Process, inputs: dict[str, Any], base: str) -> None:
-    """Raise InvalidCwl for every input without a value, UnsupportedCwl for requirements among the inputs."""
-    if given := next((key for key in inputs if key in REQUIREMENTS), None):
-        raise UnsupportedCwl(f"`{given}` in an input object is not supported: write it into the document")
+    """Raise InvalidCwl for every input without a value."""
     found = []
     for place, (name, parameter) in _parameters(root):
         kinds = parameter["type"] if isinstance(parameter["type"], list) else [parameter["type"]]

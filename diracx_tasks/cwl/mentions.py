@@ -1,4 +1,4 @@
-"""What documents name that only the server knows: sites, storage elements and LFNs, each with its place."""
+"""What only the server knows of what documents name: sites, storage, job types, LFNs, each with its place."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -9,7 +9,12 @@ from diracx_tasks.cwl import diagnostics
 from diracx_tasks.cwl.load import steps, walk
 
 # Fields of DIRAC's hints by what their values are names of.
-FIELDS = {"sites": "site", "banned_sites": "banned site", "output_se": "storage element"}
+FIELDS = {
+    "sites": "site",
+    "banned_sites": "banned site",
+    "output_se": "storage element",
+    "type": "job type",
+}
 OURS = ("dirac:", "https://diracgrid.org/cwl#")
 LFN = "lfn"
 MOST = 1000
@@ -55,6 +60,8 @@ def _listed(kind: str, hint: Any, field: str, base: str) -> Iterator[Mention]:
     """Names in a list, or in a text with commas."""
     value = hint[field]
     if isinstance(value, str):
+        # schema-salad makes the address of a type of what stands in a field `type`.
+        value = value.rpartition("#")[2] if field == "type" else value
         for name in filter(None, map(str.strip, value.split(","))):
             yield _mention(kind, name, hint, field, base)
     elif _is_list(value):

@@ -25,7 +25,7 @@ from cwltool.process import Process
 from schema_salad.exceptions import ValidationException
 
 from diracx_tasks.core.errors import DiracXError, UnsupportedCwl
-from diracx_tasks.cwl import javascript
+from diracx_tasks.cwl import copies, javascript
 from diracx_tasks.cwl.bundle import Bundle
 from diracx_tasks.cwl.diagnostics import explain
 from diracx_tasks.cwl.load import base_uri, load, process_at
@@ -113,6 +113,7 @@ class Errors(logging.Handler):
 def warm_up() -> None:
     """Do once what every payload needs: the JavaScript engine, the schemas of CWL."""
     javascript.install()
+    copies.install()
     # V8's library is mapped, not initialised: that would start threads, and this process is to be forked.
     for library in Path(py_mini_racer.__file__).parent.glob("libmini_racer.*"):
         ctypes.CDLL(str(library))

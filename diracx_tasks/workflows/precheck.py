@@ -1,4 +1,4 @@
-"""What a checked workflow names and this installation does not have: sites, storage elements, LFNs."""
+"""What a checked workflow names and is not to be had here: sites, storage elements, job types, LFNs."""
 
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
@@ -6,7 +6,7 @@ from typing import Any
 
 from diracx_tasks.core.database import reading
 from diracx_tasks.core.errors import BadRequest, Forbidden, InvalidCwl, NotFound
-from diracx_tasks.core.operations import resources
+from diracx_tasks.core.operations import operations, resources
 from diracx_tasks.cwl.bundle import Bundle
 from diracx_tasks.cwl.diagnostics import Diagnostic, headline
 from diracx_tasks.cwl.values import locations
@@ -63,7 +63,8 @@ def _nothing(location: str) -> str:
 def _unknown_names(mentions: Iterable[dict[str, Any]], vo: str) -> Iterator[Diagnostic]:
     sites = {site for group in resources().Sites.values() for site in group}
     ses = {*resources().StorageElements, *elements.names(vo)}
-    known = {"site": sites, "banned site": sites, "storage element": ses}
+    types = set(operations(vo).JobDescription.AllowedJobTypes)
+    known = {"site": sites, "banned site": sites, "storage element": ses, "job type": types}
     for one in mentions:
         names = known.get(one["kind"])
         if names and one["name"] not in names:

@@ -112,6 +112,13 @@ def test_a_site_that_is_not_configured_is_refused_where_it_stands(api: Api, conf
     assert api.submit(HINTED, {}).status_code == 422
 
 
+def test_a_type_of_jobs_that_the_vo_does_not_have_is_refused_where_it_stands(api: Api) -> None:
+    answer = checked(api, HINTED.replace("sites: [LCG.CERN.ch, LCG.IN2P3.de]", "type: Usr"))
+    assert answer.status_code == 422
+    assert told(answer) == [("error", "workflow.cwl", 7, 5, "there is no job type 'Usr'")]
+    assert answer.json()["detail"]["diagnostics"][0]["advice"] == "Did you mean `User`?"
+
+
 def test_the_ban_of_an_unknown_site_is_a_warning(api: Api, configured: None) -> None:
     answer = checked(api, HINTED.replace(", LCG.IN2P3.de", ""))
 

@@ -1,5 +1,6 @@
 """The examples give the outputs that they say, and the templates are good CWL."""
 
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -13,6 +14,13 @@ from tests.examples import agrees, examples, expected, templates
 FOLDERS, TEMPLATES = examples(), templates()
 # Its files are the grid's: it runs on a whole system only.
 LOCAL = sorted(FOLDERS.keys() - {"grid-files"})
+
+
+@pytest.fixture(scope="module", autouse=True)
+def isolates() -> Iterator[None]:
+    """Ends the evaluating processes when the tests have ended."""
+    yield
+    isolate.close()
 
 
 def test_there_are_all_examples_and_templates() -> None:

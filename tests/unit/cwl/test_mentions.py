@@ -26,6 +26,11 @@ def test_sites_are_found_in_lists_in_texts_and_in_both_forms_of_hints() -> None:
     assert found(listed) == [("site", "A", "main.cwl", 8, 9)]
 
 
+def test_types_of_jobs_are_found() -> None:
+    hint = "hints:\n  dirac:Job:\n    type: User\n    group: user\n"
+    assert found(f"{HEAD}{SPACES}{hint}inputs: []\noutputs: []\n") == [("job type", "User", "main.cwl", 7, 5)]
+
+
 def test_hints_of_steps_and_of_other_documents_are_found_once() -> None:
     tool = f"{HEAD}{SPACES}hints: {{dirac:Job: {{sites: [A]}}}}\ninputs: []\noutputs: []\n"
     step = "{run: tool.cwl, in: {}, out: [], hints: {dirac:Job: {banned_sites: [B]}}}"
