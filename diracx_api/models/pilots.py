@@ -143,3 +143,6 @@ class Release(BaseModel):
 
     attempt: int = stated("The attempt that the pilot holds.", 1, ge=1, le=LARGEST_JOB)
     reason: str = stated("Why.", "the pilot was stopped", max_length=200)
+    has_begun: bool = stated(
+        "Whether anything was done for it; otherwise this is no failed try of the job.", True, default=True
+    )

@@ -72,6 +72,9 @@ class Slot(BaseModel):
     groups: Names = names("Run only jobs of these groups.", ["lhcb_mc"])
     owner: str | None = stated("Run only jobs of this user.", "alice", default=None, max_length=255)
     count: int = stated("How many jobs at most.", 1, default=1, ge=1, le=100)
+    in_turn: bool = stated(
+        "Whether several jobs run one after the other: then each may use the whole slot.", True, default=False
+    )
 
     @model_validator(mode="after")
     def _short(self) -> "Slot":
@@ -80,7 +83,7 @@ class Slot(BaseModel):
 
     def node(self) -> Node:
         """What it offers to jobs; raises BadRequest."""
-        values = self.model_dump(exclude={"stamp", "count", "glibc", "compute_capability"})
+        values = self.model_dump(exclude={"stamp", "count", "in_turn", "glibc", "compute_capability"})
         return node_of(
             **values,
             glibc=version(self.glibc or "", GLIBC),
@@ -123,6 +126,11 @@ class Description(BaseModel):
     def count(self) -> int:
         """DIRAC's pilots ask for one job."""
         return 1
+
+    @property
+    def in_turn(self) -> bool:
+        """There is one job only."""
+        return False
 
     def node(self) -> Node:
         """What it offers to jobs; raises BadRequest."""

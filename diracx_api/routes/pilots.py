@@ -92,7 +92,7 @@ def match_jobs(me: Me, body: pilots.Asking) -> Response:
     stamp = body.stamp or me.pilot_stamp
     if stamp is None or stamp != me.pilot_stamp:
         raise Forbidden(f"this token is of the pilot {me.pilot_stamp}, not {stamp}")
-    found = match(me.vo, body.node(), stamp=stamp, count=body.count)
+    found = match(me.vo, body.node(), stamp=stamp, count=body.count, in_turn=body.in_turn)
     pace = {"heartbeat_seconds": settings().heartbeat_seconds}
     given = [
         {
@@ -165,7 +165,9 @@ def get_inputs(
 def release_job(db: Db, me: Me, job_id: JobId, body: pilots.Release) -> Any:
     """Give a job back that the pilot cannot finish: it becomes a new attempt."""
     job = heartbeat.holder(db, job_id, body.attempt, me)
-    outcome = control.reschedule(db, job_id, attempt=body.attempt, reason=body.reason, source="Pilot")
+    outcome = control.reschedule(
+        db, job_id, attempt=body.attempt, reason=body.reason, source="Pilot", counts=body.has_begun
+    )
     db.refresh(job)
     return {"job_id": job_id, "status": job.status, "outcome": outcome}
 

@@ -68,10 +68,12 @@ def most_reschedules(vo: str) -> int:
     return int(stated.get("MaxRescheduling", settings().max_reschedules))
 
 
-def reschedule(db: Session, job_id: int, *, attempt: int, reason: str, source: str) -> Outcome:
+def reschedule(
+    db: Session, job_id: int, *, attempt: int, reason: str, source: str, counts: bool = True
+) -> Outcome:
     """Give a job that a pilot holds back to the queue as a new attempt; the old one is fenced with it.
 
-    After `most_reschedules` it fails instead.
+    After `most_reschedules` that count it fails instead.
     """
     job = db.execute(
         select(Job.reschedules, Job.attempt, Job.status, Job.vo).where(Job.job_id == job_id).with_for_update()
@@ -80,13 +82,13 @@ def reschedule(db: Session, job_id: int, *, attempt: int, reason: str, source: s
         return Outcome.LATE
     if job.status not in CAN_RESCHEDULE:
         return Outcome.REFUSED
-    if job.reschedules >= most_reschedules(job.vo):
+    if counts and job.reschedules >= most_reschedules(job.vo):
         words = f"{reason}; attempt {attempt} was the last"
         change = Change(Status.FAILED, "Maximum of reschedulings reached", words, source)
         return move(db, job_id, change, attempt=attempt, frm=CAN_RESCHEDULE)
     fenced = {
         "attempt": attempt + 1,
-        "reschedules": job.reschedules + 1,
+        "reschedules": job.reschedules + counts,
         "rescheduled_at": utc_now(),
         "started_at": None,
         "site": "ANY",

@@ -1,6 +1,6 @@
 -- Choose the jobs that a node gets next, and put them under a lease, in one step.
 -- ARGV: kind, its terms as JSON, how many, lease in seconds, site, site/node, CE, rules as JSON ('' none),
---       cores, RAM in MB
+--       cores, RAM in MB, whether the jobs run one after the other ('1') or at once
 -- Returns {is the queue made, seconds to wait, then of each job: job, class, alternative, cores, RAM in MB}
 --
 -- satisfied      hash: sha of a list of tags -> {names of expressions, the last one's number} as msgpack
@@ -11,6 +11,7 @@
 local kind, wanted, lease = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
 local site, node, ce = ARGV[5], ARGV[6], ARGV[7]
 local rules = ARGV[8] ~= '' and cjson.decode(ARGV[8])
+local is_in_turn = ARGV[11] == '1'
 local time = call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
 local C = P .. 'cur:'
@@ -277,6 +278,12 @@ local function narrow(set, left)
   without(set, P .. 'b:demand=WholeNode')
 end
 
+-- What the node has for one job.
+local function whole()
+  if wanted > 1 then return cjson.decode(ARGV[2]).has end
+  return {cores = tonumber(ARGV[9]), ram = tonumber(ARGV[10])}
+end
+
 local function take(set, left)
   local slot, turn = choose(set)
   if not slot then return false end
@@ -291,7 +298,7 @@ local function take(set, left)
     if rules then reserve(job, class, info) end
     for alternative, one in ipairs(info.slots) do
       if one == tonumber(slot) then
-        local cores, ram = use(left, info.asked[alternative])
+        local cores, ram = use(is_in_turn and whole() or left, info.asked[alternative])
         for _, part in ipairs({job, class, alternative - 1, cores, ram}) do answer[#answer + 1] = part end
       end
     end
@@ -319,14 +326,13 @@ if wait > 0 then
   return answer
 end
 local key = eligible(false)
-local left = {cores = tonumber(ARGV[9]), ram = tonumber(ARGV[10])}
-if wanted > 1 then left = cjson.decode(ARGV[2]).has end
+local left = whole()
 local most = 2 + 5 * (pause > 0 and 1 or wanted)
 -- The slots whose jobs may be taken now; none when there are none.
 local function candidates()
   local set = C .. 'set'
   call('BITOP', 'AND', set, key, P .. 'live')
-  if #answer > 2 then narrow(set, left) end
+  if #answer > 2 and not is_in_turn then narrow(set, left) end
   if rules then block(set) end
   return any(set) and set
 end

@@ -84,9 +84,10 @@ class _Asked(NamedTuple):
     taken: Sequence[Taken]
 
 
-def match(vo: str, node: Node, *, stamp: str, count: int = 1) -> Matches:
+def match(vo: str, node: Node, *, stamp: str, count: int = 1, in_turn: bool = False) -> Matches:
     """Up to `count` waiting jobs of the VO that fit the node together, claimed for the pilot.
 
+    With `in_turn` each fits by itself: they run one after the other.
     They are in the database under the pilot when this returns. Raises Unavailable when Redis does not answer,
     or when many pilots of the VO are being answered: the jobs keep waiting.
     """
@@ -95,13 +96,13 @@ def match(vo: str, node: Node, *, stamp: str, count: int = 1) -> Matches:
     if not hand.acquire(blocking=False):
         raise Unavailable(f"{at_once} pilots of {vo} are being answered at this moment")
     try:
-        return _found(vo, node, stamp, count)
+        return _found(vo, node, stamp, count, in_turn)
     finally:
         hand.release()
 
 
-def take(vo: str, node: Node, count: int = 1) -> Answer:
-    """Put up to `count` jobs under a lease that fit the node, in one step."""
+def take(vo: str, node: Node, count: int = 1, *, in_turn: bool = False) -> Answer:
+    """Put up to `count` jobs under a lease that fit the node together, or `in_turn`, in one step."""
     kind, terms = _usable(vo, node).kind()
     arguments = (
         kind,
@@ -114,6 +115,7 @@ def take(vo: str, node: Node, count: int = 1) -> Answer:
         _rules(rules(vo, node.site, node.ce)),
         node.cores,
         UNLIMITED if node.ram_mb is None else node.ram_mb,
+        int(in_turn),
     )
     try:
         is_ready, wait, *parts = store.run("match", vo, *arguments)
@@ -126,9 +128,9 @@ def take(vo: str, node: Node, count: int = 1) -> Answer:
     return Answer(taken, float(wait), bool(is_ready))
 
 
-def _found(vo: str, node: Node, stamp: str, count: int) -> Matches:
+def _found(vo: str, node: Node, stamp: str, count: int, in_turn: bool) -> Matches:
     for _ in range(ROUNDS):
-        answer = take(vo, node, count)
+        answer = take(vo, node, count, in_turn=in_turn)
         if not answer.is_ready:
             _ask_for_queue(vo)
         if not answer.taken:

@@ -14,6 +14,7 @@ from typing import Any
 from diracx_tasks.core.client import Client
 from diracx_tasks.core.errors import ApiError, DiracXError, LoginNeeded
 from diracx_tasks.cwl.bundle import Bundle
+from diracx_tasks.node.ends import Ends
 from diracx_tasks.node.halt import Cause, Halt, Halted, Stop, ask
 from diracx_tasks.node.offer import Slot
 from diracx_tasks.node.order import INPUTS, LOG, Order, Result
@@ -40,10 +41,22 @@ class Refused(Exception):
 
 
 class Attempt:
-    """Runs what the server has matched, in a folder of its own below the slot's `work`."""
+    """Runs what the server has matched, in a folder of its own below the slot's `work`.
+
+    Its end is put to `ends`, which somebody has to send. `lasts` is called from another thread when it is
+    not over soon.
+    """
 
     def __init__(
-        self, client: Client, zygote: Zygote, stop: Stop, matched: dict[str, Any], slot: Slot
+        self,
+        client: Client,
+        zygote: Zygote,
+        stop: Stop,
+        matched: dict[str, Any],
+        slot: Slot,
+        *,
+        ends: Ends,
+        lasts: Callable[[], None],
     ) -> None:
         self.job_id, self.number = int(matched["job_id"]), int(matched["attempt"])
         # What is reported of the job belongs to the trace that it came from.
@@ -51,7 +64,7 @@ class Attempt:
         self._client, self._zygote, self._matched = client, zygote, matched
         self._halt = Halt(stop)
         self._report = Report(client, self._halt, self.job_id, self.number)
-        self._slot = slot
+        self._slot, self._ends, self._lasts = slot, ends, lasts
         self._bundles = slot.work / "bundles"
         self._folder = slot.work / f"{self.job_id}.{self.number}"
         self._log = self._folder / LOG
@@ -88,6 +101,7 @@ class Attempt:
             attempt=self.number,
             seconds=float(self._matched["heartbeat_seconds"]),
             log_file=self._log,
+            lasts=self._lasts,
         )
 
     def _reported(self, watchdog: Watchdog) -> str:
@@ -96,9 +110,11 @@ class Attempt:
         except Refused as refused:
             self._say(str(refused))
             more = {"Temporary": True} if refused.is_temporary else {}
-            self._report.finish("Failed", refused.minor, str(refused), **self._measured(watchdog), **more)
+            self._report.note("Failed", refused.minor, str(refused), **self._measured(watchdog), **more)
+            self._ends.keep(self._report)
             return f"failed: {refused}"
-        self._report.finish("Done", "Execution Complete", Outputs=outputs, **self._measured(watchdog))
+        self._report.note("Done", "Execution Complete", Outputs=outputs, **self._measured(watchdog))
+        self._ends.keep(self._report)
         return "done"
 
     def _measured(self, watchdog: Watchdog) -> dict[str, Any]:
@@ -199,11 +215,11 @@ class Attempt:
             file.write(f"{words}\n")
 
 
-def release(client: Client, job_id: int, attempt: int, reason: str) -> None:
+def release(client: Client, job_id: int, attempt: int, reason: str, *, has_begun: bool = True) -> None:
     """Give a job back to the queue, if the server can be reached within RELEASE_SECONDS."""
     stop = Stop(RELEASE_SECONDS)
     stop.request()
-    body = {"attempt": attempt, "reason": reason}
+    body = {"attempt": attempt, "reason": reason, "has_begun": has_begun}
     try:
         ask(lambda: client.post(f"/api/pilots/jobs/{job_id}/release", body), Halt(stop))
     except (Halted, DiracXError) as error:

@@ -1,5 +1,6 @@
 """The pilot, `diracx-pilot`: asks for a job, runs it, asks again. It talks HTTP only."""
 
+import contextlib
 import logging
 import os
 import signal
@@ -7,6 +8,7 @@ import sys
 import tempfile
 import time
 import uuid
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from diracx_tasks.core.errors import ApiError, DiracXError, LoginNeeded, Unreach
 from diracx_tasks.node import prctl
 from diracx_tasks.node.attempt import Attempt, discard, release
 from diracx_tasks.node.container import AUTO, ENGINES, NONE, chosen
+from diracx_tasks.node.ends import Ends
 from diracx_tasks.node.halt import Stop
 from diracx_tasks.node.offer import Slot, memory_share
 from diracx_tasks.node.zygote import Zygote, ZygoteDied
@@ -24,6 +27,9 @@ from diracx_tasks.node.zygote import Zygote, ZygoteDied
 LONGEST_PAUSE = 60.0
 # A node on which nothing can be run must not drain the queue.
 MAX_BROKEN = 3
+# Of short jobs as many are matched together as run within so many seconds.
+AHEAD_SECONDS = 1.0
+MOST_AHEAD = 25
 
 log = logging.getLogger("diracx.pilot")
 
@@ -35,21 +41,25 @@ class Pilot:
         self._client, self._slot, self._stop = client, slot, stop
         self._zygote = Zygote()
         self._broken = 0
+        self._ends = Ends(client, stop)
+        # Jobs that were matched and wait until those before them are over.
+        self._waiting: deque[dict[str, Any]] = deque()
+        # What a job takes, rather too much than too little.
+        self._seconds = float("inf")
 
     def run(self, *, max_jobs: int, idle_seconds: float) -> int:
         """Run jobs until stopped, idle for that long, or done with that many (0: no limit); the exit code."""
         done, idle_since, pause = 0, time.monotonic(), 1.0
         try:
             while not self._stop.is_requested and not (max_jobs and done >= max_jobs):
-                answer = self._match(pause)
-                for matched in answer["jobs"]:
-                    self._take(matched)
-                    done, idle_since = done + 1, time.monotonic()
+                answer = self._match(pause, max_jobs - done if max_jobs else MOST_AHEAD)
+                if answer["jobs"]:
+                    done += self._take_all(answer["jobs"])
+                    idle_since, pause = time.monotonic(), 1.0
                 if self._broken >= MAX_BROKEN:
                     log.error("%d jobs in a row could not be run here", self._broken)
                     return 1
                 if answer["jobs"]:
-                    pause = 1.0
                     continue
                 if idle_seconds and time.monotonic() - idle_since >= idle_seconds:
                     break
@@ -59,10 +69,12 @@ class Pilot:
             self._zygote.close()
         return 0
 
-    def _match(self, pause: float) -> dict[str, Any]:
+    def _match(self, pause: float, most: int) -> dict[str, Any]:
         """The server's answer; when it is away, one without jobs that says to wait for `pause`."""
+        ahead = AHEAD_SECONDS / max(self._seconds, AHEAD_SECONDS / MOST_AHEAD)
+        asked = {"count": max(1, min(most, int(ahead))), "in_turn": True}
         try:
-            answer: dict[str, Any] = self._client.post("/api/pilots/match", self._slot.offer())
+            answer: dict[str, Any] = self._client.post("/api/pilots/match", {**self._slot.offer(), **asked})
         except Unreachable as error:
             log.warning("%s", error)
         except ApiError as error:
@@ -73,17 +85,59 @@ class Pilot:
             return answer
         return {"jobs": [], "retry_after": pause}
 
+    def _take_all(self, jobs: list[dict[str, Any]]) -> int:
+        """Run jobs one after the other; how many were run."""
+        count = 0
+        self._waiting.extend(jobs)
+        try:
+            while self._broken < MAX_BROKEN and (matched := self._next()):
+                count += 1
+                started = time.monotonic()
+                self._take(matched)
+                seconds = time.monotonic() - started
+                known = self._seconds if self._seconds < float("inf") else seconds
+                self._seconds = max(seconds, (known + seconds) / 2)
+        finally:
+            self._lasts()
+        return count
+
+    def _next(self) -> dict[str, Any] | None:
+        # The watchdog's thread may just have taken the last one.
+        with contextlib.suppress(IndexError):
+            return self._waiting.popleft()
+        return None
+
+    def _lasts(self) -> None:
+        """Let nobody wait for a job that takes long: tell what is over, give back what has not begun."""
+        try:
+            sent, failed = self._ends.send()
+            self._broken = 0 if sent else self._broken + failed
+            while matched := self._next():
+                reason = "an earlier job of the pilot takes long"
+                job_id, number = int(matched["job_id"]), int(matched["attempt"])
+                release(self._client, job_id, number, reason, has_begun=False)
+        except LoginNeeded as error:
+            log.error("%s", error)
+
     def _take(self, matched: dict[str, Any]) -> None:
         job_id, number = int(matched["job_id"]), int(matched["attempt"])
         if self._stop.is_requested:
-            release(self._client, job_id, number, "pilot was stopped")
+            release(self._client, job_id, number, "pilot was stopped", has_begun=False)
             return
         if self._zygote.is_spent:
             self._renew()
         started = time.monotonic()
         try:
-            ended = Attempt(self._client, self._zygote, self._stop, matched, self._slot).run()
-            self._broken = 0
+            attempt = Attempt(
+                self._client,
+                self._zygote,
+                self._stop,
+                matched,
+                self._slot,
+                ends=self._ends,
+                lasts=self._lasts,
+            )
+            ended = attempt.run()
         except ZygoteDied as error:
             ended = f"given back: {error}"
             self._broken += 1

@@ -17,7 +17,7 @@ class Report:
     def __init__(self, client: Client, halt: Halt, job_id: int, attempt: int) -> None:
         self._client = client
         self._halt = halt
-        self._job = str(job_id)
+        self.job = str(job_id)
         self._attempt = attempt
         self._noted: dict[str, dict[str, Any]] = {}
         self._last = datetime.min.replace(tzinfo=UTC)
@@ -43,25 +43,30 @@ class Report:
         Raises ApiError 409 when the server did not apply it because the attempt is late.
         """
         with self._sending:
-            sent = dict(self._noted)
+            sent = self.noted()
             if not sent:
                 return
-            answer = self._client.patch("/api/jobs/status", {self._job: sent})
+            answer = self._client.patch("/api/jobs/status", {self.job: sent})
             for at in sent:
                 del self._noted[at]
-        if refused := (answer or {}).get("failed", {}).get(self._job):
+        if refused := (answer or {}).get("failed", {}).get(self.job):
             raise ApiError(409, refused)
 
-    def finish(self, status: str, minor: str, application: str = "", **more: Any) -> None:
-        """Send the last state until the server has it; a Done that it refuses becomes a Failed.
+    def noted(self) -> dict[str, dict[str, Any]]:
+        """What has been noted and not sent, by its times."""
+        return dict(self._noted)
+
+    def deliver(self) -> None:
+        """Send what has been noted until the server has it; a Done that it refuses becomes a Failed.
 
         Raises Halted when the attempt is no longer ours, or has to end meanwhile.
         """
-        at = self.note(status, minor, application, **more)
         try:
             ask(self.send, self._halt)
         except ApiError as error:
-            if status != "Done":
+            last = max(self._noted, default="")
+            if not last or self._noted[last]["Status"] != "Done":
                 raise
-            self._noted.pop(at, None)
-            self.finish("Failed", "Uploading Output Data", f"the server refused the outputs: {error}")
+            del self._noted[last]
+            self.note("Failed", "Uploading Output Data", f"the server refused the outputs: {error}")
+            self.deliver()

@@ -30,7 +30,10 @@ log = logging.getLogger("diracx.pilot")
 
 
 class Watchdog(threading.Thread):
-    """Beats while its `with` block lasts; orders a halt when the server says that the job is not to go on."""
+    """Beats while its `with` block lasts; orders a halt when the server says that the job is not to go on.
+
+    `lasts` is called before each beat.
+    """
 
     def __init__(
         self,
@@ -42,9 +45,10 @@ class Watchdog(threading.Thread):
         attempt: int,
         seconds: float,
         log_file: Path,
+        lasts: Callable[[], None],
     ) -> None:
         super().__init__(name=f"watchdog of job {job_id}", daemon=True)
-        self._client, self._report, self._halt = client, report, halt
+        self._client, self._report, self._halt, self._lasts = client, report, halt, lasts
         self._job_id, self._number, self._seconds, self._log_file = job_id, attempt, seconds, log_file
         self._over = threading.Event()
         self._started_at = time.monotonic()
@@ -71,6 +75,7 @@ class Watchdog(threading.Thread):
             if self._is_followed and not self._is_due():
                 self._try(self._show)
             else:
+                self._lasts()
                 self._once()
 
     def watch(self, payload: psutil.Process | None) -> None:

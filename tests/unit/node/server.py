@@ -91,7 +91,9 @@ class Server:
         if path == "/api/pilots/match":
             self.before_match()
             self.offers.append(body)
-            return 200, {"jobs": [self.waiting.pop(0)] if self.waiting else [], "retry_after": 0.1}
+            count = body["count"]
+            given, self.waiting = self.waiting[:count], self.waiting[count:]
+            return 200, {"jobs": given, "retry_after": 0.1}
         if path in ("/api/jobs/heartbeat", "/api/jobs/status"):
             return self._heartbeat(body) if path.endswith("heartbeat") else self._status(body)
         if found := re.fullmatch(r"/api/workflows/bundles/(\w+)", path):
@@ -108,13 +110,17 @@ class Server:
         ]
 
     def _status(self, body: dict[str, Any]) -> tuple[int, Any]:
+        failed = {}
         for job, changes in body.items():
             if int(job) in self.late:
-                return 409, {"detail": f"job {job} is on a later attempt"}
+                failed[job] = {"detail": f"job {job} is on a later attempt"}
+                if len(body) == 1:
+                    return 409, failed[job]
+                continue
             if self.breaks_outputs and any("Outputs" in change for change in changes.values()):
                 return 413, {"detail": "outputs too large"}
             self.states.setdefault(int(job), []).extend(changes[at] for at in sorted(changes))
-        return 200, {"success": {job: {} for job in body}, "failed": {}}
+        return 200, {"success": {job: {} for job in body if job not in failed}, "failed": failed}
 
     def _for_job(self, job_id: int, what: str, body: Any) -> tuple[int, Any]:
         if what == "downloads":

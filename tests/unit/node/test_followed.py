@@ -29,7 +29,9 @@ def watchdog(client: Client, halt: Halt, tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(module, "FOLLOWED_SECONDS", 0.05)
     (tmp_path / "log").write_text("one\n")
     report = Report(client, halt, 7, 1)
-    return Watchdog(client, report, halt, job_id=7, attempt=1, seconds=3600, log_file=tmp_path / "log")
+    return Watchdog(
+        client, report, halt, job_id=7, attempt=1, seconds=3600, log_file=tmp_path / "log", lasts=lambda: None
+    )
 
 
 @pytest.fixture

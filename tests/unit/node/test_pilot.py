@@ -36,12 +36,55 @@ def test_a_job_is_run_from_match_to_done(server: Server, start_pilot: StartPilot
     assert list((tmp_path / "work").iterdir()) == []
 
 
-def test_a_short_job_takes_two_requests(server: Server, start_pilot: StartPilot) -> None:
-    for number in range(1, 6):
+def test_short_jobs_are_matched_and_reported_together(server: Server, start_pilot: StartPilot) -> None:
+    for number in range(1, 31):
         server.a_job(a_tool("true"), job_id=number)
-    start_pilot("--max-jobs", "5").wait(60)
-    assert server.requests[-4:] == ["POST /api/pilots/match", "PATCH /api/jobs/status"] * 2
-    assert statuses(server, 5) == ["Running", "Done"]
+    assert start_pilot("--max-jobs", "30").wait(60) == 0
+    assert [server.last(number)["Status"] for number in range(1, 31)] == ["Done"] * 30
+    assert statuses(server, 30) == ["Running", "Done"]
+    # The first tells how long they take.
+    assert server.requests.count("POST /api/pilots/match") < 15
+    assert server.requests.count("PATCH /api/jobs/status") < 15
+    counts = [offer["count"] for offer in server.offers]
+    assert counts[0] == 1 and max(counts) > 2
+    assert all(offer["in_turn"] for offer in server.offers)
+
+
+def test_a_pilot_takes_no_more_jobs_than_it_may(server: Server, start_pilot: StartPilot) -> None:
+    for number in range(1, 8):
+        server.a_job(a_tool("true"), job_id=number)
+    assert start_pilot("--max-jobs", "5").wait(60) == 0
+    assert len(server.waiting) == 2
+
+
+def test_nobody_waits_for_a_job_that_takes_long(server: Server, start_pilot: StartPilot) -> None:
+    before, after = range(1, 11), range(12, 40)
+    for number in before:
+        server.a_job(a_tool("true"), job_id=number)
+    server.a_job(a_sleep(8666.5), job_id=11)
+    for number in after:
+        server.a_job(a_tool("true"), job_id=number)
+    start_pilot()
+    wait_for(lambda: server.last(11) and len(server.released) + len(server.waiting) == len(after))
+    reason = "an earlier job of the pilot takes long"
+    assert server.released
+    for place, one in enumerate(server.released):
+        assert one == {"job_id": 12 + place, "attempt": 1, "reason": reason, "has_begun": False}
+    # What was over before is told as well.
+    assert [server.last(number)["Status"] for number in before] == ["Done"] * 10
+    assert len(sleeping(8666.5)) == 2
+
+
+def test_the_end_of_one_of_many_does_not_hold_up_the_others(server: Server, start_pilot: StartPilot) -> None:
+    for number in range(1, 8):
+        server.a_job(a_tool("true"), job_id=number)
+    server.late.add(4)
+    assert start_pilot("--max-jobs", "7").wait(60) == 0
+    assert [server.last(number).get("Status") for number in range(1, 8)] == [
+        *["Done"] * 3,
+        None,
+        *["Done"] * 3,
+    ]
 
 
 def test_a_failed_job_says_why_and_the_next_one_runs(server: Server, start_pilot: StartPilot) -> None:
@@ -165,7 +208,7 @@ def test_sigterm_gives_a_long_job_back(server: Server, start_pilot: StartPilot, 
     wait_for(lambda: len(sleeping(8663.5)) == 2)
     pilot.terminate()
     assert pilot.wait(30) == 0
-    assert server.released == [{"job_id": 1, "attempt": 1, "reason": "pilot was stopped"}]
+    assert server.released == [{"job_id": 1, "attempt": 1, "reason": "pilot was stopped", "has_begun": True}]
     assert sleeping(8663.5) == []
     assert "Done" not in statuses(server)
     assert list((tmp_path / "work").iterdir()) == []
@@ -237,7 +280,9 @@ def test_a_node_that_can_run_nothing_stops_asking(
             for number in range(1, 6)
         ]
     assert start_pilot().wait(60) == 1
-    assert len(server.released) == 3
+    assert [one["has_begun"] for one in server.released][:3] == [True] * 3
+    assert not any(one["has_begun"] for one in server.released[3:])
+    assert len(server.released) + len(server.waiting) == 5
 
 
 def test_the_platform_is_given_in_diracs_words() -> None:

@@ -3,11 +3,13 @@
 import threading
 import time
 from itertools import count
+from typing import Any
 
 import pytest
 
 from diracx_tasks.core.client import Client
 from diracx_tasks.core.errors import ApiError
+from diracx_tasks.node.ends import Ends
 from diracx_tasks.node.halt import Cause, Halt, Halted, Stop, insist
 from diracx_tasks.node.report import Report
 from tests.unit.node.server import Server, wait_for
@@ -33,7 +35,8 @@ def statuses(server: Server) -> list[str]:
 def test_all_states_of_a_short_job_go_in_one_request(server: Server, report: Report) -> None:
     report.note("Running", "Application")
     report.note("Completing", "Uploading Output Data")
-    report.finish("Done", "Execution Complete", Outputs={"x": 1})
+    report.note("Done", "Execution Complete", Outputs={"x": 1})
+    report.deliver()
     assert statuses(server) == ["Running", "Completing", "Done"]
     assert server.requests == ["PATCH /api/jobs/status"]
     assert server.last(7) == {
@@ -63,7 +66,8 @@ def test_a_state_survives_a_server_that_is_away(server: Server, report: Report) 
     server.is_away = True
     back = threading.Timer(0.8, lambda: setattr(server, "is_away", False))
     back.start()
-    report.finish("Done", "Execution Complete")
+    report.note("Done", "Execution Complete")
+    report.deliver()
     back.join()
     assert statuses(server) == ["Done"]
 
@@ -71,7 +75,8 @@ def test_a_state_survives_a_server_that_is_away(server: Server, report: Report) 
 def test_a_late_attempt_is_halted(server: Server, report: Report, halt: Halt) -> None:
     server.late.add(7)
     with pytest.raises(Halted, match="no longer ours"):
-        report.finish("Done", "Execution Complete")
+        report.note("Done", "Execution Complete")
+        report.deliver()
     assert halt.cause is Cause.LATE
 
 
@@ -81,20 +86,23 @@ def test_a_change_that_the_server_did_not_apply_halts_too(
     answer = {"success": {}, "failed": {"7": {"detail": "job 7 is Killed"}}}
     monkeypatch.setattr(server, "answer", lambda *_: (200, answer))
     with pytest.raises(Halted):
-        report.finish("Done", "Execution Complete")
+        report.note("Done", "Execution Complete")
+        report.deliver()
     assert halt.cause is Cause.LATE
 
 
 def test_outputs_that_the_server_refuses_make_the_job_fail(server: Server, report: Report) -> None:
     server.breaks_outputs = True
     report.note("Running", "Application")
-    report.finish("Done", "Execution Complete", Outputs={"x": 1})
+    report.note("Done", "Execution Complete", Outputs={"x": 1})
+    report.deliver()
     assert statuses(server) == ["Running", "Failed"]
     assert server.last(7)["ApplicationStatus"] == "the server refused the outputs: outputs too large"
 
 
 def test_a_long_reason_is_cut_to_the_columns_width(server: Server, report: Report) -> None:
-    report.finish("Failed", "Application Finished With Errors", "x" * 1000)
+    report.note("Failed", "Application Finished With Errors", "x" * 1000)
+    report.deliver()
     assert server.last(7)["ApplicationStatus"] == "x" * 255
 
 
@@ -136,3 +144,38 @@ def test_a_second_wish_to_stop_ends_the_grace() -> None:
     assert not stop.is_due
     stop.request()
     assert stop.is_due
+
+
+def kept(ends: Ends, client: Client, *job_ids: int, **more: Any) -> None:
+    """Have the ends of jobs kept."""
+    for job_id in job_ids:
+        report = Report(client, Halt(Stop(0.2)), job_id, 1)
+        report.note("Running", "Application")
+        report.note("Done", "Execution Complete", **more)
+        ends.keep(report)
+
+
+def test_ends_go_together_and_once(server: Server, client: Client) -> None:
+    ends = Ends(client, Stop(0.2))
+    kept(ends, client, 1, 2, 3)
+    assert ends.send() == (3, 0)
+    assert ends.send() == (0, 0)
+    assert server.requests == ["PATCH /api/jobs/status"]
+    assert [state["Status"] for state in server.states[3]] == ["Running", "Done"]
+
+
+def test_a_late_end_is_refused_alone(server: Server, client: Client) -> None:
+    ends = Ends(client, Stop(0.2))
+    server.late.add(2)
+    kept(ends, client, 1, 2, 3)
+    assert ends.send() == (2, 1)
+    assert server.requests == ["PATCH /api/jobs/status"]
+
+
+def test_outputs_that_the_server_refuses_make_only_their_job_fail(server: Server, client: Client) -> None:
+    ends = Ends(client, Stop(0.2))
+    server.breaks_outputs = True
+    kept(ends, client, 1, 3)
+    kept(ends, client, 2, Outputs={"x": 1})
+    assert ends.send() == (3, 0)
+    assert [server.last(job_id)["Status"] for job_id in (1, 2, 3)] == ["Done", "Failed", "Done"]

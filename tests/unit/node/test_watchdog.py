@@ -29,7 +29,9 @@ def watchdog(client: Client, halt: Halt, tmp_path: Path) -> Watchdog:
     (tmp_path / "log").write_text("hello")
     report = Report(client, halt, 7, 1)
     report.note("Running", "Application")
-    return Watchdog(client, report, halt, job_id=7, attempt=1, seconds=0.1, log_file=tmp_path / "log")
+    return Watchdog(
+        client, report, halt, job_id=7, attempt=1, seconds=0.1, log_file=tmp_path / "log", lasts=lambda: None
+    )
 
 
 @pytest.fixture
