@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from diracx_tasks.jobs import control
@@ -236,6 +236,14 @@ def test_a_job_that_is_lost_too_often_fails(api: Api, db: Session) -> None:
     job_id = a_held_job(db)
     db.execute(update(Job).where(Job.job_id == job_id).values(reschedules=3))
     db.commit()
+    path = f"/api/pilots/jobs/{job_id}/release"
     body = {"attempt": 1, "reason": "again"}
+    # What has never begun has not failed.
+    unbegun = {**body, "has_begun": False}
+    assert api.post(path, unbegun, by=PILOT).json()["status"] == "Received"
+    assert db.scalar(select(Job.reschedules).where(Job.job_id == job_id)) == 3
+    job_id = a_held_job(db)
+    db.execute(update(Job).where(Job.job_id == job_id).values(reschedules=3))
+    db.commit()
     assert api.post(f"/api/pilots/jobs/{job_id}/release", body, by=PILOT).json()["status"] == "Failed"
     assert the(api, job_id)["MinorStatus"] == "Maximum of reschedulings reached"

@@ -26,6 +26,7 @@ STEPS = st.one_of(
     st.tuples(st.just("ask"), INDEX, st.integers(1, 4)),
     st.tuples(st.just("ask"), INDEX, st.integers(1, 4)),
     st.tuples(st.just("ask"), INDEX, st.integers(1, 4)),
+    st.tuples(st.just("ask in turn"), INDEX, st.integers(2, 6)),
     st.tuples(st.just("drop"), INDEX, st.integers(1, 3)),
     st.tuples(st.sampled_from(["expire", "forget", "tiers", "flush"]), INDEX, st.just(0)),
 )
@@ -44,8 +45,8 @@ def step(both: Together, jobs: list[Wish], kinds: list[Node], what: tuple[str, i
     if name == "push":
         new = [number for number in set(value) if number not in both.jobs]
         both.push([jobs[index % len(jobs)].entry(number, both.vo) for number in new])
-    elif name == "ask":
-        both.ask(kinds[index % len(kinds)], value)
+    elif name in ("ask", "ask in turn"):
+        both.ask(kinds[index % len(kinds)], value, in_turn=name == "ask in turn")
     elif name == "drop" and (waiting := sorted(both.reference.waits)):
         both.drop(waiting[index % len(waiting) :][:value])
     elif name == "expire":

@@ -209,3 +209,10 @@ def test_a_pilot_of_one_vo_gets_no_job_of_another() -> None:
     (theirs,) = waiting(1, vo="belle")
     assert numbers(ask(count=9)) == [mine]
     assert numbers(ask(count=9, vo="belle")) == [theirs]
+
+
+def test_jobs_that_run_one_after_the_other_may_each_use_the_whole_slot() -> None:
+    jobs = of_needs({"cores": 6, "max_cores": 8}, {"cores": 6, "max_cores": 8}, {"tags": ["WholeNode"]})
+    node = Node("CERN", cores=8, ram_mb=64_000, tags=("WholeNode",))
+    found = match(VO, node, stamp="stamp", count=5, in_turn=True).jobs
+    assert [(one.job_id, one.cores) for one in found] == [(job_id, 8) for job_id in jobs]

@@ -145,14 +145,15 @@ class Together:
         store.drop(self.vo, {one: self.class_of(self.jobs[one]).class_no for one in job_ids})
         self.reference.drop(job_ids)
 
-    def ask(self, node: Node, count: int = 1) -> list[int]:
+    def ask(self, node: Node, count: int = 1, *, in_turn: bool = False) -> list[int]:
         """A node asks; answers the jobs that are under a lease now."""
-        taken = take(self.vo, node, count).taken
-        self.check(node, count, [Given(one.job_id, one.cores, one.ram_mb, one.alternative) for one in taken])
+        taken = take(self.vo, node, count, in_turn=in_turn).taken
+        given = [Given(one.job_id, one.cores, one.ram_mb, one.alternative) for one in taken]
+        self.check(node, count, given, in_turn=in_turn)
         self.leased.update((one.job_id, (node.site, node.ce)) for one in taken)
         return [one.job_id for one in taken]
 
-    def check(self, node: Node, count: int, given: Sequence[Given]) -> None:
+    def check(self, node: Node, count: int, given: Sequence[Given], *, in_turn: bool = False) -> None:
         """These jobs, in this order, with so much of the node, are what the reference gives."""
         room, rules = Room.of(node, count), limits.rules(self.vo, node.site, node.ce)
         for one in given:
@@ -161,6 +162,8 @@ class Together:
             assert one.job_id == job.job_id
             room.use(_stated(room, job, one))
             self.reference.take(job, rules)
+            if in_turn:
+                room = Room.of(node, count)
         if len(given) < count:
             assert self.reference.next(room, rules) is None
 
