@@ -165,6 +165,7 @@ class Attempt:
             cores=self._slot.cores,
             ram_mb=self._slot.ram_mb,
             input_sandbox=payload.get("input_sandbox") or [],
+            whose="/".join(self._matched[name] for name in ("vo", "group", "owner")),
         )
 
     def _inputs(self, payload: dict[str, Any]) -> Any:

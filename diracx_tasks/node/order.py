@@ -18,7 +18,8 @@ class Order:
     """Which process of which bundle to run; its inputs are in the folder's INPUTS.
 
     `engine` runs containers, '' for none; one that is outside of the slot's limits is held to `cores` and
-    `ram_mb`. Inputs of the `input_sandbox` are placed in folders, see `work_dir`.
+    `ram_mb`. Inputs of the `input_sandbox` are placed in folders, see `work_dir`. `whose` job it is decides,
+    with the bundle, which payloads may share a process.
     """
 
     folder: str
@@ -31,6 +32,12 @@ class Order:
     cores: int = 1
     ram_mb: int = 0
     input_sandbox: Sequence[dict[str, str]] = ()
+    whose: str = ""
+
+    @property
+    def kin(self) -> tuple[str, str, str]:
+        """The same for orders that may share a process."""
+        return self.whose, self.bundle_file, self.entrypoint
 
 
 @dataclass(frozen=True)

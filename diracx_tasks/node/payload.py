@@ -21,7 +21,7 @@ from cwltool.errors import UnsupportedRequirement, WorkflowException
 from cwltool.executors import SingleJobExecutor
 from cwltool.job import ContainerCommandLineJob, JobBase
 from cwltool.loghandler import _logger as cwltool_log
-from cwltool.process import Process
+from cwltool.process import Process, _names
 from schema_salad.exceptions import ValidationException
 
 from diracx_tasks.core.errors import DiracXError, UnsupportedCwl
@@ -110,9 +110,14 @@ class Errors(logging.Handler):
             self.last = text
 
 
+@lru_cache(1)
+def _engine() -> javascript.V8Engine:
+    return javascript.install()
+
+
 def warm_up() -> None:
     """Do once what every payload needs: the JavaScript engine, the schemas of CWL."""
-    javascript.install()
+    _engine()
     copies.install()
     # V8's library is mapped, not initialised: that would start threads, and this process is to be forked.
     for library in Path(py_mini_racer.__file__).parent.glob("libmini_racer.*"):
@@ -129,9 +134,19 @@ def prepare(order: Order) -> Prepared:
         return Prepared(error=error)
 
 
-def run(order: Order, prepared: Prepared) -> None:
-    """Write the result of an order into its folder."""
+def is_plain(order: Order, prepared: Prepared) -> bool:
+    """Whether an order leaves nothing behind in its process that others would notice: no container."""
+    if prepared.root is None or order.input_sandbox:
+        return False
+    return not (order.engine and contained.wants(process_at(prepared.root, order.path))[0])
+
+
+def run(order: Order, prepared: Prepared) -> bool:
+    """Write the result of an order into its folder; whether it went well, so that another may follow."""
     folder = Path(order.folder)
+    # Nothing of an earlier payload: evaluated JavaScript, names that cwltool has used.
+    _engine().renew()
+    _names.clear()
     try:
         result = _run(order, prepared)
         result.write_to(folder)
@@ -140,6 +155,7 @@ def run(order: Order, prepared: Prepared) -> None:
         result.write_to(folder)
     if result.reason:
         print(result.reason, file=sys.stderr, flush=True)
+    return result.is_success and not _engine().is_poisoned
 
 
 def words(error: object) -> str:
@@ -165,7 +181,10 @@ def _run(order: Order, prepared: Prepared) -> Result:
     work_dir.put(process, inputs, order.input_sandbox)
     errors, executor = Errors(), Executor(order)
     cwltool_log.addHandler(errors)
-    outputs, status = executor.execute(process, inputs, _context(order))
+    try:
+        outputs, status = executor.execute(process, inputs, _context(order))
+    finally:
+        cwltool_log.removeHandler(errors)
     if status == "success":
         return Result(status, dict(outputs or {}))
     return Result(status, None, executor.exit_code, _reason(executor.exit_code, errors))

@@ -75,7 +75,7 @@ class Staging:
         upload.register(made)
 
     def _matching(self, delivery: Delivery) -> list[Outgoing]:
-        return matching(self._folder, delivery.patterns) if self._folder else []
+        return matching(self._folder, delivery.patterns) if self._folder and delivery.patterns else []
 
     def _is_known(self, file: Outgoing) -> bool:
         """Whether the file is an input with an LFN that has come through as it was; it then stays that."""

@@ -8,11 +8,12 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 import psutil
 
-from diracx_tasks.node import prctl, use
+from diracx_tasks.node import prctl
+from diracx_tasks.node.use import children_of
 
 GRACE_SECONDS = 5.0
 KILL_SECONDS = 10.0
@@ -25,11 +26,22 @@ class _End(BaseException):
         self.grace = grace
 
 
-def supervise(parent: int, log: Path, payload: Callable[[], None], on_kill: Callable[[], None]) -> NoReturn:
-    """Run `payload` in a child, with its output in `log`; to be called right after a fork by `parent`.
+class Pipes(NamedTuple):
+    """Where orders come from, a line each, and where the CPU time so far goes when the next may come."""
 
-    SIGTERM ends it within GRACE_SECONDS, the death of the parent at once. Whatever the payload has
-    left behind, in other sessions too, is killed. Exits with the payload's code, or 128 + signal.
+    orders: int
+    events: int
+
+
+def supervise(
+    parent: int, log: Path, pipes: Pipes, payload: Callable[[str], bool], on_kill: Callable[[], None]
+) -> NoReturn:
+    """Run payloads in a child, one after the other; to be called right after a fork by `parent`.
+
+    `payload` runs an order and says whether the child may run another one; else it ends. SIGTERM ends it
+    within GRACE_SECONDS, the death of the parent at once. Whatever a payload has left behind, in other
+    sessions too, is killed. Exits with the code of the last payload, or 128 + signal. What goes wrong is in
+    the `log`.
     """
     me = os.getpid()
     os.setsid()
@@ -39,10 +51,19 @@ def supervise(parent: int, log: Path, payload: Callable[[], None], on_kill: Call
     code = 1
     try:
         prctl.die_with_parent(parent, signal.SIGHUP)
-        _redirect(log)
+        _redirect(log, pipes)
+        over, mine = os.pipe()
         runner = os.fork()
         if runner == 0:
-            _become_payload(me, payload, log.parent)
+            os.close(pipes.events)
+            _run_payloads(me, pipes.orders, mine, payload)
+        os.close(pipes.orders)
+        os.close(mine)
+        while seconds := os.read(over, 100):
+            _end_others(runner)
+            own = os.times()
+            total = float(seconds) + own.user + own.system + own.children_user + own.children_system
+            os.write(pipes.events, f"{total}\n".encode())
         code = _wait(runner)
         end_descendants(0)
     except _End as end:
@@ -69,8 +90,16 @@ def end_descendants(grace: float) -> None:
         time.sleep(0.005)
 
 
-def _become_payload(parent: int, payload: Callable[[], None], folder: Path) -> NoReturn:
-    code, began = 1, time.monotonic()
+def log_to(log: Path) -> None:
+    """Have what this process and its children write end in a file."""
+    out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(out, 1)
+    os.dup2(out, 2)
+    os.close(out)
+
+
+def _run_payloads(parent: int, orders: int, over: int, payload: Callable[[str], bool]) -> NoReturn:
+    code = 1
     try:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
@@ -78,25 +107,48 @@ def _become_payload(parent: int, payload: Callable[[], None], folder: Path) -> N
         # When memory runs out the kernel shall end the payload, not the pilot.
         with contextlib.suppress(OSError):
             Path("/proc/self/oom_score_adj").write_text("500")
-        payload()
+        with open(orders, encoding="utf-8") as lines:
+            for line in lines:
+                if not payload(line):
+                    break
+                os.write(over, str(sum(os.times()[:4])).encode())
         code = 0
     except BaseException:
         traceback.print_exc()
     finally:
-        use.leave(folder, began)
         sys.stdout.flush()
         sys.stderr.flush()
         # Not sys.exit: a V8 isolate that ran out of memory can hang at exit.
         os._exit(code)
 
 
-def _redirect(log: Path) -> None:
+def _redirect(log: Path, pipes: Pipes) -> None:
     null = os.open(os.devnull, os.O_RDONLY)
-    out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(null, 0)
-    os.dup2(out, 1)
-    os.dup2(out, 2)
-    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    log_to(log)
+    start = 3
+    for kept in sorted(pipes):
+        os.closerange(start, kept)
+        start = kept + 1
+    os.closerange(start, os.sysconf("SC_OPEN_MAX"))
+
+
+def _end_others(runner: int) -> None:
+    """Kill what a payload has left behind; its process itself waits for the next one."""
+    until = time.monotonic() + KILL_SECONDS
+    while (others := _beside(runner)) and time.monotonic() < until:
+        for pid in others:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+        time.sleep(0.002)
+
+
+def _beside(runner: int) -> list[int]:
+    """Processes below this one that have not ended, but for the runner."""
+    found = [*children_of(os.getpid()), *children_of(runner)]
+    return [pid for pid in found if pid != runner]
 
 
 def _wait(runner: int) -> int:

@@ -24,6 +24,10 @@ FIRST_SECONDS, LONGEST_SECONDS = 0.2, 2.0
 # Looking takes 2 % of the time at most, however many processes and files there are.
 SHARE = 50
 FOLDER_SECONDS = 15.0
+# So many pages more or less in memory change nothing worth a look.
+SAME_PAGES = 256
+# Pages in memory and bytes of its own, by process: a fork has others.
+_MINE: dict[int, tuple[int, int]] = {}
 
 
 class Use:
@@ -75,29 +79,41 @@ class Use:
             }
 
 
-def leave(folder: Path, began: float) -> None:
+def leave(folder: Path, began: float) -> bool:
     """Write down, in a payload's own process at its end, what nobody may have had the time to look at.
 
-    `began` is the time.monotonic() of its start.
+    `began` is the time.monotonic() of its start. False when what it has used would be taken for the use of a
+    next payload in this process.
     """
     mine = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     # Linux counts for a program also what the process had that has started it: less than that says nothing.
-    memory_mb = max(_memory(os.getpid(), of_its_own=True) / MB, largest / KB_IN_MB if largest > mine else 0.0)
+    memory_mb = max(_of_this_process() / MB, largest / KB_IN_MB if largest > mine else 0.0)
     found = {"wall_seconds": time.monotonic() - began, "memory_mb": memory_mb}
     with contextlib.suppress(OSError):
         (folder / MEASURED).write_text(json.dumps(found))
+    return largest <= mine
+
+
+def _of_this_process() -> int:
+    """Bytes that only this process has, of which the kernel takes milliseconds to say how many."""
+    resident = int(Path("/proc/self/statm").read_text().split()[1])
+    known, found = _MINE.get(os.getpid(), (0, 0))
+    if abs(resident - known) > SAME_PAGES:
+        found = _memory(os.getpid(), of_its_own=True)
+        _MINE[os.getpid()] = (resident, found)
+    return found
 
 
 def memory_of(payload: psutil.Process) -> int:
     """Bytes of memory that the processes of a payload have now; `payload` is the one above them all."""
-    runners = _children(payload.pid)
+    runners = children_of(payload.pid)
     total = sum(_memory(pid, of_its_own=True) for pid in [payload.pid, *runners])
-    below = [pid for runner in runners for pid in _children(runner)]
+    below = [pid for runner in runners for pid in children_of(runner)]
     while below:
         pid = below.pop()
         total += _memory(pid, of_its_own=False)
-        below += _children(pid)
+        below += children_of(pid)
     return total
 
 
@@ -120,8 +136,8 @@ def size_of(folder: Path) -> int:
     return total
 
 
-def _children(pid: int) -> list[int]:
-    """The processes right below one; none when it has ended."""
+def children_of(pid: int) -> list[int]:
+    """The numbers of the processes right below one; none when it has ended."""
     found: list[int] = []
     try:
         for thread in os.listdir(f"/proc/{pid}/task"):

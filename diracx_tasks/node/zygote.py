@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, NoReturn
 import psutil
 
 from diracx_tasks.node import prctl
-from diracx_tasks.node.order import LOG, Order
+from diracx_tasks.node.order import Order
 
 # Afterwards a new one is started: cwltool and schema-salad keep something of each document they have seen.
 MAX_DOCUMENTS = 200
@@ -135,41 +135,40 @@ def serve(answers: int, pilot: int) -> None:
     # The pilot alone decides what ends: a Ctrl-C in its terminal must not kill the payload.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    from diracx_tasks.node import container, payload, supervisor
+    from diracx_tasks.node import payload
+    from diracx_tasks.node.runner import Runner
 
     payload.warm_up()
+    runner: Runner | None = None
     for line in sys.stdin:
         order = Order(**json.loads(line))
         prepared = payload.prepare(order)
-        # Objects that the collector does not visit stay shared with the children.
-        gc.collect()
-        gc.freeze()
-        child = _fork(order, prepared)
-        _tell(answers, event="started", pid=child)
-        _, status, used = os.wait4(child, 0)
-        # Only when somebody has killed the supervisor itself is there anything left to end.
-        supervisor.end_descendants(0)
-        if status:
-            container.remove_containers(Path(order.folder), order.engine)
-        code = os.waitstatus_to_exitcode(status)
-        code = code if code >= 0 else 128 - code
-        _tell(answers, event="exited", pid=child, status=code, cpu_seconds=used.ru_utime + used.ru_stime)
+        if runner and not runner.suits(order, prepared):
+            runner.close()
+            runner = None
+        ended = None
+        while ended is None:
+            if runner is None:
+                # Objects that the collector does not visit stay shared with the children.
+                gc.collect()
+                gc.freeze()
+                runner = Runner(order, prepared)
+            _tell(answers, event="started", pid=runner.process)
+            ended = runner.run(order)
+            if ended is None or runner.is_over:
+                _end(runner, order, ended)
+                runner = None
+        _tell(answers, event="exited", status=ended.code, cpu_seconds=ended.cpu_seconds)
 
 
-def _fork(order: Order, prepared: Any) -> int:
-    from diracx_tasks.node import container, payload, supervisor
+def _end(runner: Any, order: Order, ended: Any) -> None:
+    from diracx_tasks.node import container, supervisor
 
-    me = os.getpid()
-    child = os.fork()
-    if child:
-        return child
-    folder = Path(order.folder)
-    supervisor.supervise(
-        me,
-        folder / LOG,
-        lambda: payload.run(order, prepared),
-        lambda: container.remove_containers(folder, order.engine),
-    )
+    runner.close()
+    # Only when somebody has killed the supervisor itself is there anything left to end.
+    supervisor.end_descendants(0)
+    if ended is None or ended.code:
+        container.remove_containers(Path(order.folder), order.engine)
 
 
 def _tell(answers: int, **event: Any) -> None:

@@ -72,6 +72,7 @@ class Payloads:
     numbers: Iterator[int]
     engine: str = ""
     input_sandbox: list[dict[str, str]] = field(default_factory=list)
+    whose: str = "alice"
 
     def start(self, bundle: Bundle, path: str = "", **inputs: Any) -> Path:
         """The folder of a payload that has been asked for."""
@@ -89,6 +90,7 @@ class Payloads:
             name="job",
             engine=self.engine,
             input_sandbox=self.input_sandbox,
+            whose=self.whose,
         )
         self.zygote.run(order)
         return folder

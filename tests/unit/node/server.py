@@ -42,7 +42,9 @@ class Server:
         """Where it listens."""
         return f"http://127.0.0.1:{self.port}"
 
-    def a_job(self, bundle: Bundle, path: str = "", *, job_id: int = 1, **inputs: Any) -> int:
+    def a_job(
+        self, bundle: Bundle, path: str = "", *, job_id: int = 1, owner: str = "alice", **inputs: Any
+    ) -> int:
         """A waiting job for one process of a bundle."""
         self.bundles[bundle.hash] = bundle
         payload = {
@@ -56,6 +58,9 @@ class Server:
             {
                 "job_id": job_id,
                 "attempt": 1,
+                "owner": owner,
+                "group": "user",
+                "vo": "lhcb",
                 "cores": 1,
                 "ram_mb": 256,
                 "heartbeat_seconds": 0.5,

@@ -60,10 +60,10 @@ def test_a_stray_sigterm_does_not_end_it(payloads: Payloads) -> None:
 
 
 def test_a_payload_may_end_before_the_pilot_looks(payloads: Payloads) -> None:
-    folder = payloads.start(a_tool("true"))
+    folder = payloads.start(a_tool("exit 3"))
     wait_for((folder / "result.json").exists)
     wait_for(lambda: not warm_process().children())
-    assert payloads.end(folder).outputs == {}
+    assert payloads.end(folder).reason == "exit code 3"
     assert not payloads.zygote.is_busy
 
 
