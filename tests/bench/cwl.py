@@ -101,7 +101,9 @@ def _timed(command: Sequence[str], folder: Path, seconds: int) -> float | None:
     """Wall time of a runner in s; None when it was not finished in time."""
     began = time.perf_counter()
     whole = [*command, str(folder / "wide.cwl"), str(folder / "inputs.json")]
-    environment = {**os.environ, "TMPDIR": str(folder)}
+    # Runners call programs that are installed beside them.
+    beside = f"{Path(command[0]).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "TMPDIR": str(folder), "PATH": beside}
     try:
         subprocess.run(whole, cwd=folder, check=True, timeout=seconds, capture_output=True, env=environment)
     except subprocess.TimeoutExpired:
