@@ -20,6 +20,7 @@ from sqlalchemy import (
     Executable,
     Float,
     Integer,
+    LargeBinary,
     Numeric,
     String,
     Table,
@@ -89,29 +90,31 @@ def update_many(
 
 
 @lru_cache(64)
-def _plainly(table: Table, names: tuple[str, ...], dialect: Dialect) -> tuple[str, list[Any]]:
-    """An INSERT for the driver, and what makes the driver's values of each column's."""
+def _plainly(table: Table, names: tuple[str, ...], dialect: Dialect) -> tuple[str, list[tuple[int, Any]]]:
+    """An INSERT for the driver, and what makes the driver's values at the places where that is needed."""
     columns = ", ".join(f'"{name}"' for name in names)
     values = ", ".join("?" for _ in names)
+    # The driver takes bytes as they are.
     kinds = [table.c[name].type.dialect_impl(dialect) for name in names]
+    made = [None if isinstance(kind, LargeBinary) else kind.bind_processor(dialect) for kind in kinds]
     statement = f'INSERT INTO "{table.name}" ({columns}) VALUES ({values})'
-    return statement, [kind.bind_processor(dialect) for kind in kinds]
+    return statement, [(place, process) for place, process in enumerate(made) if process]
 
 
-def _bound(rows: Sequence[Row], processors: Sequence[Any]) -> list[tuple[Any, ...]]:
+def _bound(rows: Sequence[Row], processors: Sequence[tuple[int, Any]]) -> list[tuple[Any, ...]]:
     """Rows as the driver takes them; an object that is in many rows is made a text once."""
     made: dict[int, Any] = {}
-
-    def bound(value: Any, process: Any) -> Any:
-        if process is None:
-            return value
-        if isinstance(value, (dict, list)):
-            if id(value) not in made:
-                made[id(value)] = process(value)
-            return made[id(value)]
-        return process(value)
-
-    return [tuple(map(bound, row, processors)) for row in rows]
+    found = list(map(list, rows))
+    for place, process in processors:
+        for row in found:
+            value = row[place]
+            if isinstance(value, (dict, list, datetime)):
+                if id(value) not in made:
+                    made[id(value)] = process(value)
+                row[place] = made[id(value)]
+            elif value is not None:
+                row[place] = process(value)
+    return list(map(tuple, found))
 
 
 @lru_cache(64)

@@ -82,12 +82,12 @@ def is_reference(value: Any) -> TypeGuard[Mapping[str, Any]]:
 
 
 def has_arrays(value: Any) -> bool:
-    """Whether something in a value, however deep, stands for an array."""
+    """Whether something in a JSON value, however deep, stands for an array."""
     pending = [value]
     while pending:
         value = pending.pop()
-        if isinstance(value, Mapping):
-            if is_reference(value):
+        if isinstance(value, dict):
+            if value.get("class") == CLASS:
                 return True
             pending.extend(value.values())
         elif isinstance(value, list):

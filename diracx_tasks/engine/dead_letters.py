@@ -88,6 +88,11 @@ def of_keys(db: Session, keys: Collection[str]) -> list[DeadLetter]:
     return list(db.scalars(query.order_by(DeadLetter.letter_id.desc())))
 
 
+def last_words(letter: DeadLetter) -> str:
+    """The last line of the last error."""
+    return str(letter.errors[-1]["error"]).strip().rpartition("\n")[2]
+
+
 def supersede(db: Session, keys: Collection[str], *, by: str) -> None:
     """Say that what is dead under keys is done anew in another way."""
     for letter in of_keys(db, keys):

@@ -47,42 +47,41 @@ ROW = (
     "ReusedFrom",
 )
 Values = dict[str, Any]
+NOTHING: Values = {}
 
 
 def instances(db: Session, workflow: Workflow, step: Step) -> End | None:
     """Make the instances of a decision, below its node or in its place; how the node ends with that."""
     made = reuse.found(db, workflow, step.instances) if workflow.reuses else step.instances
     jobs = [one for one in made if one.given["kind"] == "tool"]
-    numbers = iter(create(db, [_job(workflow, one) for one in jobs]))
+    numbers = iter(create(db, list(map(_Jobs(workflow).of, jobs))))
     if step.node.kind == "tool":
         return _become(db, workflow, step.node, made[0], numbers)
-    insert_many(db, plain(Node), ROW, [_row(workflow, step.node, one, numbers) for one in made])
+    where = (workflow.workflow_id, step.node.node_id)
+    insert_many(db, plain(Node), ROW, [_row(where, one, numbers) for one in made])
     _keep_values(db, workflow, step.node, made)
     _count_ended(db, workflow, step.node, made)
     _tell(db, workflow, step, made)
     return None
 
 
-def _row(workflow: Workflow, parent: Node, one: Instance, numbers: Iterator[int]) -> tuple[Any, ...]:
-    """A row of WorkflowNodes in the order of ROW."""
-    given, kind = one.given, one.given["kind"]
-    where = (workflow.workflow_id, parent.node_id, one.path, one.slot)
-    state = (
-        "tool" if kind in ("skipped", "broken", "reused") else kind,
-        _status(one).value,
-        kind in CONTAINERS,
-    )
+def _row(where: tuple[int, int], one: Instance, numbers: Iterator[int]) -> tuple[Any, ...]:
+    """A row of WorkflowNodes in the order of ROW; `where` is a workflow and the node above."""
+    given = one.given
+    kind = given["kind"]
     job = next(numbers) if kind == "tool" else None
+    shown = "tool" if kind in ("skipped", "broken", "reused") else kind
+    state = (shown, _status(one).value, int(kind in CONTAINERS))
     extent = (given.get("total", 0), 0, given.get("dims"), _reason(one), 0, 0, 0, 1)
-    retries = given.get("facts", {}).get("retries")
+    retries = given.get("facts", NOTHING).get("retries")
     tries = None if retries is None else retries + 1
-    return *where, *state[:2], int(state[2]), job, *extent, tries, given.get("key"), given.get("from")
+    return *where, one.path, one.slot, *state, job, *extent, tries, given.get("key"), given.get("from")
 
 
 def _become(db: Session, workflow: Workflow, node: Node, one: Instance, numbers: Iterator[int]) -> End | None:
     """Let a node that is there become an instance, which may be over at once."""
     kind = one.given["kind"]
-    values = dict(zip(ROW, _row(workflow, node, one, numbers), strict=True))
+    values = dict(zip(ROW, _row((workflow.workflow_id, node.node_id), one, numbers), strict=True))
     kept = ("Kind", "IsDirty", "JobID", "Total", "Dims", "Reason", "MaxTries", "ReuseKey", "ReusedFrom")
     changed(
         db,
@@ -139,31 +138,43 @@ def _count_ended(db: Session, workflow: Workflow, parent: Node, made: Sequence[I
         count.note(db, workflow, [parent.node_id], ended=len(statuses), bad=bad, skipped=skipped)
 
 
-def _job(workflow: Workflow, one: Instance) -> NewJob:
-    facts = one.given.get("facts", {})
-    # What the pilot asks for then, instead of taking the inputs from here.
-    more = {"arrays": True} if has_arrays(one.given["inputs"]) else {}
-    payload = {
-        "kind": "cwl",
-        "bundle": workflow.bundle,
-        "entrypoint": workflow.entrypoint,
-        "path": one.path,
-        "inputs": one.given["inputs"],
-        **more,
-        **{name: value for name, value in facts.items() if name not in ("type", "group", "retries")},
-    }
-    return NewJob(
-        name=one.path or workflow.name,
-        vo=workflow.vo,
-        owner=workflow.owner,
-        group=workflow.group,
-        payload=payload,
-        requirements=one.given["requirements"],
-        job_group=f"{workflow.workflow_id:08d}",
-        owner_task=TASK,
-        owner_id=workflow.workflow_id,
-        job_type=facts.get("type") or "User",
-    )
+class _Jobs:
+    """The jobs of a workflow's tools; what they have in common is read once."""
+
+    def __init__(self, workflow: Workflow) -> None:
+        self._name, self._id, self._vo = workflow.name, workflow.workflow_id, workflow.vo
+        self._owner, self._group = workflow.owner, workflow.group
+        self._job_group = f"{workflow.workflow_id:08d}"
+        self._common = {"kind": "cwl", "bundle": workflow.bundle, "entrypoint": workflow.entrypoint}
+        # What is said of a tool is one object for all slots of a scatter.
+        self._facts: dict[int, Values] = {}
+
+    def of(self, one: Instance) -> NewJob:
+        """The job of an instance."""
+        given = one.given
+        facts, inputs = given.get("facts", NOTHING), given["inputs"]
+        payload = {**self._common, "path": one.path, "inputs": inputs, **self._told(facts)}
+        if has_arrays(inputs):
+            # What the pilot asks for then, instead of taking the inputs from here.
+            payload["arrays"] = True
+        return NewJob(
+            name=one.path or self._name,
+            vo=self._vo,
+            owner=self._owner,
+            group=self._group,
+            payload=payload,
+            requirements=given["requirements"],
+            job_group=self._job_group,
+            owner_task=TASK,
+            owner_id=self._id,
+            job_type=facts.get("type") or "User",
+        )
+
+    def _told(self, facts: Values) -> Values:
+        if id(facts) not in self._facts:
+            others = ("type", "group", "retries")
+            self._facts[id(facts)] = {name: value for name, value in facts.items() if name not in others}
+        return self._facts[id(facts)]
 
 
 def _tell(db: Session, workflow: Workflow, step: Step, made: Sequence[Instance]) -> None:

@@ -6,8 +6,7 @@ from sqlalchemy import Select, exists, or_, select
 
 from diracx_tasks.core.database import reading, session, utc_now
 from diracx_tasks.engine import dead_letters, outbox
-from diracx_tasks.engine.tables import DeadLetter
-from diracx_tasks.jobs.tables import Ended
+from diracx_tasks.jobs import ends
 from diracx_tasks.workflows import control
 from diracx_tasks.workflows.count import LONGEST
 from diracx_tasks.workflows.look import TASK
@@ -28,7 +27,9 @@ def sweep() -> tuple[int, int]:
         with session() as db:
             letters = dead_letters.of_keys(db, keys_of(workflow_id))
             if letters:
-                given_up += control.give_up(db, workflow_id, _reason(letters[0]))
+                given_up += control.give_up(
+                    db, workflow_id, _why(letters[0].letter_id, dead_letters.last_words(letters[0]))
+                )
             else:
                 ask_to_advance(db, workflow_id)
                 asked += 1
@@ -49,7 +50,7 @@ def _stuck() -> Iterator[int]:
 
 def _in_want() -> Select[int]:
     """Workflows in which something has ended, is to be decided, or is to be tried again."""
-    ended = exists().where(Ended.owner_task == TASK, Ended.owner_id == Workflow.workflow_id)
+    ended = ends.are_there(TASK, Workflow.workflow_id)
     mine = (Node.workflow_id == Workflow.workflow_id, Node.status == Status.RUNNING)
     dirty = exists().where(*mine, Node.is_dirty)
     due = exists().where(*mine, Node.retry_at < utc_now(-PATIENCE))
@@ -58,6 +59,5 @@ def _in_want() -> Select[int]:
     return query.order_by(Workflow.workflow_id)
 
 
-def _reason(letter: DeadLetter) -> str:
-    words = str(letter.errors[-1]["error"]).strip().splitlines()[-1]
-    return f"it could not be advanced: {words} (dead letter {letter.letter_id})"[:LONGEST]
+def _why(letter_id: int, words: str) -> str:
+    return f"it could not be advanced: {words} (dead letter {letter_id})"[:LONGEST]
