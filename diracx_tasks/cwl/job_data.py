@@ -173,7 +173,9 @@ class Reader:
 
     def _pattern(self, items: Any, place: int) -> Entry | None:
         pattern = str(items[place])
-        if _is_path(pattern) and not pattern.startswith("/"):
+        parts = [part for part in pattern.split("/") if part not in ("", ".")]
+        has_stars = any("**" in part and part != "**" for part in parts)
+        if parts and not has_stars and _is_path(pattern) and not pattern.startswith("/"):
             return {"glob": pattern}
         words = f"{pattern[:80]!r} is no pattern of files below the job's own folder"
         self._fault(items, place, f"output_sandbox: {words}")

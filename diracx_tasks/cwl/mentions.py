@@ -13,7 +13,6 @@ FIELDS = {
     "sites": "site",
     "banned_sites": "banned site",
     "output_se": "storage element",
-    "type": "job type",
 }
 OURS = ("dirac:", "https://diracgrid.org/cwl#")
 LFN = "lfn"
@@ -39,11 +38,18 @@ def _of(process: Process, base: str) -> Iterator[Mention]:
     for holder in [process.tool, *below]:
         for hint in [*(holder.get("hints") or []), *(holder.get("requirements") or [])]:
             if isinstance(hint, Mapping) and str(hint.get("class")).startswith(OURS):
+                yield from _types(hint, base)
                 yield from _names(hint, base)
                 yield from _lfns(hint, base)
     for parameter in [*process.tool["inputs"], *(one for tool in below for one in tool["in"])]:
         if "default" in parameter:
             yield from _default(parameter, base)
+
+
+def _types(hint: Any, base: str) -> Iterator[Mention]:
+    if str(hint["class"]).endswith("Job") and isinstance(hint.get("type"), str):
+        # schema-salad makes the address of a type of what stands in a field `type`.
+        yield _mention("job type", hint["type"].rpartition("#")[2], hint, "type", base)
 
 
 def _names(hint: Any, base: str) -> Iterator[Mention]:
@@ -60,8 +66,6 @@ def _listed(kind: str, hint: Any, field: str, base: str) -> Iterator[Mention]:
     """Names in a list, or in a text with commas."""
     value = hint[field]
     if isinstance(value, str):
-        # schema-salad makes the address of a type of what stands in a field `type`.
-        value = value.rpartition("#")[2] if field == "type" else value
         for name in filter(None, map(str.strip, value.split(","))):
             yield _mention(kind, name, hint, field, base)
     elif _is_list(value):

@@ -89,8 +89,9 @@ def of_keys(db: Session, keys: Collection[str]) -> list[DeadLetter]:
 
 
 def last_words(letter: DeadLetter) -> str:
-    """The last line of the last error."""
-    return str(letter.errors[-1]["error"]).strip().rpartition("\n")[2]
+    """The first line of the last exception, without where it was raised."""
+    told = str(letter.errors[-1]["error"]).strip().rpartition('\n  File "')[2].splitlines()
+    return next((line for line in told[1:] if line and not line[0].isspace()), told[-1] if told else "")
 
 
 def supersede(db: Session, keys: Collection[str], *, by: str) -> None:

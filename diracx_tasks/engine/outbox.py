@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, event, func, insert, select, update
+from sqlalchemy import ColumnElement, Exists, delete, event, exists, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from diracx_tasks.core.database import after_commit, changed, utc_now
@@ -209,6 +209,11 @@ def find(db: Session, key: str) -> Outbox | None:
 def known(db: Session, keys: Collection[str]) -> set[str]:
     """Those of the keys under which something waits or runs."""
     return set(db.scalars(select(Outbox.key).where(Outbox.key.in_(keys)))) if keys else set()
+
+
+def has_any(keys: Collection[str]) -> Exists:
+    """For a query: whether something waits or runs under one of the keys."""
+    return exists().where(Outbox.key.in_(keys))
 
 
 def children(db: Session, parent: str, limit: int = 100) -> list[str]:

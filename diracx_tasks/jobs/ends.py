@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Exists, delete, exists, select, update
+from sqlalchemy import Select, delete, select, update
 from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.orm import Session
 
@@ -147,9 +147,9 @@ def done(db: Session, job_ids: Collection[int]) -> set[int]:
     return set(db.scalars(query))
 
 
-def are_there(owner_task: str, owner_id: Any) -> Exists:
-    """For a query: whether something of an owner, a column of it, has ended that nobody has taken yet."""
-    return exists().where(Ended.owner_task == owner_task, Ended.owner_id == owner_id)
+def owners(owner_task: str) -> Select[int]:
+    """For a query: the owners of jobs that have ended and that nobody has taken yet."""
+    return select(Ended.owner_id).where(Ended.owner_task == owner_task)
 
 
 def has_ended(db: Session, owner_task: str, owner_id: int) -> bool:

@@ -237,20 +237,25 @@ local function pop(class, info)
   is_spent = true
 end
 
+-- Whether a limit or delay counts the job.
 local function reserve(job, class, info)
+  local is_counted = false
   local values = {type = info.type, group = info.group, owner = info.owner}
   for _, rule in ipairs(rules.limits) do
     if values[rule[2]] == rule[3] then
+      is_counted = true
       call('HINCRBY', P .. 'run:' .. rule[1], rule[2] .. '=' .. rule[3], 1)
       call('HINCRBY', P .. 'since:' .. rule[1], rule[2] .. '=' .. rule[3], 1)
     end
   end
   for _, rule in ipairs(rules.delays) do
     if values[rule[2]] == rule[3] then
+      is_counted = true
       call('HSET', P .. 'bucket', rule[1] .. '\n' .. rule[2] .. '=' .. rule[3], cmsgpack.pack({bucket(rule, now) - 1, now}))
     end
   end
   call('HSET', P .. 'lease', job, cjson.encode({class, info.type, info.group, info.owner, site, ce}))
+  return is_counted
 end
 
 -- What a job may use of what is left, which is not left any more then.
@@ -295,7 +300,8 @@ local function take(set, left)
   local job = pop(class, info)
   if job then
     call('ZADD', P .. 'leases', now + lease, job)
-    if rules then reserve(job, class, info) end
+    -- What waits for its turn takes no place from others that could run now.
+    if rules and reserve(job, class, info) and is_in_turn then is_spent = true end
     for alternative, one in ipairs(info.slots) do
       if one == tonumber(slot) then
         local cores, ram = use(is_in_turn and whole() or left, info.asked[alternative])

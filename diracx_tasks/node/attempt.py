@@ -6,8 +6,9 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,12 @@ from diracx_tasks.cwl.bundle import Bundle
 from diracx_tasks.node.ends import Ends
 from diracx_tasks.node.halt import Cause, Halt, Halted, Stop, ask
 from diracx_tasks.node.offer import Slot
-from diracx_tasks.node.order import INPUTS, LOG, Order, Result
+from diracx_tasks.node.order import INPUTS, LOG, Exit, Order, Result
 from diracx_tasks.node.report import Report
 from diracx_tasks.node.staging import Placing, Staging, StagingError
 from diracx_tasks.node.supervisor import GRACE_SECONDS
 from diracx_tasks.node.watchdog import Watchdog, tail
-from diracx_tasks.node.zygote import Exit, Zygote, ZygoteDied
+from diracx_tasks.node.zygote import Zygote, ZygoteDied
 
 # A state of its own for the upload is worth a request only when it lasts.
 LONG_UPLOAD = 1024 * 1024
@@ -84,10 +85,10 @@ class Attempt:
             if halted.cause is Cause.KILLED:
                 watchdog.last_words()
             if halted.cause is Cause.STOPPED:
-                release(self._client, self.job_id, self.number, halted.cause.value)
+                release(self._client, [(self.job_id, self.number)], halted.cause.value)
             return halted.cause.value
         except ZygoteDied as error:
-            release(self._client, self.job_id, self.number, str(error))
+            release(self._client, [(self.job_id, self.number)], str(error))
             raise
         finally:
             discard(self._folder)
@@ -189,7 +190,7 @@ class Attempt:
     def _wait(self, watchdog: Watchdog) -> Exit:
         while (ended := self._zygote.wait(0.25)) is None:
             self._halt.check()
-            watchdog.watch(self._zygote.payload)
+            watchdog.watch(self._zygote.payload, self._zygote.cpu_before)
         watchdog.payload_ended(ended.cpu_seconds)
         return ended
 
@@ -216,15 +217,18 @@ class Attempt:
             file.write(f"{words}\n")
 
 
-def release(client: Client, job_id: int, attempt: int, reason: str, *, has_begun: bool = True) -> None:
-    """Give a job back to the queue, if the server can be reached within RELEASE_SECONDS."""
+def release(
+    client: Client, attempts: Sequence[tuple[int, int]], reason: str, *, has_begun: bool = True
+) -> None:
+    """Give jobs back to the queue, if the server can be reached: RELEASE_SECONDS for all of them."""
     stop = Stop(RELEASE_SECONDS)
     stop.request()
-    body = {"attempt": attempt, "reason": reason, "has_begun": has_begun}
-    try:
-        ask(lambda: client.post(f"/api/pilots/jobs/{job_id}/release", body), Halt(stop))
-    except (Halted, DiracXError) as error:
-        log.error("job %d could not be given back: %s", job_id, error)
+    for job_id, attempt in attempts:
+        body = {"attempt": attempt, "reason": reason, "has_begun": has_begun}
+        try:
+            ask(partial(client.post, f"/api/pilots/jobs/{job_id}/release", body), Halt(stop))
+        except (Halted, DiracXError) as error:
+            log.error("job %d could not be given back: %s", job_id, error)
 
 
 def discard(folder: Path) -> None:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 INPUTS = "inputs.json"
 RESULT = "result.json"
@@ -33,11 +33,20 @@ class Order:
     ram_mb: int = 0
     input_sandbox: Sequence[dict[str, str]] = ()
     whose: str = ""
+    # In a process that nobody had before.
+    is_fresh: bool = False
 
     @property
     def kin(self) -> tuple[str, str, str]:
         """The same for orders that may share a process."""
         return self.whose, self.bundle_file, self.entrypoint
+
+
+class Exit(NamedTuple):
+    """How a payload ended: its exit code (128 + signal) and all the CPU time spent on it."""
+
+    code: int
+    cpu_seconds: float
 
 
 @dataclass(frozen=True)

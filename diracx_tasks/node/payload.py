@@ -138,7 +138,11 @@ def is_plain(order: Order, prepared: Prepared) -> bool:
     """Whether an order leaves nothing behind in its process that others would notice: no container."""
     if prepared.root is None or order.input_sandbox:
         return False
-    return not (order.engine and contained.wants(process_at(prepared.root, order.path))[0])
+    try:
+        return not (order.engine and contained.wants(process_at(prepared.root, order.path))[0])
+    except (WorkflowException, ValidationException, DiracXError):
+        # Its own process says what is wrong.
+        return False
 
 
 def run(order: Order, prepared: Prepared) -> bool:

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import tempfile
+import threading
 import time
 import uuid
 from collections import deque
@@ -98,7 +99,7 @@ class Pilot:
                 known = self._seconds if self._seconds < float("inf") else seconds
                 self._seconds = max(seconds, (known + seconds) / 2)
         finally:
-            self._lasts()
+            self._hurry()
         return count
 
     def _next(self) -> dict[str, Any] | None:
@@ -108,21 +109,24 @@ class Pilot:
         return None
 
     def _lasts(self) -> None:
-        """Let nobody wait for a job that takes long: tell what is over, give back what has not begun."""
+        """Let nobody wait for a job that takes long; heartbeats go on meanwhile."""
+        if self._waiting or self._ends.are_kept:
+            threading.Thread(target=self._hurry, name="ends of jobs", daemon=True).start()
+
+    def _hurry(self) -> None:
+        """Tell what is over, give back what has not begun."""
         try:
             sent, failed = self._ends.send()
             self._broken = 0 if sent else self._broken + failed
-            while matched := self._next():
-                reason = "an earlier job of the pilot takes long"
-                job_id, number = int(matched["job_id"]), int(matched["attempt"])
-                release(self._client, job_id, number, reason, has_begun=False)
+            waiting = [_attempt(matched) for matched in iter(self._next, None)]
+            release(self._client, waiting, "an earlier job of the pilot takes long", has_begun=False)
         except LoginNeeded as error:
             log.error("%s", error)
 
     def _take(self, matched: dict[str, Any]) -> None:
-        job_id, number = int(matched["job_id"]), int(matched["attempt"])
+        job_id, number = _attempt(matched)
         if self._stop.is_requested:
-            release(self._client, job_id, number, "pilot was stopped", has_begun=False)
+            release(self._client, [(job_id, number)], "pilot was stopped", has_begun=False)
             return
         if self._zygote.is_spent:
             self._renew()
@@ -141,15 +145,12 @@ class Pilot:
         except ZygoteDied as error:
             ended = f"given back: {error}"
             self._broken += 1
-        except ApiError as error:
-            ended = f"not reported: {error}"
-            self._broken += 1
         except LoginNeeded:
             raise
         except Exception:
             log.exception("job %d (attempt %d): the pilot failed", job_id, number)
             self._renew()
-            release(self._client, job_id, number, "the pilot failed; its log has the details")
+            release(self._client, [(job_id, number)], "the pilot failed; its log has the details")
             ended = "given back"
             self._broken += 1
         log.info("job %d (attempt %d): %s after %.2f s", job_id, number, ended, time.monotonic() - started)
@@ -158,6 +159,10 @@ class Pilot:
         self._zygote.close()
         discard(self._slot.work / "bundles")
         self._zygote = Zygote()
+
+
+def _attempt(matched: dict[str, Any]) -> tuple[int, int]:
+    return int(matched["job_id"]), int(matched["attempt"])
 
 
 @click.command()

@@ -10,21 +10,15 @@ import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
 from diracx_tasks.node import container, payload, supervisor, use
-from diracx_tasks.node.order import LOG, Order
+from diracx_tasks.node.order import LOG, Exit, Order
 
 # After a payload that took longer the next one gets a process of its own: there it does not matter.
 SHORT_SECONDS = 2.0
 MOST = 200
-
-
-class Ended(NamedTuple):
-    """How a payload ended: its exit code (128 + signal) and all the CPU time spent on it."""
-
-    code: int
-    cpu_seconds: float
+NOWHERE = Path(os.devnull)
 
 
 class Runner:
@@ -33,7 +27,8 @@ class Runner:
     def __init__(self, order: Order, prepared: payload.Prepared) -> None:
         self._kin = order.kin
         self._count = 0
-        self._told_seconds = 0.0
+        # CPU time of all payloads so far.
+        self.told_seconds = 0.0
         self._is_plain = payload.is_plain(order, prepared)
         orders, self._orders = os.pipe()
         self._events, events = os.pipe()
@@ -53,23 +48,23 @@ class Runner:
     def suits(self, order: Order, prepared: payload.Prepared) -> bool:
         """Whether an order may run there after those before it."""
         is_kin = self._is_plain and order.kin == self._kin and self._count < MOST
-        return is_kin and payload.is_plain(order, prepared)
+        return is_kin and not order.is_fresh and payload.is_plain(order, prepared)
 
-    def run(self, order: Order) -> Ended | None:
-        """How a payload ended; None when the process had gone before."""
+    def run(self, order: Order) -> Exit | None:
+        """How a payload ended; None when the process does not take it, because it is gone."""
         self._count += 1
         try:
             os.write(self._orders, json.dumps(asdict(order)).encode() + b"\n")
         except BrokenPipeError:
             return None
-        before = self._told_seconds
+        before = self.told_seconds
         if line := _line(self._events):
-            self._told_seconds = float(line)
-            return Ended(0, self._told_seconds - before)
+            self.told_seconds = float(line)
+            return Exit(0, self.told_seconds - before)
         _, status, used = os.wait4(self.process, 0)
         self.process = 0
         code = os.waitstatus_to_exitcode(status)
-        return Ended(code if code >= 0 else 128 - code, used.ru_utime + used.ru_stime - before)
+        return Exit(code if code >= 0 else 128 - code, used.ru_utime + used.ru_stime - before)
 
     def close(self) -> None:
         """Let it go; to be called when it waits for an order, or is over."""
@@ -92,6 +87,7 @@ def _run(
             leaves_nothing = use.leave(folder, began)
             sys.stdout.flush()
             sys.stderr.flush()
+            supervisor.log_to(NOWHERE)
         is_short = time.monotonic() - began < SHORT_SECONDS
         return is_plain and may_go_on and leaves_nothing and is_short
 

@@ -3,7 +3,7 @@
 import bz2
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -113,19 +113,29 @@ def archives(files: Sequence[Outgoing], beside: Path | None) -> Iterator[list[Ou
 def matching(folder: Path, patterns: Sequence[str]) -> list[Outgoing]:
     """Files that tools have left in their working folders below a folder, by patterns such as `*.log`.
 
-    Of several tools' files at the same place the last in the order of names. Links that lead out of the
-    folder are left out.
+    Of several tools' files at the same place the last in the order of names. Links that lead out of a
+    working folder, as to inputs, are left out.
     """
     found: dict[str, Outgoing] = {}
-    here = folder.resolve()
-    for work_folder in sorted(here.glob(f"{WORK_FOLDERS}*")):
-        for path in (one for pattern in patterns for one in work_folder.glob(pattern)):
-            if path.resolve().is_relative_to(here) and path.is_file():
+    for work_folder in sorted(folder.resolve().glob(f"{WORK_FOLDERS}*")):
+        for pattern in patterns:
+            for path in _matching(work_folder, pattern):
                 place = str(path.relative_to(work_folder))
                 found[place] = Outgoing({"class": "File", "basename": path.name}, path, place)
     for file in found.values():
         measure(file)
     return list(found.values())
+
+
+def _matching(folder: Path, pattern: str) -> Iterator[Path]:
+    try:
+        for path in folder.glob(pattern):
+            # A link that leads in a circle has no end.
+            with suppress(OSError, RuntimeError):
+                if path.resolve().is_relative_to(folder) and path.is_file():
+                    yield path
+    except (OSError, ValueError, IndexError, NotImplementedError) as error:
+        raise StagingError(f"output_sandbox: {pattern!r} is no pattern of files: {error}") from error
 
 
 def _wanted(file: Outgoing) -> dict[str, Any]:

@@ -32,7 +32,7 @@ log = logging.getLogger("diracx.pilot")
 class Watchdog(threading.Thread):
     """Beats while its `with` block lasts; orders a halt when the server says that the job is not to go on.
 
-    `lasts` is called before each beat.
+    `lasts` is called after each beat.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Watchdog(threading.Thread):
         self._is_followed = False
         self._sent: tuple[int, int] | None = None
         self._payload: psutil.Process | None = None
-        self._cpu_seconds = 0.0
+        self._cpu_seconds = self._cpu_before = 0.0
         self.use = Use(log_file.parent)
         self._look_at = 0.0
 
@@ -75,12 +75,15 @@ class Watchdog(threading.Thread):
             if self._is_followed and not self._is_due():
                 self._try(self._show)
             else:
-                self._lasts()
                 self._once()
+                self._lasts()
 
-    def watch(self, payload: psutil.Process | None) -> None:
-        """Report this process and all below it from now on, and look at what it uses; to be called often."""
-        self._payload = payload
+    def watch(self, payload: psutil.Process | None, cpu_before: float = 0.0) -> None:
+        """Report this process and all below it from now on, and look at what it uses; to be called often.
+
+        `cpu_before` are seconds that it had used for others before.
+        """
+        self._payload, self._cpu_before = payload, cpu_before
         if payload is not None and time.monotonic() >= self._look_at:
             self._look_at = time.monotonic() + self.use.look(payload)
 
@@ -151,6 +154,7 @@ class Watchdog(threading.Thread):
         if payload is None:
             return {"MemoryUsed": 0, "Vsize": 0, "CPUConsumed": round(self._cpu_seconds, 2)}
         used = usage(payload)
+        used["CPUConsumed"] = round(max(0.0, used["CPUConsumed"] - self._cpu_before), 2)
         self._cpu_seconds = max(self._cpu_seconds, used["CPUConsumed"])
         return used
 

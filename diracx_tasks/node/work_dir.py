@@ -13,12 +13,12 @@ Value = dict[str, Any]
 
 def put(process: Process, inputs: Mapping[str, Any], sandbox: Sequence[Mapping[str, str]]) -> None:
     """Have inputs placed in folders, as if the tools asked for it with InitialWorkDirRequirement."""
-    folders: dict[str, Value] = {}
+    top = _made("")
     for one in sandbox:
         if "path" in one and (files := _files(inputs.get(one["source"]))):
-            _folder(folders, one["path"])["listing"] += copy.deepcopy(files)
-    if folders:
-        _ask(process, list(folders.values()))
+            _folder(top, one["path"])["listing"] += copy.deepcopy(files)
+    if top["listing"]:
+        _ask(process, top["listing"])
 
 
 def _files(value: Any) -> list[Any]:
@@ -28,11 +28,10 @@ def _files(value: Any) -> list[Any]:
     return [value] if isinstance(value, dict) and value.get("class") in ("File", "Directory") else []
 
 
-def _folder(folders: dict[str, Value], path: str) -> Value:
+def _folder(top: Value, path: str) -> Value:
     """The innermost of the nested folders of a path such as `a/b`, made where it is not there yet."""
-    first, *inner = [part for part in path.split("/") if part != "."]
-    found = folders.setdefault(first, _made(first))
-    for name in inner:
+    found = top
+    for name in (part for part in path.split("/") if part not in ("", ".")):
         known = [one for one in found["listing"] if one["basename"] == name and "location" not in one]
         if not known:
             known = [_made(name)]

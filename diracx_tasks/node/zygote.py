@@ -1,4 +1,4 @@
-"""A warm process that has imported cwltool: it forks a child for each payload.
+"""A warm process that has imported cwltool: it forks children for payloads (`runner.py`).
 
 It must stay single-threaded: a fork copies the calling thread only.
 """
@@ -12,24 +12,17 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 import psutil
 
 from diracx_tasks.node import prctl
-from diracx_tasks.node.order import Order
+from diracx_tasks.node.order import Exit, Order
 
 # Afterwards a new one is started: cwltool and schema-salad keep something of each document they have seen.
 MAX_DOCUMENTS = 200
-
-
-class Exit(NamedTuple):
-    """How a payload ended: its exit code (128 + signal) and all the CPU time spent on it."""
-
-    code: int
-    cpu_seconds: float
 
 
 class ZygoteDied(Exception):
@@ -53,7 +46,11 @@ class Zygote:
         self._answers = os.fdopen(read_end, "rb", buffering=0)
         self._rest = b""
         self.payload: psutil.Process | None = None
+        # Seconds of CPU that its process had used for payloads before it.
+        self.cpu_before = 0.0
         self.is_busy = False
+        # What was told to end may take another payload with it.
+        self._is_tainted = False
         self._documents: set[str] = set()
 
     @property
@@ -66,11 +63,12 @@ class Zygote:
         self._documents.add(order.bundle_file)
         try:
             assert self._process.stdin is not None
-            self._process.stdin.write(json.dumps(asdict(order)).encode() + b"\n")
+            sent = replace(order, is_fresh=self._is_tainted)
+            self._process.stdin.write(json.dumps(asdict(sent)).encode() + b"\n")
             self._process.stdin.flush()
         except OSError as error:
             raise ZygoteDied("the warm process does not listen") from error
-        self.is_busy = True
+        self.is_busy, self._is_tainted = True, False
 
     def wait(self, timeout: float) -> Exit | None:
         """How the payload ended; None if it is still running."""
@@ -81,12 +79,13 @@ class Zygote:
                 return Exit(answer["status"], answer["cpu_seconds"])
             # A short payload may be gone before we have read that it was started.
             with contextlib.suppress(psutil.NoSuchProcess):
-                self.payload = psutil.Process(answer["pid"])
+                self.payload, self.cpu_before = psutil.Process(answer["pid"]), answer["cpu_seconds"]
         return None
 
     def terminate_payload(self) -> None:
         """Ask the process above the payload to end all below it; harmless when repeated."""
         if self.payload is not None:
+            self._is_tainted = True
             with contextlib.suppress(psutil.Error):
                 self.payload.terminate()
 
@@ -153,7 +152,7 @@ def serve(answers: int, pilot: int) -> None:
                 gc.collect()
                 gc.freeze()
                 runner = Runner(order, prepared)
-            _tell(answers, event="started", pid=runner.process)
+            _tell(answers, event="started", pid=runner.process, cpu_seconds=runner.told_seconds)
             ended = runner.run(order)
             if ended is None or runner.is_over:
                 _end(runner, order, ended)

@@ -85,10 +85,15 @@ def note_ended(db: Session, workflow: Workflow) -> bool:
 
 
 def retry(db: Session, workflow: Workflow) -> bool:
-    """Begin the next try of tools whose pause is over; False as in `apply`."""
+    """Begin the next try of tools whose pause is over, or none any more; False as in `apply`."""
     if not _take(db, workflow):
         return False
-    nodes = db.scalars(due(workflow.workflow_id).order_by(Node.node_id).limit(PAGE)).all()
+    nodes = db.scalars(due(workflow).order_by(Node.node_id).limit(PAGE)).all()
+    if workflow.stops:
+        words = "it failed temporarily, and is not tried again because another step failed"
+        count.close(db, workflow, nodes, Status.FAILED, words)
+        Teller(db, workflow).ended(nodes, Status.FAILED, words)
+        return True
     numbers = again(db, [node.job_id for node in nodes if node.job_id])
     teller = Teller(db, workflow)
     for node in nodes:

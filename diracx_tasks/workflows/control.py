@@ -26,7 +26,7 @@ def kill(db: Session, workflow_id: int, *, by: User) -> Workflow:
 
 
 def give_up(db: Session, workflow_id: int, reason: str) -> bool:
-    """Have a workflow that cannot be advanced end as Failed, and its jobs killed; False when it has ended."""
+    """Have a workflow that cannot be advanced end as Failed, and its jobs killed; False unless it goes on."""
     return _begin(db, workflow_id, reason, Status.FAILED)
 
 

@@ -109,7 +109,7 @@ def _collected(glance: Glance, node: Node, done: Values) -> Values:
     try:
         return _plan(glance, "collect", path=node.path, inputs=glance.inputs, done=done)
     except InvalidCwl:
-        if not glance.has_failed:
+        if not (glance.has_failed or glance.workflow.stops):
             raise
         # pickValue misses what failed steps owe: why they failed says more.
         return {}

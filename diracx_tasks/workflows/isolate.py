@@ -1,5 +1,6 @@
 """Questions about CWL, asked of a process without credentials that can be killed (`cwl/__main__.py`)."""
 
+import math
 import os
 import threading
 import time
@@ -92,7 +93,8 @@ class Isolate:
             answer: dict[str, Any] = lines.read(self._line(lines.written(sent), time.monotonic() + deadline))
             self._answers += 1
         except TimeoutError:
-            spent = self._cpu_seconds() - spent_before
+            spent = self._cpu_seconds()
+            spent -= spent_before if spent < math.inf else 0.0
             self.stop()
             if spent < deadline * FAIR_SHARE:
                 raise Unavailable(f"this machine is too busy: {spent:.3g} s in {deadline:.3g} s") from None
@@ -110,11 +112,11 @@ class Isolate:
         return answer
 
     def _cpu_seconds(self) -> float:
-        """Seconds of CPU time that the child has used; 0 when it is gone."""
+        """Seconds of CPU time that the child has used; without end when the kernel does not say it."""
         try:
             fields = Path(f"/proc/{self.process}/stat").read_text().rpartition(")")[2].split()
         except OSError:
-            return 0.0
+            return math.inf
         return (int(fields[USER_TIME]) + int(fields[USER_TIME + 1])) / os.sysconf("SC_CLK_TCK")
 
     def _line(self, question: bytes, until: float) -> bytes:

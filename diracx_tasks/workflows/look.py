@@ -23,6 +23,8 @@ CHUNK = 1000
 # Bundles never change under their hash, so each process keeps a few.
 _BUNDLES: dict[str, Bundle] = {}
 KEPT = 64
+# Where nothing is decided.
+NO_BUNDLE = Bundle({}, "")
 Values = dict[str, Any]
 
 
@@ -58,8 +60,8 @@ class Glance:
     """A workflow, and the node to decide about; `more` is what is known of a scatter or loop."""
 
     workflow: Workflow
-    bundle: Bundle
     task: Task
+    bundle: Bundle = NO_BUNDLE
     node: Node | None = None
     inputs: Values = field(default_factory=dict)
     more: Values = field(default_factory=dict)
@@ -82,25 +84,23 @@ def look(db: Session, workflow_id: int) -> Glance | None:
     workflow = db.get(Workflow, workflow_id)
     if workflow is None:
         return None
-    stored = bundle(db, workflow.bundle)
     if ends.has_ended(db, TASK, workflow_id):
-        return Glance(workflow, stored, Task.NOTE_ENDED)
+        return Glance(workflow, Task.NOTE_ENDED)
     if workflow.status in FINAL:
         return None
     if workflow.status == Status.KILLING:
-        return Glance(workflow, stored, Task.KILL)
-    if db.execute(due(workflow_id).limit(1)).first():
-        return Glance(workflow, stored, Task.RETRY)
+        return Glance(workflow, Task.KILL)
+    if db.execute(due(workflow).limit(1)).first():
+        return Glance(workflow, Task.RETRY)
     dirty = (Node.workflow_id == workflow_id, Node.is_dirty, Node.status == Status.RUNNING)
     node = db.scalar(select(Node).where(*dirty).order_by(Node.node_id.desc()).limit(1))
-    return _glance(db, workflow, stored, node) if node else None
+    return _glance(db, workflow, bundle(db, workflow.bundle), node) if node else None
 
 
-def due(workflow_id: int) -> Any:
-    """The nodes of a workflow whose next try may begin."""
-    return select(Node).where(
-        Node.workflow_id == workflow_id, Node.retry_at <= utc_now(), Node.status == Status.RUNNING
-    )
+def due(workflow: Workflow) -> Any:
+    """The nodes of a workflow whose next try may begin; all that wait for one when nothing is to begin."""
+    waits = Node.retry_at.is_not(None) if workflow.stops else Node.retry_at <= utc_now()
+    return select(Node).where(Node.workflow_id == workflow.workflow_id, waits, Node.status == Status.RUNNING)
 
 
 def slots_of(db: Session, node: Node, inputs: Values, more: Values, numbers: range) -> tuple[Values, Slots]:
@@ -135,7 +135,7 @@ def values_of(db: Session, node_id: int) -> tuple[Values, Values]:
 def _glance(db: Session, workflow: Workflow, stored: Bundle, node: Node) -> Glance:
     inputs, more = values_of(db, node.node_id)
     if node.kind == "scatter":
-        return _scatter(db, Glance(workflow, stored, Task.DECIDE, node, inputs, more))
+        return _scatter(db, Glance(workflow, Task.DECIDE, stored, node, inputs, more))
     if node.kind == "tool" and node.parent_id:
         return _slot(db, workflow, stored, node)
     children = select(Node).where(Node.workflow_id == node.workflow_id, Node.parent_id == node.node_id)
@@ -144,13 +144,13 @@ def _glance(db: Session, workflow: Workflow, stored: Bundle, node: Node) -> Glan
         rows = db.scalars(children.order_by(Node.slot.desc()).limit(1)).all()
     else:
         rows = db.scalars(children.order_by(Node.path)).all()
-    return Glance(workflow, stored, Task.DECIDE, node, inputs, more, _children(db, rows))
+    return Glance(workflow, Task.DECIDE, stored, node, inputs, more, _children(db, rows))
 
 
 def _scatter(db: Session, glance: Glance) -> Glance:
     node = glance.node
     assert node is not None
-    common = (glance.workflow, glance.bundle, Task.DECIDE, node)
+    common = (glance.workflow, Task.DECIDE, glance.bundle, node)
     if node.cursor < node.total and not glance.workflow.stops:
         stop = min(node.cursor + CHUNK, node.total)
         fixed, slots = slots_of(db, node, glance.inputs, glance.more, range(node.cursor, stop))
@@ -173,7 +173,7 @@ def _slot(db: Session, workflow: Workflow, stored: Bundle, node: Node) -> Glance
     parent = db.get_one(Node, node.parent_id)
     inputs, more = values_of(db, parent.node_id)
     fixed, slots = slots_of(db, parent, inputs, more, range(node.slot, node.slot + 1))
-    return Glance(workflow, stored, Task.DECIDE, node, fixed, more, slots=slots)
+    return Glance(workflow, Task.DECIDE, stored, node, fixed, more, slots=slots)
 
 
 def _children(db: Session, rows: Any) -> list[Child]:

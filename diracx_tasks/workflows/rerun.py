@@ -43,8 +43,8 @@ def rerun(db: Session, workflow_id: int, *, by: User) -> Workflow:
     if not changed(db, update(Workflow).where(*mine).values(values)):
         raise Conflict(f"workflow {workflow_id} is {workflow.status}: there is nothing to do again")
     bad = (Node.workflow_id == workflow_id, Node.status.in_(BAD))
-    _forget_unmade(db, bad)
     _try_tools(db, bad)
+    _forget_unmade(db, bad)
     _reopen(db, bad)
     tell(db, workflow_id, Status.RUNNING, f"what failed is done again, says {by.name}")
     dead_letters.supersede(db, keys_of(workflow_id), by=by.name)

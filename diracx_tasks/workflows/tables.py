@@ -84,7 +84,7 @@ class Workflow(Table):
     fingerprint: Mapped[str] = mapped_column("Fingerprint", String(64))
     # What happens after a step has failed: stop, or continue with what does not need it.
     on_error: Mapped[str] = mapped_column("OnError", String(8), default="stop")
-    # Whether a node of it has failed or was killed.
+    # Whether a node of it has failed or was killed while the workflow went on.
     is_broken: Mapped[bool] = mapped_column("IsBroken", default=False)
     # What it becomes after Killing: Failed when it was given up.
     ends_as: Mapped[str] = mapped_column("EndsAs", String(32), default="Killed")

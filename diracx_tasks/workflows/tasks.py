@@ -4,6 +4,7 @@ from sqlalchemy.exc import OperationalError
 
 from diracx_tasks.core.database import session
 from diracx_tasks.core.errors import Unavailable
+from diracx_tasks.engine import dead_letters
 from diracx_tasks.engine.retries import Backoff
 from diracx_tasks.engine.task import task
 from diracx_tasks.workflows import submit
@@ -14,6 +15,8 @@ from diracx_tasks.workflows.turn import turn
 TURN = 20.0
 # What is not the workflow's fault: a machine with too much to do, a database that restarts.
 PATIENT = Backoff(first=2, times=200, cap=60)
+# After some two hours the workflow ends as Failed: time to mend what was deployed.
+RETRY = Backoff(times=30, by_class={Unavailable: PATIENT, OperationalError: PATIENT})
 
 
 @task(
@@ -21,13 +24,15 @@ PATIENT = Backoff(first=2, times=200, cap=60)
     priority="realtime",
     lock="workflow:{workflow_id}",
     timeout=300,
-    retry=Backoff(by_class={Unavailable: PATIENT, OperationalError: PATIENT}),
+    retry=RETRY,
 )
 def advance(workflow_id: int) -> str:
     """Take note of ended jobs, release the steps whose inputs are complete, and end what is complete."""
     done = turn(workflow_id, TURN)
-    if done.more_in is not None:
-        with session() as db:
+    with session() as db:
+        # What was dead has been done now.
+        dead_letters.supersede(db, submit.keys_of(workflow_id), by="workflows.advance")
+        if done.more_in is not None:
             submit.ask_to_advance(db, workflow_id, delay=done.more_in)
     return f"{done.changes} changes" + ("" if done.more_in is None else f", more in {done.more_in:.0f} s")
 

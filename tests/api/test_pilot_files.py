@@ -257,6 +257,22 @@ def test_an_output_sandbox_has_the_files_that_match_patterns(
         assert node.archived() == {"std.out": b"log", **matching}
 
 
+def test_a_pattern_that_is_none_is_refused_and_a_link_in_a_circle_left_out(api: Api, node: Node) -> None:
+    work_folder = node.work / "out-abc"
+    work_folder.mkdir()
+    (work_folder / "circle.txt").symlink_to("circle.txt")
+    inputs = node.work / "inputs"
+    inputs.mkdir()
+    (inputs / "in.txt").write_bytes(b"in")
+    (work_folder / "in.txt").symlink_to(inputs / "in.txt")
+    (work_folder / "out.txt").write_bytes(b"out")
+    for pattern in ("**.txt", "."):
+        with pytest.raises(StagingError, match="is no pattern of files"):
+            node.staging.keep({"output_globs": [pattern]})
+    node.staging.keep({"output_globs": ["*.txt"]})
+    assert node.archived() == {"out.txt": b"out"}
+
+
 def test_without_a_file_that_matches_there_is_no_sandbox(api: Api, node: Node) -> None:
     node.staging.keep({"output_globs": ["*.txt"]})
     assert api.get(f"/api/jobs/{node.job_id}/sandbox/output").json() == []

@@ -11,7 +11,7 @@ from tests.crash.conftest import Place
 from tests.system import while_running
 
 pytestmark = [pytest.mark.crash, pytest.mark.integration, pytest.mark.timeout(400)]
-FAULTS = 5
+FAULTS = 3
 
 
 def ends_well(place: Place, workflow_id: int, ledger: Path) -> None:

@@ -111,16 +111,16 @@ def test_a_worker_that_is_killed_in_the_middle_of_each_kind_of_task_loses_nothin
     assert probe.effects("gathered") == {0: 1}
 
 
-def test_a_flush_with_ten_thousand_tasks_queued_loses_none(engine: Engine) -> None:
+def test_a_flush_with_thousands_of_tasks_queued_loses_none(engine: Engine) -> None:
     engine.processes.stop("worker")
     with database.session() as db:
-        calls = [(f"plain-{number}", {"number": number}) for number in range(10_000, 20_000)]
+        calls = [(f"plain-{number}", {"number": number}) for number in range(10_000, 13_000)]
         outbox.enqueue_many(db, "probe.plain", calls)
-    engine.wait(lambda: bool(redis().llen("normal.small") >= 10_000))
+    engine.wait(lambda: bool(redis().llen("normal.small") >= 3000))
     engine.redis.flush()
     engine.processes.worker()
     engine.wait_until_done(200)
-    assert len([number for number in probe.effects("plain") if number >= 10_000]) == 10_000
+    assert len([number for number in probe.effects("plain") if number >= 10_000]) == 3000
 
 
 def test_a_broker_that_is_away_for_half_a_minute_under_load_costs_time_only(engine: Engine) -> None:

@@ -131,10 +131,11 @@ def test_folders_become_literals_with_their_listing(submit: Submit, server: Serv
     folder = submit("main.cwl", "--input", "x=folder")["inputs"]["x"]
     a, deep, empty = folder.pop("listing")
 
-    assert folder == {"class": "Directory", "basename": "folder"}
+    # It was a real one: tools see what is in it where they ask for that.
+    assert folder == {"class": "Directory", "basename": "folder", "diracx:folder": True}
     assert server.content(a) == b"1"
     assert server.content(deep["listing"][0]) == b"2"
-    assert empty == {"class": "Directory", "basename": "empty", "listing": []}
+    assert empty == {"class": "Directory", "basename": "empty", "listing": [], "diracx:folder": True}
 
 
 def test_a_folder_written_in_the_inputs_keeps_its_listing(submit: Submit, server: Server) -> None:

@@ -88,6 +88,8 @@ def test_names_are_found_in_a_tool_that_stands_in_its_step(namespaces: str) -> N
         ("output_data: {source: result}", "output_data: this is no list"),
         ("output_sandbox: ['../*.log']", "'../*.log' is no pattern of files"),
         ("output_sandbox: [/etc/passwd]", "'/etc/passwd' is no pattern of files"),
+        ("output_sandbox: ['**.log']", "'**.log' is no pattern of files"),
+        ("output_sandbox: [./]", "'./' is no pattern of files"),
         ("output_sandbox: [{source: data}]", "output_sandbox: there is no output 'data'"),
         ("input_data: [{source: n}]", "input_data: the input 'n' has no files"),
         ("input_data: [{source: result}]", "input_data: there is no input 'result'"),

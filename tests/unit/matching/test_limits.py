@@ -105,6 +105,17 @@ def test_nothing_that_is_limited_is_matched_before_it_has_been_counted() -> None
 
 
 @pytest.mark.usefixtures("limited")
+def test_what_waits_for_its_turn_takes_no_place_within_a_limit() -> None:
+    limited, free = waiting(2, job_type="Merge"), waiting(3, job_type="User")
+    assert count() is Counted.HOLDS
+    found = [
+        {one.job_id for one in match(VO, a_node(), stamp="s", count=9, in_turn=True).jobs} for _ in range(3)
+    ]
+    assert set().union(*found) == {*limited, *free}
+    assert all(len(some & set(limited)) <= 1 for some in found)
+
+
+@pytest.mark.usefixtures("limited")
 def test_what_pilots_hold_is_counted_by_site_element_type_group_and_owner() -> None:
     held(2, job_type="Merge")
     held(1, ce="ce2", job_type="Merge", owner="bob")

@@ -15,8 +15,8 @@ import pytest
 
 from diracx_tasks.core.client import Client
 from diracx_tasks.cwl.bundle import Bundle
-from diracx_tasks.node.order import INPUTS, LOG, Order, Result
-from diracx_tasks.node.zygote import Exit, Zygote
+from diracx_tasks.node.order import INPUTS, LOG, Exit, Order, Result
+from diracx_tasks.node.zygote import Zygote
 from tests.unit.node.server import Server, running
 
 

@@ -98,6 +98,15 @@ def test_the_end_of_one_of_many_does_not_hold_up_the_others(server: Server, star
     ]
 
 
+def test_ends_that_the_server_refuses_do_not_end_the_pilot(server: Server, start_pilot: StartPilot) -> None:
+    for number in range(1, 21):
+        server.a_job(a_tool("true"), job_id=number)
+    # As of a workflow that was killed.
+    server.late.update(range(2, 20))
+    assert start_pilot("--max-jobs", "20").wait(60) == 0
+    assert server.last(20)["Status"] == "Done"
+
+
 def test_a_failed_job_says_why_and_the_next_one_runs(server: Server, start_pilot: StartPilot) -> None:
     server.a_job(a_tool("echo oh no >&2; exit 3"))
     server.a_job(a_tool("true"), job_id=2)

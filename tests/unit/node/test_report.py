@@ -168,8 +168,22 @@ def test_a_late_end_is_refused_alone(server: Server, client: Client) -> None:
     ends = Ends(client, Stop(0.2))
     server.late.add(2)
     kept(ends, client, 1, 2, 3)
-    assert ends.send() == (2, 1)
-    assert server.requests == ["PATCH /api/jobs/status"]
+    # The server has heard it: there is nothing wrong with this node.
+    assert ends.send() == (3, 0)
+    assert sorted(server.states) == [1, 3]
+
+
+def test_ends_are_sent_once_more_when_there_is_no_time_to_wait(server: Server, client: Client) -> None:
+    stop = Stop(0)
+    ends = Ends(client, stop)
+    stop.request()
+    kept(ends, client, 1, 2, 3)
+    assert ends.send() == (3, 0)
+    kept(ends, client, 4)
+    assert ends.send() == (1, 0)
+    server.is_away = True
+    kept(ends, client, 5, 6)
+    assert ends.send() == (0, 2)
 
 
 def test_outputs_that_the_server_refuses_make_only_their_job_fail(server: Server, client: Client) -> None:

@@ -40,6 +40,8 @@ def test_files_of_the_input_sandbox_lie_in_their_folders(payloads: Payloads, tmp
     script = a_stored(tmp_path / "in/run.sh", "s")
     found = payloads.run(tool, script=script, many=many).outputs["text"].split()
     assert found == ["./conf/deep/d/y", "./conf/deep/x", "./conf/run.sh"]
+    payloads.input_sandbox = sandboxed("script=.")
+    assert payloads.run(tool, script=script).outputs["text"].split() == ["./run.sh"]
     # An input that is not given has no files.
     assert payloads.run(tool).outputs["text"].split() == []
 

@@ -17,6 +17,7 @@ from tests.unit.workflows.lives import Temporary, begun, done, ended, moved, nod
 
 __all__ = ["installation", "migrated"]
 pytestmark = pytest.mark.usefixtures("installation")
+PICKED = "ys: {type: 'int[]', pickValue: first_non_null, outputSource: [second/y]}"
 NESTED = (
     HEAD
     + f"""
@@ -84,6 +85,31 @@ def test_a_job_that_ends_well_while_its_workflow_is_killed_is_not_done_again() -
         assert advance.kill(db, workflow)
     assert moved(workflow_id) == Status.KILLED
     assert sorted(statuses(workflow_id)["one"]) == ["Done", "Killed", "Killed", "Killed"]
+
+
+def test_a_tool_that_waits_for_its_next_try_is_not_tried_after_a_failure_elsewhere() -> None:
+    workflow_id = begun(WIDE, STATED)
+    moved(workflow_id)
+    done(workflow_id, Failing(0, error=Temporary), 1)
+    moved(workflow_id)
+    done(workflow_id, Failing(1), 1)
+    answers = Failing()
+    assert ended(workflow_id, answers) == Status.FAILED
+    assert sorted(value for _, value in answers.asked) == [2, 3]
+    reasons = {node.slot: node.reason for node in nodes(workflow_id, path="one", kind="tool")}
+    assert "is not tried again because another step failed" in (reasons[0] or "")
+    assert "no 1" in the(workflow_id).reason or "not tried again" in the(workflow_id).reason
+
+
+def test_why_a_stopped_workflow_inside_has_no_outputs_is_not_why_the_outer_one_failed() -> None:
+    text = NESTED.replace("ys: {type: 'int[]', outputSource: second/y}", PICKED)
+    assert PICKED in text
+    workflow_id = begun(
+        text.replace("Subworkflow", "MultipleInputFeatureRequirement: {}, Subworkflow"), STATED
+    )
+    assert ended(workflow_id, Failing("one")) == Status.FAILED
+    assert statuses(workflow_id)["some"] == ["Killed"]
+    assert "one: Application: no one" in the(workflow_id).reason
 
 
 def test_a_pause_is_an_hour_at_most() -> None:

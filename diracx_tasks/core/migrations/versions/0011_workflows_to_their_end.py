@@ -18,6 +18,10 @@ def upgrade() -> None:
         table.add_column(sa.Column("EndsAs", sa.String(32), nullable=False, server_default="Killed"))
         table.create_index("WorkflowsByStatus", ["Status", "WorkflowID"])
     op.create_index("NodesByStatus", "WorkflowNodes", ["WorkflowID", "Status"])
+    op.execute(
+        "UPDATE Workflows SET IsBroken = 1 WHERE WorkflowID IN"
+        " (SELECT WorkflowID FROM WorkflowNodes WHERE Status IN ('Failed', 'Killed'))"
+    )
     if op.get_bind().dialect.name != "sqlite":
         # SQLite compares exactly anyway.
         op.alter_column("WorkflowNodes", "Path", type_=EXACT, existing_nullable=False)
