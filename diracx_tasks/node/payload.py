@@ -1,5 +1,6 @@
 """One process of a workflow, run by cwltool in a child of the warm process; not for import by the pilot."""
 
+import copy
 import ctypes
 import json
 import logging
@@ -14,6 +15,7 @@ from decimal import Decimal
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import py_mini_racer
 from cwltool.context import RuntimeContext
@@ -28,7 +30,7 @@ from diracx_tasks.core.errors import DiracXError, UnsupportedCwl
 from diracx_tasks.cwl import copies, javascript
 from diracx_tasks.cwl.bundle import Bundle
 from diracx_tasks.cwl.diagnostics import explain
-from diracx_tasks.cwl.load import base_uri, load, process_at
+from diracx_tasks.cwl.load import base_uri, load, process_at, walk
 from diracx_tasks.cwl.phrases import said
 from diracx_tasks.node import contained, work_dir
 from diracx_tasks.node.container import ENGINES
@@ -41,6 +43,8 @@ NO_ENGINE = (
     "the tool requires a container (DockerRequirement), "
     f"and this node has none of {', '.join(ENGINES)} that works"
 )
+# The inputs of processes as they are declared.
+_SCHEMAS: WeakKeyDictionary[Process, Any] = WeakKeyDictionary()
 # What cwltool puts before its words: where in a document, which job.
 NOISE = re.compile(r"\S+:\d+:\d+:\s|^\[job [^]]*\]\s|^Job error:\s*")
 
@@ -182,6 +186,7 @@ def _run(order: Order, prepared: Prepared) -> Result:
     if is_wanted:
         contained.prepare(order)
     inputs = json.loads((Path(order.folder) / INPUTS).read_text(), parse_float=Number)
+    _forget_types(process)
     work_dir.put(process, inputs, order.input_sandbox)
     errors, executor = Errors(), Executor(order)
     cwltool_log.addHandler(errors)
@@ -192,6 +197,14 @@ def _run(order: Order, prepared: Prepared) -> Result:
     if status == "success":
         return Result(status, dict(outputs or {}))
     return Result(status, None, executor.exit_code, _reason(executor.exit_code, errors))
+
+
+def _forget_types(process: Process) -> None:
+    """Of inputs of type `Any` cwltool writes into the schema what they were: the next may be something else."""
+    for one in (process, *(step.embedded_tool for _, step in walk(process))):
+        if one not in _SCHEMAS:
+            _SCHEMAS[one] = copy.deepcopy(one.inputs_record_schema)
+        one.inputs_record_schema = copy.deepcopy(_SCHEMAS[one])
 
 
 def _context(order: Order) -> RuntimeContext:

@@ -104,3 +104,18 @@ def test_a_process_that_is_killed_while_nothing_runs_is_replaced(payloads: Paylo
     psutil.Process(first).kill()
     wait_for(lambda: not psutil.pid_exists(first))
     assert payloads.run(a_place()).outputs["text"] != str(first)
+
+
+def test_values_of_any_type_follow_each_other(payloads: Payloads) -> None:
+    tool = a_bundle(
+        f"{HEAD}baseCommand: 'true'\n{JS}\ninputs: {{x: Any}}\n"
+        "outputs: {x: {type: Any, outputBinding: {outputEval: $(inputs.x)}}}\n"
+    )
+    step = (
+        "cwlVersion: v1.2\nclass: Workflow\ninputs: {x: Any}\noutputs: {x: {type: Any, outputSource: s/x}}\n"
+    )
+    workflow = a_bundle(f"{step}steps: {{s: {{run: t.cwl, in: {{x: x}}, out: [x]}}}}\n")
+    workflow = a_bundle(workflow.files["main.cwl"].decode(), t__cwl=tool.files["main.cwl"].decode())
+    values: list[Any] = [{"a": 1}, [1, "moo"], "text", 3, [[2]], {"b": [1]}]
+    for bundle in (tool, workflow):
+        assert [payloads.run(bundle, x=value).outputs["x"] for value in values] == values
