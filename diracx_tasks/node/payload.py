@@ -200,7 +200,7 @@ def _run(order: Order, prepared: Prepared) -> Result:
 
 
 def _forget_types(process: Process) -> None:
-    """Of inputs of type `Any` cwltool writes into the schema what they were: the next may be something else."""
+    """Of inputs of type `Any` cwltool writes into the schema what they were; the next may differ."""
     for one in (process, *(step.embedded_tool for _, step in walk(process))):
         if one not in _SCHEMAS:
             _SCHEMAS[one] = copy.deepcopy(one.inputs_record_schema)
