@@ -14,6 +14,7 @@ from click.shell_completion import CompletionItem
 
 from diracx_tasks.cli import output
 from diracx_tasks.cli.cwl_jobs import outputs, submit_cwl
+from diracx_tasks.cli.job_sandboxes import sandbox
 from diracx_tasks.cli.matching import show_why
 from diracx_tasks.cli.output import Column, Row, output_option
 from diracx_tasks.core.errors import BadRequest, Unreachable
@@ -84,6 +85,7 @@ def jobs() -> None:
 
 jobs.add_command(submit_cwl)
 jobs.add_command(outputs)
+jobs.add_command(sandbox)
 
 
 @jobs.command("list")

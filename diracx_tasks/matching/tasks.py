@@ -1,8 +1,10 @@
 """Tasks that keep the matcher in step with the database, and those that set its policy."""
 
 import logging
+from functools import partial
 
 from diracx_tasks.core.database import reading, session
+from diracx_tasks.core.deadlocks import patiently
 from diracx_tasks.core.settings import settings
 from diracx_tasks.engine.outbox import enqueue
 from diracx_tasks.engine.task import task
@@ -86,7 +88,7 @@ def count_use(vo: str) -> str:
     total, found = 0, use.PAGE
     while found == use.PAGE:
         with session() as db:
-            found = use.count(db, vo)
+            found = patiently(db, partial(use.count, db, vo))
         total += found
     return f"{total} attempts counted"
 

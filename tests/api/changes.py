@@ -16,7 +16,7 @@ from tests.builders import a_job, a_pilot
 
 STATUS = "/api/jobs/status"
 # Times count from here: what the builders record is older.
-BEGIN = datetime.now(UTC).replace(microsecond=0) + timedelta(minutes=10)
+BEGIN = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=2)
 # No verb leads here in a test: DIRAC's own programs write these.
 FOREIGN = (
     Status.SUBMITTING,

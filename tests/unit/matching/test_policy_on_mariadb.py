@@ -9,6 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from diracx_tasks.core.database import new_session, reading, session
+from diracx_tasks.core.deadlocks import patiently
 from diracx_tasks.jobs import use as ends
 from diracx_tasks.jobs.states import Status
 from diracx_tasks.matching import health, limits, shares, use
@@ -64,7 +65,7 @@ def test_of_two_who_count_use_at_once_one_waits_and_nothing_is_counted_twice() -
 
     def counting(_: int) -> int:
         with session() as db:
-            return use.count(db, VO)
+            return patiently(db, lambda: use.count(db, VO))
 
     with ThreadPoolExecutor(4) as threads:
         assert sorted(threads.map(counting, range(4))) == [0, 0, 0, 8]

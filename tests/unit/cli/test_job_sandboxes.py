@@ -1,0 +1,62 @@
+"""Fetching what a job has kept together."""
+
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from tests.unit.cli.conftest import Run
+from tests.unit.cli.server import STORE, Server
+
+
+def archived(server: Server, name: str, files: dict[str, bytes], link: str = "") -> str:
+    """The PFN of an archive in the store."""
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w:bz2") as archive:
+        for path, content in files.items():
+            entry = tarfile.TarInfo(path)
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+        if link:
+            entry = tarfile.TarInfo(link)
+            entry.type, entry.linkname = tarfile.SYMTYPE, "/etc/passwd"
+            archive.addfile(entry)
+    pfn = f"{STORE}/{name}.tar.bz2"
+    server.store[pfn] = data.getvalue()
+    return pfn
+
+
+def test_an_output_sandbox_is_unpacked_into_a_folder_of_its_own(diracx: Run, server: Server) -> None:
+    pfn = archived(server, "one", {"std.out": b"hello", "deep/log": b"log"}, link="secrets")
+    server.gives("GET", "/api/jobs/7/sandbox/output", [pfn])
+    result = diracx("jobs", "sandbox", 7)
+    assert (result.exit_code, result.stdout.split()) == (0, ["job-7/std.out", "job-7/deep/log"])
+    assert (Path("job-7/std.out").read_bytes(), Path("job-7/deep/log").read_bytes()) == (b"hello", b"log")
+    assert "left out, because it is no file: secrets" in result.stderr
+    again = diracx("jobs", "sandbox", 7)
+    assert (again.exit_code, "job-7 is there already" in again.stderr) == (2, True)
+
+
+def test_several_archives_have_folders_beside_each_other(diracx: Run, server: Server) -> None:
+    pfns = [archived(server, name, {"x": name.encode()}) for name in ("one", "two")]
+    server.gives("GET", "/api/jobs/7/sandbox/input", [*pfns, f"{STORE}/sha256:1.file"])
+    assert diracx("jobs", "sandbox", 7, "--input", "--outdir", "in").exit_code == 0
+    assert [Path(f"in/{number}/x").read_text() for number in (1, 2)] == ["one", "two"]
+
+
+def test_a_job_without_a_sandbox_says_so(diracx: Run, server: Server) -> None:
+    server.gives("GET", "/api/jobs/7/sandbox/output", [])
+    result = diracx("jobs", "sandbox", 7)
+    assert "job 7 has no output sandbox" in result.stderr
+    assert not Path("job-7").exists()
+
+
+@pytest.mark.parametrize("name", ["../out", "/etc/out"])
+def test_an_archive_that_leads_out_of_its_folder_leaves_nothing(
+    diracx: Run, server: Server, name: str
+) -> None:
+    server.gives("GET", "/api/jobs/7/sandbox/output", [archived(server, "bad", {"good": b"", name: b""})])
+    result = diracx("jobs", "sandbox", 7)
+    assert (result.exit_code, "is not allowed in it" in result.stderr) == (2, True)
+    assert not Path("job-7").exists()
