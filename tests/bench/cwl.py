@@ -65,7 +65,7 @@ def tools(count: int, cache: Path, seconds: int) -> None:
     }
     print(f"{count} tools that do nothing{'':12}{'wall s':>10}{'ms per tool':>14}")
     for name, run in runners.items():
-        with tempfile.TemporaryDirectory() as made:
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as made:
             folder = Path(made)
             (folder / "wide.cwl").write_text(TOOL)
             (folder / "inputs.json").write_text(json.dumps({"xs": list(range(count))}))
