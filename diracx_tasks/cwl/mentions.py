@@ -6,14 +6,11 @@ from typing import Any
 from cwltool.process import Process
 
 from diracx_tasks.cwl import diagnostics
+from diracx_tasks.cwl.job_hint import JOB, kind
 from diracx_tasks.cwl.load import steps, walk
 
 # Fields of DIRAC's hints by what their values are names of.
-FIELDS = {
-    "sites": "site",
-    "banned_sites": "banned site",
-    "output_se": "storage element",
-}
+FIELDS = {"sites": "site", "banned_sites": "banned site", "output_se": "storage element"}
 OURS = ("dirac:", "https://diracgrid.org/cwl#")
 LFN = "lfn"
 MOST = 1000
@@ -47,7 +44,7 @@ def _of(process: Process, base: str) -> Iterator[Mention]:
 
 
 def _types(hint: Any, base: str) -> Iterator[Mention]:
-    if str(hint["class"]).endswith("Job") and isinstance(hint.get("type"), str):
+    if kind(hint["class"]) == JOB and isinstance(hint.get("type"), str):
         # schema-salad makes the address of a type of what stands in a field `type`.
         yield _mention("job type", hint["type"].rpartition("#")[2], hint, "type", base)
 

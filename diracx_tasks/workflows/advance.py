@@ -13,7 +13,7 @@ from diracx_tasks.jobs.again import again
 from diracx_tasks.jobs.states import Status as JobStatus
 from diracx_tasks.workflows import collections, count, make
 from diracx_tasks.workflows.decide import End, Step
-from diracx_tasks.workflows.events import Teller
+from diracx_tasks.workflows.events import LONGEST, Teller
 from diracx_tasks.workflows.look import TASK, due
 from diracx_tasks.workflows.states import FINAL, Status
 from diracx_tasks.workflows.tables import Node, NodeValues, Workflow
@@ -150,7 +150,7 @@ def _end(db: Session, workflow: Workflow, node: Any, end: End) -> None:
             db,
             update(Node)
             .where(Node.node_id == node.node_id)
-            .values(status=end.status, is_dirty=False, reason=end.reason[: count.LONGEST] or None),
+            .values(status=end.status, is_dirty=False, reason=end.reason[:LONGEST] or None),
         )
         _finish(db, workflow, end)
         return
@@ -164,7 +164,7 @@ def _end(db: Session, workflow: Workflow, node: Any, end: End) -> None:
 def _finish(db: Session, workflow: Workflow, end: End) -> None:
     status = Status.DONE if end.status is Status.SKIPPED else end.status
     assert status in FINAL
-    values: dict[str, Any] = {"status": status, "ended_at": utc_now(), "reason": end.reason[: count.LONGEST]}
+    values: dict[str, Any] = {"status": status, "ended_at": utc_now(), "reason": end.reason[:LONGEST]}
     if end.outputs is not None:
         values["outputs"] = packed(collections.put_away(db, workflow.workflow_id, end.outputs))
     changed(db, update(Workflow).where(Workflow.workflow_id == workflow.workflow_id).values(values))

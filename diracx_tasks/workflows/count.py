@@ -7,11 +7,9 @@ from sqlalchemy import case, or_, update
 from sqlalchemy.orm import Session
 
 from diracx_tasks.core.database import changed
+from diracx_tasks.workflows.events import LONGEST
 from diracx_tasks.workflows.states import GOOD, Status
 from diracx_tasks.workflows.tables import Node, Workflow
-
-# Characters that are kept of a reason.
-LONGEST = 4000
 
 
 def close(db: Session, workflow: Workflow, nodes: Sequence[Any], status: Status, reason: str) -> None:

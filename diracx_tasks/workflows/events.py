@@ -11,6 +11,7 @@ from diracx_tasks.core.database import now
 from diracx_tasks.core.packed import unpacked
 from diracx_tasks.workflows.tables import Workflow, WorkflowEvent
 
+# Characters that are kept of a message or reason.
 LONGEST = 4000
 # Of the elements of one scatter that fare alike at once, so many are told one by one.
 MOST = 20

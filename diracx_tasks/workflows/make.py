@@ -13,7 +13,7 @@ from diracx_tasks.cwl.arrays import has_arrays
 from diracx_tasks.jobs.submit import NewJob, create
 from diracx_tasks.workflows import collections, count, reuse
 from diracx_tasks.workflows.decide import End, Instance, Step
-from diracx_tasks.workflows.events import MOST, Teller
+from diracx_tasks.workflows.events import LONGEST, MOST, Teller
 from diracx_tasks.workflows.look import TASK
 from diracx_tasks.workflows.states import Status
 from diracx_tasks.workflows.tables import Node, NodeValues, Workflow
@@ -196,7 +196,7 @@ def _tell(db: Session, workflow: Workflow, step: Step, made: Sequence[Instance])
 
 def _reason(one: Instance) -> str | None:
     reason = one.given.get("reason")
-    return reason[: count.LONGEST] if reason else None
+    return reason[:LONGEST] if reason else None
 
 
 def _status(one: Instance) -> Status:

@@ -9,7 +9,7 @@ from diracx_tasks.core.database import reading, session, utc_now
 from diracx_tasks.engine import dead_letters, outbox
 from diracx_tasks.jobs import ends
 from diracx_tasks.workflows import control
-from diracx_tasks.workflows.count import LONGEST
+from diracx_tasks.workflows.events import LONGEST
 from diracx_tasks.workflows.look import TASK
 from diracx_tasks.workflows.states import Status
 from diracx_tasks.workflows.submit import ask_to_advance, keys_of
