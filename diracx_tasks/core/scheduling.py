@@ -1,4 +1,4 @@
-"""The sections JobScheduling and Matching of Operations: which job goes first, and how many go where."""
+"""The sections JobScheduling and Matching of Operations: who goes first, how many go where, what is kept."""
 
 from collections import Counter
 from difflib import get_close_matches
@@ -12,6 +12,8 @@ DAY = 86400
 Count = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Factor = Annotated[float, Field(ge=1, allow_inf_nan=False)]
+# Negative: never.
+Days = Annotated[float, Field(ge=-1, le=36500, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)]
 NEAR = 0.75
 
@@ -115,7 +117,34 @@ class Corrections(Section):
         return [one for name in names for one in self.__pydantic_extra__[name].__pydantic_extra__.values()]
 
 
-class JobScheduling(Open):
+class HeartbeatDelays(Open):
+    """Days after which the heartbeats of jobs that ended so are forgotten; never, as in DIRAC."""
+
+    Done: Days = -1
+    Killed: Days = -1
+    Failed: Days = -1
+
+
+class StatusDelays(Open):
+    """Days after which jobs that ended so are removed.
+
+    `Any` is of every status: what has not ended by then is killed.
+    """
+
+    Done: Days = 7
+    Killed: Days = 7
+    Failed: Days = 7
+    Any: Days = -1
+
+
+class JobCleaning(Open):
+    """What DIRAC's JobCleaningAgent is told, with its defaults."""
+
+    RemoveStatusDelay: StatusDelays = StatusDelays()
+    RemoveStatusDelayHB: HeartbeatDelays = HeartbeatDelays()
+
+
+class JobScheduling(JobCleaning):
     """The section JobScheduling, with DIRAC's defaults."""
 
     CheckJobLimits: bool = True

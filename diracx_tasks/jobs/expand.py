@@ -26,9 +26,12 @@ class Progress(NamedTuple):
 def expand(db: Session, job_id: int) -> Progress:
     """Make the next chunk of jobs; when all are made the first one is accepted as well.
 
-    Nothing is made any more when the first one is no longer Submitting: it was killed or deleted.
+    Nothing is made any more when the first one is no longer Submitting: it was killed, deleted or removed.
     """
-    spec = db.execute(select(Parametric).where(Parametric.job_id == job_id).with_for_update()).scalar_one()
+    stored = select(Parametric).where(Parametric.job_id == job_id).with_for_update()
+    spec = db.execute(stored).scalar_one_or_none()
+    if spec is None:
+        return Progress(0, 0)
     job = db.get_one(Job, job_id, with_for_update=True)
     if job.status != Status.SUBMITTING:
         return Progress(spec.made, spec.made)

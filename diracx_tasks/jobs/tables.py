@@ -60,6 +60,8 @@ class Job(Table):
         # Everybody sees jobs of one VO: its rows in the order of JobID, and counts by status from the index.
         Index("JobsOfVO", "VO"),
         Index("StatusOfVO", "VO", "Status"),
+        # A VO's jobs of a status that nothing has happened to for longest: those that go first.
+        Index("JobsByAge", "VO", "Status", "LastUpdateTime"),
         {"schema": JOBS},
     )
 
@@ -223,6 +225,23 @@ class Result(Table):
     job_id: Mapped[int] = mapped_column("JobID", Integer, primary_key=True, autoincrement=False)
     attempt: Mapped[int] = mapped_column("Attempt", Integer)
     outputs: Mapped[bytes] = mapped_column("Outputs", Blob)
+
+
+class Cleaned(Table):
+    """How far a VO's jobs of a status have been looked at, the oldest first, for what is done to old ones.
+
+    What was left there belongs to somebody else; from time to time it is looked at again from the beginning.
+    """
+
+    __tablename__ = "JobCleaning"
+
+    vo: Mapped[str] = mapped_column("VO", String(32), primary_key=True)
+    deed: Mapped[str] = mapped_column("Deed", String(16), primary_key=True)
+    status: Mapped[str] = mapped_column("Status", String(32), primary_key=True)
+    # The LastUpdateTime and the number of the last job that was looked at.
+    reached: Mapped[datetime] = mapped_column("ReachedTime", DateTime)
+    number: Mapped[int] = mapped_column("ReachedNumber", Integer)
+    begun_at: Mapped[datetime] = mapped_column("BegunAt", Timestamp)
 
 
 class Parameter(Table):

@@ -1,21 +1,27 @@
 """Tasks of the life of a job."""
 
 import time
+from collections import Counter
 from collections.abc import Callable
+from functools import partial
 
 from sqlalchemy.orm import Session
 
 from diracx_tasks.core import opensearch
 from diracx_tasks.core.database import reading, session
+from diracx_tasks.core.deadlocks import patiently
+from diracx_tasks.engine.outbox import enqueue
 from diracx_tasks.engine.retries import Backoff
 from diracx_tasks.engine.task import task
 from diracx_tasks.jobs import expand as expanding
 from diracx_tasks.jobs import optimize as optimizing
 from diracx_tasks.jobs import parameters, recover, submissions
+from diracx_tasks.jobs import purge as purging
 from diracx_tasks.jobs import send_parameters as sending
 
 # A task gives others their turn after so many seconds.
 TURN = 20.0
+PAUSE = 1.0
 
 
 @task(size="medium", priority="realtime", every=30)
@@ -50,6 +56,23 @@ def forget_submissions() -> str:
         total += found
         if not found:
             return f"{total} forgotten"
+
+
+@task(size="medium", priority="background", every=600, per_vo=True)
+def purge(vo: str) -> str:
+    """Remove a VO's old jobs page by page; what its turn is too short for is asked for again."""
+    done, until = Counter[purging.Deed](), time.monotonic() + TURN
+    for rule in purging.rules(vo):
+        page = purging.Page(0, True)
+        while page.is_full and time.monotonic() < until:
+            with session() as db:
+                page = patiently(db, partial(purging.purge, db, rule))
+            done[rule.deed] += page.changed
+        if page.is_full:
+            with session() as db:
+                enqueue(db, "jobs.purge", f"vo-{vo}.purge_jobs", vo=vo, delay=PAUSE)
+            break
+    return purging.told(done)
 
 
 @task(every=5)

@@ -71,7 +71,7 @@ def remove(db: Session, job_ids: Collection[int]) -> None:
     """Take jobs out of the queue that were killed or held; Redis hears of it right after the commit."""
     rows = db.execute(
         select(Queued.job_id, Queued.class_no, JobClass.vo)
-        .join(JobClass, JobClass.class_no == Queued.class_no)
+        .outerjoin(JobClass, JobClass.class_no == Queued.class_no)
         .where(Queued.job_id.in_(job_ids))
     ).all()
     if not rows:
@@ -79,7 +79,9 @@ def remove(db: Session, job_ids: Collection[int]) -> None:
     changed(db, delete(Queued).where(Queued.job_id.in_([row.job_id for row in rows])))
     of_vo: dict[str, dict[int, int]] = defaultdict(dict)
     for row in rows:
-        of_vo[row.vo][row.job_id] = row.class_no
+        # Redis knows nothing of a class that is not known here.
+        if row.vo is not None:
+            of_vo[row.vo][row.job_id] = row.class_no
     after_commit(db, lambda: _drop(of_vo))
 
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Collection, Mapping
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, delete, select
 from sqlalchemy.orm import Session
 
-from diracx_tasks.core.database import now, plain
+from diracx_tasks.core.database import changed, now, plain
 from diracx_tasks.core.many import insert_many
 from diracx_tasks.pilots.tables import Pilot, PilotJob
 
@@ -43,3 +43,8 @@ def jobs_of(db: Session, vo: str, stamps: Collection[str]) -> list[int]:
         .where(Pilot.stamp.in_(stamps), Pilot.vo == vo)
     )
     return list(db.scalars(query.distinct().order_by(PilotJob.job_id)))
+
+
+def forget(db: Session, job_ids: Collection[int]) -> None:
+    """Forget which pilots had jobs, which are removed; twice is harmless."""
+    changed(db, delete(PilotJob).where(PilotJob.job_id.in_(job_ids)))

@@ -1,6 +1,6 @@
 """Removing files that nothing uses any more: first the object, then the row."""
 
-from sqlalchemy import delete, or_, select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from diracx_tasks.core.database import changed, utc_now
@@ -13,13 +13,14 @@ DAY = 86400
 
 
 def clean(db: Session) -> int:
-    """Remove up to DELETE_AT_ONCE files: assigned once and to nothing now, or never and long unused."""
+    """Remove up to DELETE_AT_ONCE files that nothing has, and that are long unused or lost their job."""
+    # Assigned at this very moment, a file may still be marked as unused.
     unmapped = ~select(Mapping.sandbox_id).where(Mapping.sandbox_id == Sandbox.sandbox_id).exists()
     is_old = Sandbox.accessed_at < utc_now(-settings().sandbox_days * DAY)
     rows = db.execute(
         select(Sandbox.sandbox_id, Sandbox.pfn)
-        .where(unmapped, or_(Sandbox.is_assigned, is_old))
-        .order_by(Sandbox.sandbox_id)
+        .where(Sandbox.is_assigned.is_(False), is_old, unmapped)
+        .order_by(Sandbox.accessed_at)
         .limit(DELETE_AT_ONCE)
         .with_for_update()
     ).all()

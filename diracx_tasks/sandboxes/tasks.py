@@ -2,6 +2,7 @@
 
 from diracx_tasks.core.database import session
 from diracx_tasks.engine.task import task
+from diracx_tasks.sandboxes.assigned import find_orphans
 from diracx_tasks.sandboxes.clean import clean
 from diracx_tasks.sandboxes.store import DELETE_AT_ONCE
 
@@ -19,3 +20,15 @@ def clean_sandboxes() -> str:
         if found < DELETE_AT_ONCE:
             break
     return f"{total} removed"
+
+
+@task(size="medium", priority="background", cron="53 3 * * *", timeout=1800)
+def find_unused() -> str:
+    """Find sandboxes whose jobs were removed by others than us, page by page."""
+    pages = 0
+    reached: int | None = 0
+    while reached is not None:
+        with session() as db:
+            reached = find_orphans(db, reached)
+        pages += 1
+    return f"{pages} pages looked at"

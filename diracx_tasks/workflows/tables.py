@@ -62,6 +62,7 @@ class Workflow(Table):
         UniqueConstraint("VO", "Owner", "IdempotencyKey", name="SubmittedOnce"),
         Index("WorkflowsOfVO", "VO", "WorkflowID"),
         Index("WorkflowsByStatus", "Status", "WorkflowID"),
+        Index("WorkflowsByAge", "VO", "Status", "EndedAt"),
     )
 
     workflow_id: Mapped[int] = mapped_column("WorkflowID", Number, primary_key=True, autoincrement=True)

@@ -1,12 +1,17 @@
 """The tasks that move workflows."""
 
+import time
+from functools import partial
+
 from sqlalchemy.exc import OperationalError
 
 from diracx_tasks.core.database import session
+from diracx_tasks.core.deadlocks import patiently
 from diracx_tasks.core.errors import Unavailable
 from diracx_tasks.engine import dead_letters
 from diracx_tasks.engine.retries import Backoff
 from diracx_tasks.engine.task import task
+from diracx_tasks.workflows import purge as purging
 from diracx_tasks.workflows import submit
 from diracx_tasks.workflows import sweep as sweeping
 from diracx_tasks.workflows.turn import turn
@@ -42,3 +47,29 @@ def sweep() -> str:
     """Find workflows that nothing moves; those whose `advance` is a dead letter end as Failed."""
     asked, given_up = sweeping.sweep()
     return f"{asked} asked for again, {given_up} given up"
+
+
+@task(size="medium", priority="background", every=600, per_vo=True)
+def purge(vo: str) -> str:
+    """Find a VO's old workflows and have them cleared, page by page."""
+    total, found, until = 0, purging.AT_ONCE, time.monotonic() + TURN
+    while found == purging.AT_ONCE and time.monotonic() < until:
+        with session() as db:
+            found = patiently(db, partial(purging.purge, db, vo))
+        total += found
+    return f"{total} to be cleared"
+
+
+@task(size="medium", priority="background", lock="workflow:{workflow_id}")
+def clear(workflow_id: int) -> str:
+    """Remove what a workflow that is gone has left, page by page; it comes again while there is more."""
+    reached: int | None = 0
+    pages, until = 0, time.monotonic() + TURN
+    while reached is not None and time.monotonic() < until:
+        with session() as db:
+            reached = patiently(db, partial(purging.clear, db, workflow_id, reached))
+        pages += 1
+    if reached is not None:
+        with session() as db:
+            purging.ask_to_clear(db, workflow_id)
+    return f"{pages} pages" + ("" if reached is None else ", more to come")

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from diracx_tasks.core.database import utc_now
 from diracx_tasks.core.errors import Forbidden
-from diracx_tasks.sandboxes import metadata
+from diracx_tasks.sandboxes import assigned, metadata
 from diracx_tasks.sandboxes.clean import clean
 from diracx_tasks.sandboxes.metadata import Owner
 from diracx_tasks.sandboxes.store import FolderStore, store
@@ -49,7 +49,7 @@ def test_what_a_job_uses_stays_however_old(db: Session) -> None:
 
 def test_what_nothing_uses_any_more_goes_at_once_with_its_file(db: Session) -> None:
     gone = a_sandbox(db, used_by="Job:1")
-    db.execute(delete(Mapping))
+    assigned.forget(db, ["Job:1"])
     assert clean(db) == 1
     assert left(db) == [] and not path_of(gone).exists()
 
@@ -69,10 +69,29 @@ def test_what_two_entities_use_stays_until_both_are_gone(db: Session) -> None:
     shared = a_sandbox(db, used_by="Job:1")
     metadata.assign(db, "Workflow:2", [shared, shared], "Input")
     metadata.assign(db, "Workflow:2", [shared], "Input")
-    db.execute(delete(Mapping).where(Mapping.entity == "Job:1"))
+    assigned.forget(db, ["Job:1"])
     assert clean(db) == 0
-    db.execute(delete(Mapping))
+    assigned.forget(db, ["Workflow:2"])
     assert clean(db) == 1
+
+
+def test_what_jobs_have_let_go_that_are_still_there_stays_for_a_while(db: Session) -> None:
+    kept = a_sandbox(db, "a" * 64, used_by="Job:1")
+    a_sandbox(db, "b" * 64, used_by="Job:1", days=16)
+    assigned.unassign(db, [1])
+    assert clean(db) == 1 and left(db) == [kept]
+
+
+def test_what_lost_its_job_to_somebody_else_is_found(db: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(assigned, "PAGE", 2)
+    files = [a_sandbox(db, letter * 64, used_by=f"Job:{letter}") for letter in "abc"]
+    young = a_sandbox(db, "d" * 64)
+    db.execute(delete(Mapping).where(Mapping.entity != "Job:b"))
+    assert clean(db) == 0
+    reached: int | None = 0
+    while reached is not None:
+        reached = assigned.find_orphans(db, reached)
+    assert clean(db) == 2 and left(db) == [files[1], young]
 
 
 def test_a_file_that_is_announced_again_is_young_again(db: Session) -> None:
