@@ -14,7 +14,7 @@ from diracx_tasks.core.database import reading
 from diracx_tasks.core.errors import Unavailable
 from diracx_tasks.core.origin import Origin, originating
 from diracx_tasks.core.telemetry import rename, span
-from diracx_tasks.engine import broker, dead_letters, history, overview
+from diracx_tasks.engine import broker, dead_letters, history, overview, repairs
 from diracx_tasks.jobs import parameters
 from diracx_tasks.jobs import search as jobs
 from diracx_tasks.pilots import register as pilots
@@ -76,7 +76,25 @@ class TaskCounters:
         yield seconds
 
 
+class RepairCounters:
+    """What was found that should never be, since the installation was made."""
+
+    def describe(self) -> list[Metric]:
+        """Nothing, as of the others."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """How often, by invariant; 0 of those that were looked at and never broken."""
+        words = "Things found that should never be, and put right where they can be."
+        found = CounterMetricFamily("diracx_repaired", words, labels=["invariant"])
+        with reading() as db:
+            for name, total in sorted(repairs.totals(db).items()):
+                found.add_metric([name], total)
+        yield found
+
+
 REGISTRY.register(TaskCounters())
+REGISTRY.register(RepairCounters())
 
 
 def refresh() -> None:

@@ -20,6 +20,7 @@ from tests.servers import free_port
 QUICK = {
     "DIRACX_HEARTBEAT_SECONDS": "1",
     "DIRACX_MISSED_HEARTBEATS": "4",
+    "DIRACX_SILENT_SECONDS": "4",
     "DIRACX_STALLED_SECONDS": "2",
     "DIRACX_MATCHED_SECONDS": "6",
     "DIRACX_LEASE_SECONDS": "3",

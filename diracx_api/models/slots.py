@@ -7,6 +7,7 @@ from pydantic import BaseModel, Discriminator, StringConstraints, model_validato
 from pydantic import Tag as Kind
 
 from diracx_api.models.fields import stated
+from diracx_tasks.core.settings import settings
 from diracx_tasks.cwl.record import CAPABILITY, GLIBC, version
 from diracx_tasks.matching.dirac import node_of_description
 from diracx_tasks.matching.node import Node, node_of
@@ -16,6 +17,7 @@ Names = list[Name] | None
 LARGEST_COUNT = 2**31 - 1
 LARGEST_AMOUNT = 2**53 - 1
 MAX_NAMES = 1000
+LONGEST_INTERVAL = 86400
 # Of all names of one slot together, in bytes.
 MAX_LENGTH = 16 * 1024
 GLIBC_VERSION = r"^[0-9]{1,6}(\.[0-9]{1,3})?$"
@@ -76,14 +78,27 @@ class Slot(BaseModel):
         "Whether several jobs run one after the other: then each may use the whole slot.", True, default=False
     )
 
+    heartbeat_seconds: float | None = stated(
+        "Seconds between its reports on a job; without it the answer says how often to report.",
+        30,
+        default=None,
+        ge=1,
+        le=LONGEST_INTERVAL,
+    )
+
     @model_validator(mode="after")
     def _short(self) -> "Slot":
         check_length(self.tags, self.required_tags, self.job_types, self.groups)
         return self
 
+    def pace(self) -> float:
+        """Seconds between its reports on a job."""
+        return self.heartbeat_seconds or settings().heartbeat_seconds
+
     def node(self) -> Node:
         """What it offers to jobs; raises BadRequest."""
-        values = self.model_dump(exclude={"stamp", "count", "in_turn", "glibc", "compute_capability"})
+        about = {"stamp", "count", "in_turn", "heartbeat_seconds"}
+        values = self.model_dump(exclude={*about, "glibc", "compute_capability"})
         return node_of(
             **values,
             glibc=version(self.glibc or "", GLIBC),
@@ -131,6 +146,10 @@ class Description(BaseModel):
     def in_turn(self) -> bool:
         """There is one job only."""
         return False
+
+    def pace(self) -> float:
+        """Seconds between the reports of DIRAC's wrapper."""
+        return settings().dirac_heartbeat_seconds
 
     def node(self) -> Node:
         """What it offers to jobs; raises BadRequest."""

@@ -16,7 +16,6 @@ from diracx_tasks.auth import rights
 from diracx_tasks.auth.tokens import User
 from diracx_tasks.core.errors import BadRequest, Conflict, Forbidden, NotFound
 from diracx_tasks.core.packed import plain as as_json
-from diracx_tasks.core.settings import settings
 from diracx_tasks.jobs import control, heartbeat
 from diracx_tasks.matching.match import match
 from diracx_tasks.pilots import metadata as pilot_metadata
@@ -92,8 +91,15 @@ def match_jobs(me: Me, body: pilots.Asking) -> Response:
     stamp = body.stamp or me.pilot_stamp
     if stamp is None or stamp != me.pilot_stamp:
         raise Forbidden(f"this token is of the pilot {me.pilot_stamp}, not {stamp}")
-    found = match(me.vo, body.node(), stamp=stamp, count=body.count, in_turn=body.in_turn)
-    pace = {"heartbeat_seconds": settings().heartbeat_seconds}
+    seconds = body.pace()
+    found = match(
+        me.vo,
+        body.node(),
+        stamp=stamp,
+        count=body.count,
+        in_turn=body.in_turn,
+        heartbeat_seconds=seconds,
+    )
     given = [
         {
             "job_id": one.job_id,
@@ -104,7 +110,7 @@ def match_jobs(me: Me, body: pilots.Asking) -> Response:
             "cores": one.cores,
             "ram_mb": one.ram_mb,
             "payload": one.work.payload,
-            **pace,
+            "heartbeat_seconds": seconds,
         }
         for one in found.jobs
     ]

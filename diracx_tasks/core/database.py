@@ -11,6 +11,7 @@ from typing import Any
 
 from pymysql.constants import SERVER_STATUS
 from sqlalchemy import (
+    ColumnElement,
     CursorResult,
     DateTime,
     Engine,
@@ -60,13 +61,16 @@ class Table(DeclarativeBase):
 
 
 class utc_now(FunctionElement[datetime]):
-    """The database's own clock in UTC, `seconds` from now."""
+    """The database's own clock in UTC, `seconds` from now: a number, or what a statement finds."""
 
     type = DateTime()
     inherit_cache = True
 
-    def __init__(self, seconds: float = 0) -> None:
-        super().__init__(literal(round(seconds * 1_000_000)))
+    def __init__(self, seconds: float | ColumnElement[float] = 0) -> None:
+        if isinstance(seconds, ColumnElement):
+            super().__init__(seconds * 1_000_000)
+        else:
+            super().__init__(literal(round(seconds * 1_000_000)))
 
 
 @compiles(utc_now, "mysql")

@@ -78,10 +78,22 @@ class Settings(BaseSettings):
     opensearch_password: SecretStr = Field(SecretStr(""), description="OpenSearch password.")
     opensearch_ca: str = Field("", description="File with the CA of OpenSearch; empty: the system's.")
     vo: str = Field("local", description="VO of the embedded installation.")
-    heartbeat_seconds: Seconds = Field(30, description="How often a pilot reports on its job.")
-    matched_seconds: Seconds = Field(300, description="A matched job must run within this time.")
-    missed_heartbeats: int = Field(3, ge=2, description="So many missed heartbeats make a job Stalled.")
-    stalled_seconds: Seconds = Field(600, description="A Stalled job is rescheduled after this time.")
+    heartbeat_seconds: Seconds = Field(
+        30, description="How often a pilot reports on its job, unless it says otherwise."
+    )
+    dirac_heartbeat_seconds: Seconds = Field(
+        1800, description="How often the wrapper of a pilot reports that describes itself in DIRAC's words."
+    )
+    matched_seconds: Seconds = Field(
+        300, description="A matched job must run within 4 heartbeats' time, and at least this."
+    )
+    missed_heartbeats: float = Field(
+        2.5, ge=2, description="A job is Stalled after so many heartbeats' time of silence."
+    )
+    silent_seconds: Seconds = Field(300, description="And it is not Stalled before so much silence.")
+    stalled_seconds: Seconds = Field(
+        600, description="A Stalled job is rescheduled after 6.5 heartbeats' time, and at least this."
+    )
     max_reschedules: int = Field(3, ge=0, description="A job that is lost more often fails.")
     lease_seconds: Seconds = Field(
         30, description="A job taken from the queue and not claimed returns to it."

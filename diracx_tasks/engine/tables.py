@@ -180,3 +180,14 @@ class Call(Table):
     due_at: Mapped[datetime] = mapped_column("DueAt", Timestamp)
     created_at: Mapped[datetime] = mapped_column("CreatedAt", Timestamp)
     enqueued_by: Mapped[str] = mapped_column("EnqueuedBy", Key, default="")
+
+
+class Repair(Table):
+    """How often something was found that should never be."""
+
+    __tablename__ = "Repairs"
+
+    invariant: Mapped[str] = mapped_column("Invariant", Key, primary_key=True)
+    total: Mapped[int] = mapped_column("Total", Number)
+    # What happened before has been looked at; null where all that there is is looked at each time.
+    looked_until: Mapped[datetime | None] = mapped_column("LookedUntil", Timestamp)

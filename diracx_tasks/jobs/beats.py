@@ -12,8 +12,8 @@ from diracx_tasks.auth.rights import ADMIN
 from diracx_tasks.auth.tokens import User
 from diracx_tasks.core.database import changed, now, plain, utc, utc_now
 from diracx_tasks.core.errors import Forbidden, NotFound
-from diracx_tasks.core.settings import settings
 from diracx_tasks.jobs import parameters
+from diracx_tasks.jobs.deadlines import due
 from diracx_tasks.jobs.heartbeat import ALIVE, Beat, keep
 from diracx_tasks.jobs.states import FINAL, Status
 from diracx_tasks.jobs.status import Change, Held, hold, move
@@ -28,10 +28,8 @@ def beat_many(db: Session, beats: Mapping[int, Beat], *, by: User) -> list[int]:
     Of a pilot only the current attempts that it holds live. NotFound and Forbidden concern the whole call:
     nothing is noted then.
     """
-    deadline = settings().heartbeat_seconds * settings().missed_heartbeats
-    columns: dict[Any, Any] = {Job.heartbeat_at: utc_now()}
-    if by.pilot_stamp:
-        columns[Job.next_check_at] = utc_now(deadline)
+    # DIRAC's wrapper speaks with its owner's token.
+    columns: dict[Any, Any] = {Job.heartbeat_at: utc_now(), Job.next_check_at: due(Status.RUNNING)}
     mine = [Job.job_id.in_(beats), Job.status.in_(ALIVE), *_of(beats, by)]
     alive = changed(db, update(Job).where(*mine).values(columns))
     killed = [] if alive == len(beats) else _others(db, beats, by, columns)

@@ -3,15 +3,15 @@
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, delete, select, update
+from sqlalchemy import ColumnElement, Exists, Select, delete, exists, or_, select, tuple_, update
 from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.orm import Session
 
 from diracx_tasks.core.database import Table, changed, plain, utc_now
 from diracx_tasks.core.packed import packed
 from diracx_tasks.engine.outbox import enqueue
-from diracx_tasks.jobs.states import Status
-from diracx_tasks.jobs.tables import Attempt, Ended, Payload, Result
+from diracx_tasks.jobs.states import FINAL, Status
+from diracx_tasks.jobs.tables import Attempt, Ended, Job, Payload, Result
 
 
 class Ending(NamedTuple):
@@ -78,6 +78,64 @@ def forget_outcome(db: Session, job_ids: Collection[int], status: Status, reason
     _close(db, job_ids, status, reason[:255])
     owned = select(Payload.job_id).where(Payload.job_id.in_(job_ids), Payload.owner_task.is_not(None))
     changed(db, delete(Result).where(Result.job_id.in_(job_ids), Result.job_id.not_in(owned)))
+
+
+def left_open() -> Select[int]:
+    """Jobs that have an open attempt although they have ended, or are on a later one."""
+    return select(Attempt.job_id).join(Job, Job.job_id == Attempt.job_id).where(*_left_open())
+
+
+def close_left_open(db: Session, job_ids: Collection[int]) -> int:
+    """Close what `left_open` finds of jobs whose rows the caller holds; answers how many attempts."""
+    query = select(Attempt.job_id, Attempt.attempt, Job.status).join(Job, Job.job_id == Attempt.job_id)
+    alike: dict[str, list[tuple[int, int]]] = {}
+    for job_id, attempt, status in db.execute(query.where(Attempt.job_id.in_(job_ids), *_left_open())):
+        ended_as = status if status in FINAL else Status.RESCHEDULED
+        alike.setdefault(ended_as, []).append((job_id, attempt))
+    for status, some in alike.items():
+        these = tuple_(Attempt.job_id, Attempt.attempt).in_(some)
+        values = {"ended_at": utc_now(), "status": status, "reason": "it was left open"}
+        changed(db, update(Attempt).where(these, Attempt.ended_at.is_(None)).values(values))
+    return sum(map(len, alike.values()))
+
+
+def _left_open() -> tuple[ColumnElement[bool], ...]:
+    return Attempt.ended_at.is_(None), or_(Job.status.in_(FINAL), Job.attempt > Attempt.attempt)
+
+
+def is_unnoted(job_id: Any) -> Exists:
+    """For a query: whether a job, a column of it, has ended and its end is not in the journal."""
+    noted = exists().where(Ended.job_id == Job.job_id)
+    return exists().where(Job.job_id == job_id, Job.status.in_(FINAL), ~noted)
+
+
+def put_back(db: Session, job_ids: Collection[int]) -> int:
+    """Put the ends of jobs into the journal from which they have got lost; answers how many."""
+    columns = (Job.job_id, Job.status, Job.minor_status, Job.application_status)
+    query = select(*columns, Payload.owner_task, Payload.owner_id).join(Payload, Payload.job_id == Job.job_id)
+    lost = (
+        Job.status.in_(FINAL),
+        Payload.owner_task.is_not(None),
+        ~exists().where(Ended.job_id == Job.job_id),
+    )
+    found = query.where(Job.job_id.in_(job_ids), *lost).order_by(Job.job_id)
+    rows = db.execute(found.with_for_update()).all()
+    journal = [
+        {
+            "JobID": row.job_id,
+            "OwnerTask": row.owner_task,
+            "OwnerID": row.owner_id,
+            # To whom its end concerns, a job that was deleted was killed.
+            "Status": Status.KILLED.value if row.status == Status.DELETED else row.status,
+            "Reason": ": ".join(part for part in (row.minor_status, row.application_status) if part),
+            "IsTemporary": False,
+        }
+        for row in rows
+    ]
+    _put(db, Ended, journal)
+    for owner_task, owner_id in sorted({(row.owner_task, row.owner_id) for row in rows}):
+        tell(db, owner_task, owner_id)
+    return len(rows)
 
 
 def _put(db: Session, table: type[Table], rows: list[dict[str, Any]]) -> None:

@@ -10,11 +10,11 @@ from sqlalchemy.orm import Session
 from diracx_tasks.auth.tokens import User
 from diracx_tasks.core.database import changed, utc_now
 from diracx_tasks.core.errors import BadRequest, Conflict, Forbidden, NotFound
-from diracx_tasks.core.settings import settings
 from diracx_tasks.cwl.arrays import CLASS, has_arrays
 from diracx_tasks.cwl.values import locations
 from diracx_tasks.jobs import attempt_use
 from diracx_tasks.jobs.access import owner_of
+from diracx_tasks.jobs.deadlines import due
 from diracx_tasks.jobs.states import Status
 from diracx_tasks.jobs.status import Change, Held, Outcome, hold, move, why_not
 from diracx_tasks.jobs.tables import Attempt, Job
@@ -95,8 +95,7 @@ def _beaten(change: Change) -> Change:
     """The change with a new deadline if the pilot goes on after it."""
     if change.to not in ALIVE:
         return change
-    deadline = utc_now(settings().heartbeat_seconds * settings().missed_heartbeats)
-    return replace(change, columns={"heartbeat_at": utc_now(), "next_check_at": deadline})
+    return replace(change, columns={"heartbeat_at": utc_now(), "next_check_at": due(change.to)})
 
 
 def _must_hold(db: Session, job_id: int, attempt: int, by: User) -> Held:

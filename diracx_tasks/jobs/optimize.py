@@ -7,6 +7,7 @@ from sqlalchemy import ColumnElement, Row, Select, select
 from sqlalchemy.orm import Session
 
 from diracx_tasks.cwl.record import InvalidRequirements
+from diracx_tasks.engine import repairs
 from diracx_tasks.jobs.states import Status
 from diracx_tasks.jobs.status import ENTRY, Change, move, move_many
 from diracx_tasks.jobs.tables import Job, Payload
@@ -41,6 +42,7 @@ def requeue(db: Session) -> int:
     others = select(Job.job_id).where(Job.job_id.in_(queue.queued()), Job.status != Status.WAITING)
     gone = list(db.scalars(others.limit(BATCH)))
     queue.remove(db, gone)
+    repairs.note(db, {"waiting_not_queued": len(rows), "queued_not_waiting": len(gone)})
     return len(rows) + len(gone)
 
 

@@ -11,6 +11,7 @@ from diracx_tasks.core.database import utc_now
 from diracx_tasks.core.errors import NotFound
 from diracx_tasks.jobs.access import visible
 from diracx_tasks.jobs.control import most_reschedules
+from diracx_tasks.jobs.deadlines import patience
 from diracx_tasks.jobs.tables import Attempt, Job, Parametric
 
 
@@ -18,7 +19,7 @@ class Standing(NamedTuple):
     """A job's state; times in seconds until now, None: there is no such moment.
 
     `since` is the last change, `left` counts to the deadline. `pilot`, `node` and `site` are those of the
-    newest attempt, `lost` is why that one ended.
+    newest attempt, which reports every `interval` seconds; `lost` is why that one ended.
     """
 
     job_id: int
@@ -37,6 +38,7 @@ class Standing(NamedTuple):
     site: str | None
     node: str | None
     lost: str
+    interval: float
     expands: tuple[int, int] | None
 
 
@@ -49,11 +51,10 @@ def standing(db: Session, job_id: int, *, by: User) -> Standing:
     if row is None:
         raise NotFound(f"there is no job {job_id} in {by.vo}")
     vo, owner, status, minor, application, attempt, reschedules, now, changed, deadline, beat = row
-    newest = select(Attempt.pilot, Attempt.site, Attempt.node, Attempt.reason).where(Attempt.job_id == job_id)
-    pilot, site, node, lost = db.execute(newest.order_by(Attempt.attempt.desc()).limit(1)).one_or_none() or (
-        *(None,) * 3,
-        "",
-    )
+    of_attempt = (Attempt.pilot, Attempt.site, Attempt.node, Attempt.reason, Attempt.heartbeat_seconds)
+    newest = select(*of_attempt).where(Attempt.job_id == job_id).order_by(Attempt.attempt.desc()).limit(1)
+    pace = patience()
+    pilot, site, node, lost, interval = db.execute(newest).one_or_none() or (*(None,) * 3, "", pace.dirac)
     wide = db.execute(
         select(Parametric.made, Parametric.total).where(Parametric.job_id == job_id)
     ).one_or_none()
@@ -74,6 +75,7 @@ def standing(db: Session, job_id: int, *, by: User) -> Standing:
         site,
         node,
         lost,
+        interval or pace.interval,
         (wide.made, wide.total) if wide else None,
     )
 

@@ -1,6 +1,6 @@
 """The one door to a job's status: a compare-and-swap, an event, and whoever waits for the end is told."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -8,13 +8,14 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from sqlalchemy import Executable, case, func, null, or_, select, update
+from sqlalchemy import Executable, func, select, update
 from sqlalchemy.orm import Session
 
 from diracx_tasks.core.database import changed, now, plain, utc_now
 from diracx_tasks.core.errors import NotFound
 from diracx_tasks.core.many import Columns, update_many
 from diracx_tasks.engine.outbox import enqueue
+from diracx_tasks.jobs.deadlines import Patience, patience
 from diracx_tasks.jobs.ends import Ending, end, forget_outcome
 from diracx_tasks.jobs.events import IDS, record
 from diracx_tasks.jobs.states import BEFORE, FINAL, HELD, Status, can_become
@@ -190,7 +191,7 @@ def write(db: Session, news: Sequence[New]) -> None:
         )
         for new in news
     ]
-    update_many(db, plain(Job), WRITTEN, _values, rows)
+    update_many(db, plain(Job), WRITTEN, _values(patience()), rows)
     moved = [new for new in news if new.status != new.held.status]
     _follow(db, moved)
 
@@ -234,12 +235,16 @@ def _begin_anew(db: Session, job_ids: Collection[int]) -> None:
     forget_outcome(db, job_ids, Status.RESCHEDULED, "sent back")
 
 
-def _values(new: Columns) -> dict[str, Any]:
-    """What is set of a job: texts and times that are not stated leave what is there."""
+@lru_cache(4)
+def _values(pace: Patience) -> Callable[[Columns], dict[str, Any]]:
+    """What is set of a job: by one function for each pace, as `update_many` keeps them."""
+    return lambda new: _set(new, pace)
+
+
+def _set(new: Columns, pace: Patience) -> dict[str, Any]:
+    """Texts and times that are not stated leave what is there; any news of a pilot gives it more time."""
     job = plain(Job).c
     texts = {name: func.coalesce(new[name], job[name]) for name in ("MinorStatus", "ApplicationStatus")}
-    # IN with a list cannot be carried out for many rows at once.
-    is_held = or_(*(new["Status"] == status.value for status in sorted(HELD)))
     return {
         "Status": new["Status"],
         **texts,
@@ -247,5 +252,5 @@ def _values(new: Columns) -> dict[str, Any]:
         "StartExecTime": func.coalesce(job.StartExecTime, new["StartExecTime"]),
         "EndExecTime": func.coalesce(job.EndExecTime, new["EndExecTime"]),
         "HeartBeatTime": func.coalesce(new["HeartBeatTime"], job.HeartBeatTime),
-        "NextCheckAt": case((is_held, job.NextCheckAt), else_=null()),
+        "NextCheckAt": pace.due_in(new["Status"]),
     }

@@ -168,8 +168,18 @@ def _begin(db: Session, request: Request) -> int:
     (job_id,) = create(db, [replace(request.jobs[0], original=request.text)], EXPANDING)
     values = {"job_id": job_id, "total": request.total, "made": 1, "group": request.by.group}
     db.execute(insert(Parametric).values(**values))
-    enqueue(db, "jobs.expand", f"job-{job_id}.expand", job_id=job_id)
+    ask_to_expand(db, job_id)
     return job_id
+
+
+def ask_to_expand(db: Session, job_id: int) -> None:
+    """Have the other jobs of a parametric one made after this transaction."""
+    enqueue(db, "jobs.expand", expanding_key(job_id), job_id=job_id)
+
+
+def expanding_key(job_id: int) -> str:
+    """The key of the task that makes the other jobs of a parametric one."""
+    return f"job-{job_id}.expand"
 
 
 def _answered(db: Session, requests: Sequence[Request]) -> dict[Request, Answer]:

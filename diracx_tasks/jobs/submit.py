@@ -21,6 +21,8 @@ from diracx_tasks.jobs.tables import InputFile, Job, JobJDL, Payload
 from diracx_tasks.sandboxes import metadata
 
 ACCEPTED = Change(Status.RECEIVED, minor="Job accepted", application="Unknown", source="JobManager")
+# The task, and its key.
+OPTIMIZING = "jobs.optimize"
 # Where the number goes in a description that is written before the job has one.
 NUMBER = "\x01JobID\x01"
 # The driver splits longer statements, and then the numbers of their rows are not one after the other.
@@ -97,7 +99,7 @@ def create(db: Session, jobs: Sequence[NewJob], first: Change = ACCEPTED) -> lis
 
 def ask_for_optimizer(db: Session) -> None:
     """Have what is Received optimized after this transaction."""
-    enqueue(db, "jobs.optimize", "jobs.optimize")
+    enqueue(db, OPTIMIZING, OPTIMIZING)
 
 
 def _number(db: Session, jobs: Sequence[NewJob]) -> list[int]:

@@ -149,6 +149,8 @@ class Attempt(Table):
     ended_at: Mapped[datetime | None] = mapped_column("EndedAt", Timestamp)
     status: Mapped[str] = mapped_column("Status", String(32), default="Matched")
     reason: Mapped[str] = mapped_column("Reason", String(255), default="")
+    # How often its pilot reports; null: as DIRACX_HEARTBEAT_SECONDS says.
+    heartbeat_seconds: Mapped[float | None] = mapped_column("HeartbeatSeconds", Float)
     usage: Mapped[dict[str, Any] | None] = mapped_column("Usage", JSON)
     log: Mapped[str | None] = mapped_column("Log", LongText)
     log_at: Mapped[datetime | None] = mapped_column("LogAt", Timestamp)

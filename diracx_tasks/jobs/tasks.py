@@ -17,6 +17,7 @@ from diracx_tasks.jobs import expand as expanding
 from diracx_tasks.jobs import optimize as optimizing
 from diracx_tasks.jobs import parameters, recover, submissions
 from diracx_tasks.jobs import purge as purging
+from diracx_tasks.jobs import reconcile as reconciling
 from diracx_tasks.jobs import send_parameters as sending
 
 # A task gives others their turn after so many seconds.
@@ -30,7 +31,7 @@ def optimize() -> str:
     return f"{_in_batches(optimizing.optimize)} optimized"
 
 
-@task(size="medium", every=600)
+@task(size="medium", every=300)
 def requeue() -> str:
     """Bring the matcher's queue in line with what waits, batch by batch."""
     return f"{_in_batches(optimizing.requeue)} differed"
@@ -78,12 +79,13 @@ def purge(vo: str) -> str:
 @task(every=5)
 def check_stalled() -> str:
     """Find jobs whose pilot has gone silent."""
-    with reading() as db:
-        found = recover.overdue(db)
-    for job_id in found:
-        with session() as db:
-            recover.check(db, job_id)
-    return f"{len(found)} overdue"
+    return f"{recover.check_overdue()} overdue"
+
+
+@task(size="medium", every=300)
+def reconcile() -> str:
+    """Put right what no other task would, and count it: it should never be."""
+    return f"{sum(reconciling.reconcile().values())} found"
 
 
 @task(size="medium", every=30, retry=Backoff(first=1, times=8, cap=30))

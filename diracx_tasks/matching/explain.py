@@ -7,8 +7,8 @@ from sqlalchemy.orm import Session
 
 from diracx_tasks.auth.tokens import User
 from diracx_tasks.core.errors import Unavailable
-from diracx_tasks.core.settings import settings
 from diracx_tasks.jobs.access import sees_all
+from diracx_tasks.jobs.deadlines import patience
 from diracx_tasks.jobs.standing import Standing, standing
 from diracx_tasks.jobs.states import FINAL, Status
 from diracx_tasks.matching.waiting import Why, waiting
@@ -83,8 +83,9 @@ def _running(job: Standing) -> Words:
 
 
 def _stalled(job: Standing) -> Words:
-    missed = f"{settings().missed_heartbeats} heartbeats of {settings().heartbeat_seconds:g} s"
-    yield f"Its pilot has missed {missed}: {_place(job)}."
+    least = patience().seconds(Status.RUNNING, job.interval)
+    every = f"every {job.interval:g} s"
+    yield f"Its pilot, which reports {every}, has been silent for {span(least)} or longer: {_place(job)}."
     if job.silent is not None:
         yield f"The last sign of life came {span(job.silent)} ago."
     if job.left is not None:

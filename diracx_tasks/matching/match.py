@@ -81,13 +81,23 @@ class _Asked(NamedTuple):
     vo: str
     node: Node
     stamp: str
-    taken: Sequence[Taken]
+    heartbeat_seconds: float | None
+    taken: Sequence[Taken] = ()
 
 
-def match(vo: str, node: Node, *, stamp: str, count: int = 1, in_turn: bool = False) -> Matches:
+def match(
+    vo: str,
+    node: Node,
+    *,
+    stamp: str,
+    count: int = 1,
+    in_turn: bool = False,
+    heartbeat_seconds: float | None = None,
+) -> Matches:
     """Up to `count` waiting jobs of the VO that fit the node together, claimed for the pilot.
 
-    With `in_turn` each fits by itself: they run one after the other.
+    With `in_turn` each fits by itself: they run one after the other. `heartbeat_seconds` is how often the
+    pilot will report on each; None: as the settings say.
     They are in the database under the pilot when this returns. Raises Unavailable when Redis does not answer,
     or when many pilots of the VO are being answered: the jobs keep waiting.
     """
@@ -96,7 +106,7 @@ def match(vo: str, node: Node, *, stamp: str, count: int = 1, in_turn: bool = Fa
     if not hand.acquire(blocking=False):
         raise Unavailable(f"{at_once} pilots of {vo} are being answered at this moment")
     try:
-        return _found(vo, node, stamp, count, in_turn)
+        return _found(_Asked(vo, node, stamp, heartbeat_seconds), count, in_turn)
     finally:
         hand.release()
 
@@ -128,21 +138,22 @@ def take(vo: str, node: Node, count: int = 1, *, in_turn: bool = False) -> Answe
     return Answer(taken, float(wait), bool(is_ready))
 
 
-def _found(vo: str, node: Node, stamp: str, count: int, in_turn: bool) -> Matches:
+def _found(asked: _Asked, count: int, in_turn: bool) -> Matches:
+    vo = asked.vo
     for _ in range(ROUNDS):
-        answer = take(vo, node, count, in_turn=in_turn)
+        answer = take(vo, asked.node, count, in_turn=in_turn)
         if not answer.is_ready:
             _ask_for_queue(vo)
         if not answer.taken:
             break
-        works = _claim(vo)(_Asked(vo, node, stamp, answer.taken))
+        works = _claim(vo)(asked._replace(taken=answer.taken))
         given = [one for one in answer.taken if one.job_id in works]
         # If all were killed meanwhile, others may wait. If some were, what is left of the node is not known.
         if given:
             return Matches(
                 [Match(one.job_id, works[one.job_id], one.cores, one.ram_mb) for one in given], 0.0
             )
-    register.note_idle(vo, stamp)
+    register.note_idle(vo, asked.stamp)
     return Matches([], answer.wait or RETRY_AFTER)
 
 
@@ -173,7 +184,7 @@ def _claim_many(db: Session, asked: Sequence[_Asked]) -> list[dict[int, Work]]:
         # What was taken under an earlier class of the job is not what it asks for now.
         mine = {one.job_id: one.class_no for one in ask.taken}
         got = {job: works.pop(job) for job in mine if job in works and classes.get(job) == mine[job]}
-        where = (ask.stamp, ask.node.site, ask.node.ce, ask.node.name)
+        where = (ask.stamp, ask.node.site, ask.node.ce, ask.node.name, ask.heartbeat_seconds)
         given |= {Claim(job_id, *where): work for job_id, work in got.items()}
         answers.append(got)
     claims.give(db, given)

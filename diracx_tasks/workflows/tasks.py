@@ -11,8 +11,8 @@ from diracx_tasks.core.errors import Unavailable
 from diracx_tasks.engine import dead_letters
 from diracx_tasks.engine.retries import Backoff
 from diracx_tasks.engine.task import task
+from diracx_tasks.workflows import lost_ends, submit
 from diracx_tasks.workflows import purge as purging
-from diracx_tasks.workflows import submit
 from diracx_tasks.workflows import sweep as sweeping
 from diracx_tasks.workflows.turn import turn
 
@@ -45,8 +45,9 @@ def advance(workflow_id: int) -> str:
 @task(size="medium", every=300)
 def sweep() -> str:
     """Find workflows that nothing moves; those whose `advance` is a dead letter end as Failed."""
+    lost = lost_ends.put_back()
     asked, given_up = sweeping.sweep()
-    return f"{asked} asked for again, {given_up} given up"
+    return f"{asked} asked for again, {given_up} given up, {lost} ends put back"
 
 
 @task(size="medium", priority="background", every=600, per_vo=True)

@@ -137,5 +137,6 @@ def test_only_the_door_writes_a_jobs_status() -> None:
                 "diracx_tasks.jobs.status",
                 "diracx_tasks.jobs.claims",
                 "diracx_tasks.jobs.beats",
+                "diracx_tasks.jobs.deadlines",
                 "diracx_tasks.jobs.facts",
             )

@@ -156,7 +156,11 @@ STATUSES = [
     (Status.RECEIVED, "The optimizer has not seen it yet"),
     (Status.MATCHED, "A pilot has it and has not started it yet: pilot stamp-1 at LCG.CERN.ch on node."),
     (Status.RUNNING, "It runs: pilot stamp-1 at LCG.CERN.ch on node (as built)."),
-    (Status.STALLED, "Its pilot has missed 3 heartbeats of 30 s: pilot stamp-1 at LCG.CERN.ch on node."),
+    (
+        Status.STALLED,
+        "Its pilot, which reports every 30 s, has been silent for 5 min or longer: "
+        "pilot stamp-1 at LCG.CERN.ch on node.",
+    ),
     (
         Status.COMPLETING,
         "Its payload has ended and its outputs are being stored (as built): pilot stamp-1",
