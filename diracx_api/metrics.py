@@ -15,7 +15,7 @@ from diracx_tasks.core.errors import Unavailable
 from diracx_tasks.core.origin import Origin, originating
 from diracx_tasks.core.telemetry import rename, span
 from diracx_tasks.engine import broker, dead_letters, history, overview, repairs
-from diracx_tasks.jobs import parameters
+from diracx_tasks.jobs import parameters, to_count
 from diracx_tasks.jobs import search as jobs
 from diracx_tasks.pilots import register as pilots
 from diracx_tasks.workflows import search as workflows
@@ -33,6 +33,7 @@ DEAD = Gauge("diracx_dead_letters", "Tasks whose tries are used up.", ["task"])
 NEWS = Gauge("diracx_job_parameters_waiting", "Values of job parameters that wait for OpenSearch.")
 NEWS_AGE = Gauge("diracx_job_parameters_oldest_seconds", "Since when the oldest of them waits, in seconds.")
 NEWS_REFUSED = Gauge("diracx_job_parameters_refused", "Values that OpenSearch will not have.")
+UNCOUNTED = Gauge("diracx_attempts_to_count", "Attempts that have ended and are in no sum of use yet.")
 LAG = Gauge("diracx_schedule_lag_seconds", "How late the schedule is, in seconds.")
 LEADER = Gauge("diracx_beat_leader", "1 for the beat that leads.", ["holder"])
 WAITING = Gauge("diracx_queue_messages", "Messages that wait in the broker.", ["queue"])
@@ -109,6 +110,7 @@ def refresh() -> None:
         totals = overview.backlog(db)
         waiting, oldest = parameters.backlog(db)
         NEWS_REFUSED.set(parameters.refused_count(db))
+        UNCOUNTED.set(to_count.backlog(db))
     for gauge, found in counted:
         gauge.clear()
         for label, count in found.items():

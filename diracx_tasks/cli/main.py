@@ -36,6 +36,7 @@ SUBJECTS = {
     "matching": Subject(
         "diracx_tasks.cli.matching:matching", "See what waits, which nodes ask, and what holds jobs back."
     ),
+    "usage": Subject("diracx_tasks.cli.usage:usage", "Say what jobs have used, by site, owner, ..."),
     "login": Subject("diracx_tasks.cli.login:login", "Log in to a VO."),
     "whoami": Subject("diracx_tasks.cli.login:whoami", "Say who you are to the server."),
     "logout": Subject("diracx_tasks.cli.login:logout", "End the login."),

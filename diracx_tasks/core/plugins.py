@@ -6,7 +6,18 @@ from importlib.util import find_spec
 
 from diracx_tasks.core.errors import SettingsError
 
-SUBJECTS = ("engine", "auth", "jobs", "matching", "pilots", "resources", "sandboxes", "storage", "workflows")
+SUBJECTS = (
+    "engine",
+    "accounting",
+    "auth",
+    "jobs",
+    "matching",
+    "pilots",
+    "resources",
+    "sandboxes",
+    "storage",
+    "workflows",
+)
 
 
 def load_tasks() -> list[str]:

@@ -109,6 +109,11 @@ class Settings(BaseSettings):
         description="The configuration: a YAML file, git+file:///path or git+https://... with default.yml.",
     )
     history_days: float = Field(14, gt=0, description="The history of tasks is kept so many days.")
+    snapshot_days: float = Field(30, gt=0, description="Snapshots of jobs' states are kept so many days.")
+    usage_days: float = Field(730, gt=0, description="Hourly sums of what jobs used are kept so many days.")
+    usage_record_days: float = Field(
+        90, gt=0, description="What each attempt used is kept so many days, beside the sums."
+    )
     shutdown_seconds: float = Field(
         2, ge=0, description="A worker that is told to stop lets running tasks go on for so long."
     )

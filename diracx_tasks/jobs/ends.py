@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from diracx_tasks.core.database import Table, changed, plain, utc_now
 from diracx_tasks.core.packed import packed
 from diracx_tasks.engine.outbox import enqueue
+from diracx_tasks.jobs import to_count
 from diracx_tasks.jobs.states import FINAL, Status
 from diracx_tasks.jobs.tables import Attempt, Ended, Job, Payload, Result
 
@@ -28,12 +29,11 @@ class Ending(NamedTuple):
 
 def close_attempt(db: Session, job_id: int, attempt: int, status: Status, reason: str) -> None:
     """Note the end of an attempt; what its pilot says from now on changes nothing."""
-    changed(
-        db,
-        update(Attempt)
-        .where(Attempt.job_id == job_id, Attempt.attempt == attempt, Attempt.ended_at.is_(None))
-        .values(ended_at=utc_now(), status=status, reason=reason[:255]),
-    )
+    mine = (Attempt.job_id == job_id, Attempt.attempt == attempt)
+    to_count.note(db, *mine)
+    is_open = Attempt.ended_at.is_(None)
+    values = {"ended_at": utc_now(), "status": status, "reason": reason[:255]}
+    changed(db, update(Attempt).where(*mine, is_open).values(**values))
 
 
 def end(db: Session, endings: Sequence[Ending]) -> None:
@@ -41,6 +41,7 @@ def end(db: Session, endings: Sequence[Ending]) -> None:
     alike: dict[tuple[Status, str], list[int]] = {}
     for one in endings:
         alike.setdefault((one.status, (one.application or one.minor)[:255]), []).append(one.job_id)
+    to_count.note(db, Attempt.job_id.in_([one.job_id for one in endings]))
     for (status, reason), job_ids in alike.items():
         _close(db, job_ids, status, reason)
     outputs = {one.job_id: packed(one.outputs) for one in endings if one.status is Status.DONE}
@@ -75,6 +76,7 @@ def forget_outcome(db: Session, job_ids: Collection[int], status: Status, reason
 
     The outputs of a workflow's jobs stay: its other steps may have them.
     """
+    to_count.note(db, Attempt.job_id.in_(job_ids))
     _close(db, job_ids, status, reason[:255])
     owned = select(Payload.job_id).where(Payload.job_id.in_(job_ids), Payload.owner_task.is_not(None))
     changed(db, delete(Result).where(Result.job_id.in_(job_ids), Result.job_id.not_in(owned)))
@@ -94,6 +96,7 @@ def close_left_open(db: Session, job_ids: Collection[int]) -> int:
         alike.setdefault(ended_as, []).append((job_id, attempt))
     for status, some in alike.items():
         these = tuple_(Attempt.job_id, Attempt.attempt).in_(some)
+        to_count.note(db, these)
         values = {"ended_at": utc_now(), "status": status, "reason": "it was left open"}
         changed(db, update(Attempt).where(these, Attempt.ended_at.is_(None)).values(values))
     return sum(map(len, alike.values()))

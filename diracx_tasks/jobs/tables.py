@@ -169,6 +169,15 @@ class AttemptUse(Table):
     disk_mb: Mapped[float] = mapped_column("DiskMB", Float)
 
 
+class ToCount(Table):
+    """An attempt that has ended and is in no sum of what was used yet; written with its end."""
+
+    __tablename__ = "AttemptsToCount"
+
+    job_id: Mapped[int] = mapped_column("JobID", Integer, primary_key=True, autoincrement=False)
+    attempt: Mapped[int] = mapped_column("Attempt", Integer, primary_key=True, autoincrement=False)
+
+
 class Heartbeat(Table):
     """What a payload used at one moment; one row where DIRAC has one per number."""
 

@@ -29,6 +29,7 @@ USERS_CLI = (
     "matching",
     "data",
     "fetching",
+    "usage",
 )
 SERVERS = (
     "sqlalchemy",

@@ -55,6 +55,10 @@ OWN = {
     "matching_get_limits",
     "matching_get_health",
     "data_list_elements",
+    "usage_get_usage",
+    "usage_plot_usage",
+    "usage_get_states",
+    "usage_plot_states",
     "wes_list_runs",
     "wes_run_workflow",
 }

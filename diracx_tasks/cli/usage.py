@@ -1,0 +1,135 @@
+"""`diracx usage`: what jobs have used, by place, person and kind."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+
+from diracx_tasks.cli import output
+from diracx_tasks.cli.output import Column, Row, output_option
+
+# Words of the command line, and the API's.
+DIMENSIONS = {
+    "site": "site",
+    "owner": "owner",
+    "group": "group",
+    "type": "job_type",
+    "status": "status",
+    "ce": "ce",
+    "workflow": "workflow_id",
+}
+MEASURES = {"cores": "core_seconds", "cpu": "cpu_seconds", "wall": "wall_seconds", "attempts": "attempts"}
+UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+AGO = re.compile(r"(\d{1,6})([mhdw])")
+
+
+class Moment(click.ParamType[datetime]):
+    """A time: `7d`, `12h`, `30m`, `2w` ago, or a date with or without a time, in UTC."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """The time; a usage error for what is none."""
+        if isinstance(value, datetime):
+            return value
+        try:
+            if found := AGO.fullmatch(value):
+                return datetime.now(UTC) - timedelta(**{UNITS[found[2]]: int(found[1])})
+            moment = datetime.fromisoformat(value)
+        except (ValueError, OverflowError):
+            self.fail(f"{value!r} is no time: write 7d, 12h, 2026-11-23 or 2026-11-23T10:00", param, ctx)
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+@click.command()
+@click.option(
+    "--by",
+    "names",
+    multiple=True,
+    type=click.Choice(list(DIMENSIONS)),
+    help="Group by this, or several; `ce` and `workflow` for at most 31 days.",
+)
+@click.option(
+    "--since", type=Moment(), default="7d", help="From then on: 7d, 12h, 2026-11-23.  [default: 7d]"
+)
+@click.option("--until", type=Moment(), help="Until then.  [default: now]")
+@click.option("--each", type=click.Choice(["hour", "day"]), help="Rows for each hour or day.")
+@click.option(
+    "--plot", type=click.Path(dir_okay=False, path_type=Path), help="Write a plot to this SVG file."
+)
+@click.option("--show", type=click.Choice(list(MEASURES)), default="cores", help="What is plotted.")
+@output_option
+def usage(
+    *,
+    names: tuple[str, ...],
+    since: datetime,
+    until: datetime | None,
+    each: str | None,
+    plot: Path | None,
+    show: str,
+    form: str,
+) -> None:
+    """Say what jobs have used that ended in a period."""
+    by = [DIMENSIONS[name] for name in dict.fromkeys(names)]
+    query = {"by": by or None, "from": since.isoformat(), "bucket": each}
+    query |= {"to": until.isoformat()} if until else {}
+    if plot:
+        _write_plot(plot, {**query, "measure": MEASURES[show]})
+        return
+    rows = [_flat(row, by) for row in output.connect().get("/api/usage", **query)]
+    if not rows:
+        output.show_nothing("nothing has ended in this time", form)
+    elif form == output.JSON:
+        output.show_json(rows)
+    else:
+        columns = [*([WHEN[each]] if each else []), *map(_column, by), *NUMBERS]
+        output.show_rows(rows, form, key=by[0] if by else "attempts", columns=columns)
+
+
+def _write_plot(path: Path, query: Row) -> None:
+    answer = output.connect().stream("/api/usage/plot", timeout=60, **query)
+    try:
+        path.write_bytes(answer.read())
+    finally:
+        answer.release_conn()
+    click.echo(f"{path} has the plot", err=True)
+
+
+def _flat(row: Row, by: list[str]) -> Row:
+    """A row with what it is of beside its numbers."""
+    numbers = {name: value for name, value in row.items() if name not in ("at", "of")}
+    return {"at": row["at"], **{name: row["of"].get(name) for name in by}, **numbers}
+
+
+def _column(name: str) -> Column:
+    title = next(word for word, field in DIMENSIONS.items() if field == name).capitalize()
+    return Column(title if name != "ce" else "CE", lambda row: row[name])
+
+
+def _time(seconds: float) -> str:
+    return output.span(timedelta(seconds=seconds))
+
+
+def _share(row: Row) -> str:
+    return "" if row["cpu_share"] is None else f"{100 * row['cpu_share']:.0f} %"
+
+
+def _mb(amount: float | None) -> str:
+    return "" if amount is None else f"{amount:.0f} MB"
+
+
+WHEN = {
+    "hour": Column("Hour", lambda row: row["at"][:16].replace("T", " ")),
+    "day": Column("Day", lambda row: row["at"][:10]),
+}
+NUMBERS = (
+    Column("Attempts", lambda row: row["attempts"], is_number=True),
+    Column("CPU", lambda row: _time(row["cpu_seconds"]), is_number=True),
+    Column("Wall", lambda row: _time(row["wall_seconds"]), is_number=True),
+    Column("Core time", lambda row: _time(row["core_seconds"]), is_number=True),
+    Column("CPU share", _share, is_number=True),
+    Column("Memory", lambda row: _mb(row["memory_mb"]), is_number=True),
+    Column("Disk", lambda row: _mb(row["disk_mb"]), is_number=True),
+)
