@@ -154,6 +154,12 @@ class JobScheduling(JobCleaning):
     EnableSharesCorrection: bool = False
     ShareCorrections: Corrections | None = None
     taskQueueCPUTimeIntervals: list[int] = Field([])
+    # Ours: who is asked between Received and Waiting, and for how long a job is held at a time and in all.
+    Optimizers: list[str] = Field(["InputData"])
+    HoldSeconds: Annotated[float, Field(ge=1, le=DAY)] = 300
+    MaxHoldSeconds: Seconds = DAY
+    # Before a job runs again for the first, second, ... time; DIRAC's begin with 60 s.
+    RescheduleDelays: list[Seconds] = Field([0, 0, 60, 180, 300, 600])
 
 
 class Tier(Section):

@@ -13,7 +13,7 @@ LARGEST = 10**12
 MAX_COUNT = 10**6
 MAX_NAMES = 1000
 # One alternative has so many different ones at most.
-MOST = {"sites": 100, "banned_sites": 100, "grid_ces": 100, "platforms": 200}
+MOST = {"sites": 100, "data_sites": 100, "banned_sites": 100, "grid_ces": 100, "platforms": 200}
 MAX_EXPRESSIONS = 64
 MAX_NAME = 255
 # What DIRAC's tables have room for.
@@ -192,8 +192,17 @@ class Record:
         return constant, per_core
 
     def sites(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The sites that may run it (none: all), and those of all that may not."""
-        stated, banned = self.names("sites"), self.names("banned_sites")
+        """The sites that may run it (none: all), and those of all that may not.
+
+        `data_sites` are those that have the input data.
+        """
+        stated, banned, near = self.names("sites"), self.names("banned_sites"), self.names("data_sites")
+        if near:
+            both = tuple(name for name in near if not stated or name in stated)
+            if not both:
+                words = f"none of {', '.join(stated)[:200]} has the input data"
+                raise self.wrong("sites", f"{words}, which is at {', '.join(near)[:200]}")
+            stated = both
         left = tuple(name for name in stated if name not in banned)
         if stated and not left:
             raise self.wrong("sites", f"banned_sites leave none of {', '.join(stated)[:200]}")

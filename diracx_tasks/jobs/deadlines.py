@@ -104,6 +104,12 @@ def renew(db: Session, job_ids: Collection[int], *conditions: ColumnExpressionAr
     return changed(db, update(Job).where(*mine).values(next_check_at=patience().due_in(status)))
 
 
+def look_again(db: Session, job_ids: Collection[int], seconds: float) -> int:
+    """Have jobs that are on hold be looked at in so many seconds; answers how many there still were."""
+    mine = (Job.job_id.in_(job_ids), Job.status == Status.CHECKING)
+    return changed(db, update(Job).where(*mine).values(next_check_at=utc_now(seconds))) if job_ids else 0
+
+
 def drop(db: Session, job_ids: Collection[int]) -> int:
     """Expect nothing more of jobs that have ended; answers of how many something was expected."""
     mine = (Job.job_id.in_(job_ids), Job.status.in_(FINAL), Job.next_check_at.is_not(None))

@@ -1,31 +1,59 @@
 """From Received to Waiting: what DIRAC's chain of executors did, in one transaction for a batch of jobs."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Row, Select, select
+from sqlalchemy import ColumnElement, Row, Select, func, select
 from sqlalchemy.orm import Session
 
+from diracx_tasks.core.database import now, plain, utc_now
+from diracx_tasks.core.many import Columns, update_many
+from diracx_tasks.core.operations import job_scheduling
 from diracx_tasks.cwl.record import InvalidRequirements
 from diracx_tasks.engine import repairs
+from diracx_tasks.jobs.chain import SOURCE, Judged, judge
+from diracx_tasks.jobs.deadlines import look_again
+from diracx_tasks.jobs.events import record
 from diracx_tasks.jobs.states import Status
-from diracx_tasks.jobs.status import ENTRY, Change, move, move_many
-from diracx_tasks.jobs.tables import Job, Payload
+from diracx_tasks.jobs.status import ENTRY, Change, New, hold, move_many, write
+from diracx_tasks.jobs.tables import InputFile, Job, Payload
+from diracx_tasks.jobs.verdicts import Candidate, Hold, Refuse
 from diracx_tasks.matching import queue
+from diracx_tasks.matching.specification import specifications
 
 BATCH = 500
-WAITING = Change(
-    Status.WAITING, minor="Pilot Agent Submission", application="Unknown", source="JobScheduling"
-)
+WAITING = Change(Status.WAITING, minor="Pilot Agent Submission", application="Unknown", source=SOURCE)
+# Where the optimizer takes jobs from: new ones, and those that it has put on hold itself.
+BEFORE = (Status.RECEIVED, Status.CHECKING)
+# So begins what DIRAC says of jobs on hold.
+ON_HOLD = "On Hold: "
+
+
+class _Found(NamedTuple):
+    """A job as it was read: an entry of the queue, its attempt, how it is held, and since when."""
+
+    entry: queue.Entry
+    attempt: int
+    status: str
+    held_because: tuple[str, str]
+    reschedules: int
+    begun_at: datetime
 
 
 def optimize(db: Session) -> int:
-    """Put up to BATCH received jobs into the matcher's queue; answers how many there were."""
-    rows = db.execute(_jobs(Job.status == Status.RECEIVED)).all()
-    entries = _entries(db, rows, Status.RECEIVED)
-    moved = set(move_many(db, list(entries), WAITING, frm=(Status.RECEIVED,)))
-    queue.add(db, [entry for job_id, entry in entries.items() if job_id in moved])
-    return len(rows)
+    """Put up to BATCH jobs into the matcher's queue, on hold, or aside as Failed; answers how many."""
+    rows = [*_read(db, Job.status == Status.RECEIVED)]
+    if len(rows) < BATCH:
+        rows += _read(db, Job.status == Status.CHECKING, Job.next_check_at <= utc_now())
+    jobs = {row.entry.job_id: row for row in rows[:BATCH]}
+    judged = _judged(db, list(jobs.values()))
+    if aside := [one for one in judged if one.verdict]:
+        _put_aside(db, jobs, aside)
+    _queue(db, jobs, [one.job for one in judged if one.verdict is None])
+    return len(jobs)
 
 
 def requeue(db: Session) -> int:
@@ -38,7 +66,11 @@ def requeue(db: Session) -> int:
     # Found without a lock: it would wait for every job that somebody holds.
     found = list(db.scalars(select(Job.job_id).where(*left_out).order_by(Job.job_id).limit(BATCH)))
     rows = db.execute(_jobs(Job.job_id.in_(found), *left_out).with_for_update()).all()
-    queue.add(db, list(_entries(db, rows, Status.WAITING).values()))
+    entries = {row[0]: queue.Entry(*row[: len(ENTRY)]) for row in rows}
+    wrong = {job_id: words for job_id, entry in entries.items() if (words := _why_not(entry))}
+    if wrong:
+        _fail(db, {job_id: (SOURCE, words) for job_id, words in wrong.items()}, (Status.WAITING,))
+    queue.add(db, [entry for job_id, entry in entries.items() if job_id not in wrong])
     others = select(Job.job_id).where(Job.job_id.in_(queue.queued()), Job.status != Status.WAITING)
     gone = list(db.scalars(others.limit(BATCH)))
     queue.remove(db, gone)
@@ -47,20 +79,143 @@ def requeue(db: Session) -> int:
 
 
 def _jobs(*conditions: ColumnElement[bool]) -> Select[Any]:
-    query = select(*ENTRY, Job.attempt).join(Payload, Payload.job_id == Job.job_id)
+    begun = func.coalesce(Job.rescheduled_at, Job.submitted_at, utc_now())
+    more = (Job.attempt, Job.status, Job.minor_status, Job.application_status, Job.reschedules, begun)
+    query = select(*ENTRY, *more).join(Payload, Payload.job_id == Job.job_id)
     return query.where(*conditions).order_by(Job.job_id).limit(BATCH)
 
 
-def _entries(db: Session, rows: Sequence[Row[Any]], status: Status) -> dict[int, queue.Entry]:
-    """What is to be queued; a job whose requirements make no sense fails with the reason, and no other."""
-    found = {}
-    for row in rows:
-        entry = queue.Entry(*list(row)[:-1])
-        try:
-            entry.check()
-        except InvalidRequirements as error:
-            change = Change(Status.FAILED, "JobScheduling optimizer", str(error), "JobScheduling")
-            move(db, entry.job_id, change, attempt=row.Attempt, frm=(status,))
-        else:
-            found[entry.job_id] = entry
-    return found
+def _read(db: Session, *conditions: ColumnElement[bool]) -> Iterable[_Found]:
+    return map(_found, db.execute(_jobs(*conditions)))
+
+
+def _found(row: Row[Any]) -> _Found:
+    of_entry = len(ENTRY)
+    attempt, status, minor, application, reschedules, begun = row[of_entry:]
+    return _Found(queue.Entry(*row[:of_entry]), attempt, status, (minor, application), reschedules, begun)
+
+
+def _judged(db: Session, jobs: Sequence[_Found]) -> list[Judged]:
+    """What is to become of jobs, by the optimizers of their VOs and by what can be queued at all."""
+    files = defaultdict(list)
+    ids = [job.entry.job_id for job in jobs]
+    query = select(InputFile.job_id, InputFile.lfn).where(InputFile.job_id.in_(ids))
+    for job_id, lfn in db.execute(query.order_by(InputFile.job_id, InputFile.lfn)):
+        files[job_id].append(lfn)
+    of_vo: dict[str, list[Candidate]] = defaultdict(list)
+    for job in jobs:
+        of_vo[job.entry.vo].append(_candidate(job, tuple(files.get(job.entry.job_id, ()))))
+    judged = [one for vo, candidates in of_vo.items() for one in judge(db, vo, candidates)]
+    return [_readable(one) for one in judged]
+
+
+def _candidate(job: _Found, files: tuple[str, ...]) -> Candidate:
+    entry = job.entry
+    whose = (entry.job_id, entry.vo, entry.owner, entry.group, entry.job_type)
+    return Candidate(*whose, entry.requirements, files, job.reschedules, job.status == Status.CHECKING)
+
+
+def _readable(one: Judged) -> Judged:
+    """One whose requirements make no sense is refused."""
+    if one.verdict:
+        return one
+    job = one.job
+    words = _why_not(queue.Entry(job.job_id, job.vo, job.job_type, job.group, job.owner, 0, job.requirements))
+    return Judged(job, Refuse(words), SOURCE) if words else one
+
+
+def _why_not(entry: queue.Entry) -> str:
+    try:
+        entry.check()
+    except InvalidRequirements as error:
+        return str(error)
+    return ""
+
+
+def _put_aside(db: Session, jobs: Mapping[int, _Found], aside: Sequence[Judged]) -> None:
+    """Hold jobs, or fail them; those that have been held for too long fail as well."""
+    refused: dict[int, tuple[str, str]] = {}
+    held: dict[tuple[str, str, float], list[int]] = defaultdict(list)
+    # All of the rows, in one order, or two transactions would wait for each other.
+    hold(db, jobs)
+    for one in aside:
+        job, stated = jobs[one.job.job_id], job_scheduling(one.job.vo)
+        if isinstance(one.verdict, Refuse):
+            refused[one.job.job_id] = (one.by, one.verdict.words)
+        elif isinstance(one.verdict, Hold):
+            waited = (now() - job.begun_at).total_seconds()
+            if waited > stated.MaxHoldSeconds:
+                words = f"{one.verdict.words}; it has been so for {waited / 3600:.1f} h"
+                refused[one.job.job_id] = (one.by, words)
+            else:
+                seconds = stated.HoldSeconds if one.verdict.seconds is None else one.verdict.seconds
+                held[one.by, ON_HOLD + one.verdict.words, max(1, seconds)].append(one.job.job_id)
+    _fail(db, refused, BEFORE)
+    for (by, words, seconds), ids in held.items():
+        _hold(db, jobs, ids, Change(Status.CHECKING, by, words[:255], by), seconds)
+
+
+def _hold(
+    db: Session, jobs: Mapping[int, _Found], job_ids: Sequence[int], change: Change, seconds: float
+) -> None:
+    """Put jobs on hold; of one that is held for the same reason there is nothing new to tell."""
+    told = (change.minor, change.application)
+    again = [job_id for job_id in job_ids if _is_so(jobs[job_id], told)]
+    look_again(db, again, seconds)
+    columns = {"next_check_at": utc_now(seconds)}
+    fresh = sorted(set(job_ids).difference(again))
+    move_many(db, fresh, replace(change, columns=columns), frm=BEFORE)
+
+
+def _is_so(job: _Found, told: tuple[str, str]) -> bool:
+    return job.status == Status.CHECKING and job.held_because == told
+
+
+def _fail(db: Session, refused: Mapping[int, tuple[str, str]], frm: Collection[Status]) -> None:
+    """Fail jobs that are still where they were, each for the reason that an optimizer gives."""
+    held = [job for job in hold(db, refused).values() if job.status in frm]
+    by_reason: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for job in held:
+        by_reason[refused[job.job_id]].append(job.job_id)
+    for (by, words), ids in by_reason.items():
+        record(db, ids, Change(Status.FAILED, f"{by} optimizer", words, by))
+    moment = now().replace(microsecond=0)
+    news = []
+    for job in held:
+        by, words = refused[job.job_id]
+        news.append(New(job, Status.FAILED, f"{by} optimizer", words, ended_at=moment))
+    write(db, news)
+
+
+def _queue(db: Session, jobs: Mapping[int, _Found], passed: Sequence[Candidate]) -> None:
+    """Make jobs Waiting and queue them; those that were narrowed ask for that from now on."""
+    narrowed = {
+        job.job_id: job for job in passed if job.requirements is not jobs[job.job_id].entry.requirements
+    }
+    by_site: dict[str | None, list[int]] = defaultdict(list)
+    for job in passed:
+        by_site[_site(job) if job.job_id in narrowed else None].append(job.job_id)
+    if len(by_site) > 1:
+        hold(db, jobs)
+    moved: set[int] = set()
+    for site, ids in by_site.items():
+        change = WAITING if site is None else replace(WAITING, columns={"site": site})
+        moved.update(move_many(db, ids, change, frm=BEFORE))
+    rows = [(job_id, job.requirements) for job_id, job in narrowed.items() if job_id in moved]
+    update_many(db, plain(Payload), ("JobID", "Requirements"), _required, rows)
+    queue.add(db, [_entry(jobs[job.job_id].entry, job) for job in passed if job.job_id in moved])
+
+
+def _required(new: Columns) -> dict[str, Any]:
+    return {"Requirements": new["Requirements"]}
+
+
+def _entry(entry: queue.Entry, job: Candidate) -> queue.Entry:
+    whose = (entry.job_id, entry.vo, entry.job_type, entry.group, entry.owner, entry.priority)
+    return queue.Entry(*whose, job.requirements)
+
+
+def _site(job: Candidate) -> str:
+    """DIRAC's attribute Site: one, Multiple, or ANY."""
+    sites = {name for one in specifications(job.requirements) for name in one.sites}
+    return "ANY" if not sites else sites.pop() if len(sites) == 1 else "Multiple"

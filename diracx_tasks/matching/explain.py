@@ -62,6 +62,8 @@ def _received(job: Standing) -> Words:
 def _checking(job: Standing) -> Words:
     yield f"What it asks for and its input data are being checked{_detail(job)}."
     yield from _for(job)
+    if job.left is not None:
+        yield f"It is looked at again in {span(max(job.left, 0) + OPTIMIZER)} at the latest."
 
 
 def _staging(job: Standing) -> Words:

@@ -122,6 +122,16 @@ def nearest_first(ses: Collection[str], site: str) -> list[str]:
     return sorted(ses, key=lambda se: near.get(se, len(near)))
 
 
+def sites_by_element() -> dict[str, set[str]]:
+    """The sites that each storage element is next to; one that is next to none is not in it."""
+    found: dict[str, set[str]] = {}
+    for sites in resources().Sites.values():
+        for site, stated in sites.items():
+            for se in stated.SE:
+                found.setdefault(se, set()).add(site)
+    return found
+
+
 def folder_of(name: str) -> FolderStore:
     """The folder of a storage element; NotFound when it is none in a folder."""
     found = element(name)

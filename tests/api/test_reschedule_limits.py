@@ -16,7 +16,9 @@ from tests.api.configured import configured
 from tests.builders import VO, Installation, claim
 from tests.unit.core.documents import SMALL
 
-RULE = "Operations: {{{vo}: {{Services: {{JobScheduling: {{MaxRescheduling: {most}}}}}}}}}\n"
+AT_ONCE = "JobScheduling: {RescheduleDelays: []}"
+RULE = "Operations: {{{vo}: {{Services: {{JobScheduling: {{MaxRescheduling: {most}}}}}, {at_once}}}}}\n"
+SILENT = f"Operations: {{Defaults: {{{AT_ONCE}}}}}\n"
 MANY = 10
 
 
@@ -53,7 +55,7 @@ def test_how_often_a_job_of_lost_pilots_begins_anew_is_configured(
     api: Api, db: Session, installation: Installation, vo: str, most: int
 ) -> None:
     job_id = a_stored_job(db, Status.RUNNING)
-    with stating(installation, RULE.format(vo=vo, most=most), "2"):
+    with stating(installation, RULE.format(vo=vo, most=most, at_once=AT_ONCE), "2"):
         assert times(api, job_id) == most
         job = the(api, job_id)
     assert (job["MinorStatus"], job["RescheduleCounter"]) == ("Maximum of reschedulings reached", most)
@@ -65,7 +67,7 @@ def test_where_the_configuration_is_silent_the_setting_says_how_often(
 ) -> None:
     lost, asked = a_stored_job(db, Status.RUNNING), a_stored_job(db, Status.WAITING)
     body = {"job_ids": [asked]}
-    with stating(installation, "", str(most)):
+    with stating(installation, SILENT, str(most)):
         codes = [api.post("/api/jobs/reschedule", body).status_code for _ in range(most + 1)]
         assert times(api, lost) == most
     assert codes == [200] * most + [400]

@@ -47,7 +47,17 @@ MAY_USE_CELERY = {
     "diracx_tasks.app",
     *(
         f"diracx_tasks.engine.{name}"
-        for name in ("batches", "beat", "broker", "execute", "health", "task", "timing", "worker")
+        for name in (
+            "acknowledge",
+            "batches",
+            "beat",
+            "broker",
+            "execute",
+            "health",
+            "task",
+            "timing",
+            "worker",
+        )
     ),
 }
 

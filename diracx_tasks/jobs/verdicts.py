@@ -1,0 +1,51 @@
+"""What an optimizer is asked about, and what it may answer."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A job on its way to the queue.
+
+    `requirements` is the record that `cwl/record.py` describes, `input_data` the LFNs as they were stated.
+    """
+
+    job_id: int
+    vo: str
+    owner: str
+    group: str
+    job_type: str
+    requirements: Mapping[str, Any]
+    input_data: tuple[str, ...] = ()
+    reschedules: int = 0
+    is_held: bool = False
+
+
+@dataclass(frozen=True)
+class Hold:
+    """Ask again in so many seconds, one at least, or in the VO's HoldSeconds.
+
+    After its MaxHoldSeconds the job fails.
+    """
+
+    words: str
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Refuse:
+    """The job fails, for a reason that its owner understands."""
+
+    words: str
+
+
+@dataclass(frozen=True)
+class Narrow:
+    """It asks for this from now on; when the job begins anew, the question is put again."""
+
+    requirements: Mapping[str, Any]
+
+
+Verdict = Hold | Refuse | Narrow
