@@ -3,8 +3,6 @@
 import time
 from typing import NamedTuple
 
-import orjson
-
 from diracx_tasks.core.database import new_session
 from diracx_tasks.core.settings import Settings, settings
 from diracx_tasks.resources import view
@@ -43,8 +41,5 @@ def _look(vo: str) -> dict[str, str]:
     found: dict[str, str] = {}
     with new_session(reading=True) as db:
         for name in VIEWS:
-            shown = orjson.loads(view.view(name, vo, lambda: db).body)
-            found |= {
-                who: kinds["all"]["reason"] for who, kinds in shown.items() if not kinds["all"]["allowed"]
-            }
+            found |= view.view(name, vo, lambda: db).barred.get("all", {})
     return found

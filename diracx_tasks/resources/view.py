@@ -3,7 +3,7 @@
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -41,13 +41,16 @@ BAD = ("Banned", "Probing", "Error", "Unknown")
 class View:
     """The answer as JSON; its tag, which changes with it; the newest DateEffective.
 
-    Since `since` this process has seen exactly this, looking every GAP seconds at least.
+    Since `since` this process has seen exactly this, looking every GAP seconds at least. `barred` has, for
+    each kind of use, why a resource is not to be used so; also of those that the answer leaves out, as
+    DiracX does, because not all of their uses have a status.
     """
 
     body: bytes
     tag: str
     modified: datetime | None
     since: datetime
+    barred: Mapping[str, Mapping[str, str]]
 
 
 @dataclass
@@ -115,23 +118,36 @@ def _look(db: Session, name: str, vo: str) -> View:
         query = query.where(ResourceStatus.kind == kind)
     # Databases may take VOs for the same that differ in capitals; we do not.
     visible = [row for row in db.execute(query.order_by(table.name)) if row.vo in ("", "all", vo)]
-    shown = _shown(visible, access)
-    body = orjson.dumps(shown)
+    told = _told_of_all(visible, access)
+    body, barred = orjson.dumps(_whole(told, access)), _barred(told)
     modified = max((row.effective_at for row in visible), default=None)
     if modified is None:
-        return View(body, f"empty-0-{vo}", None, now())
+        return View(body, f"empty-0-{vo}", None, now(), barred)
     digest = hashlib.sha256(body).hexdigest()[:16]
-    return View(body, f"{modified.isoformat()}-{len(visible)}-{vo}-{digest}", modified, now())
+    return View(body, f"{modified.isoformat()}-{len(visible)}-{vo}-{digest}", modified, now(), barred)
 
 
-def _shown(rows: Sequence[Any], access: dict[str, str]) -> dict[str, dict[str, Any]]:
+def _told_of_all(rows: Sequence[Any], access: dict[str, str]) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     # What is for everybody first: the VO's own goes over it.
     for row in sorted(rows, key=lambda row: row.vo not in ("", "all")):
         found.setdefault(row.name, {})[access[row.status_type]] = _told(row.status, row.reason)
+    return found
+
+
+def _whole(found: dict[str, dict[str, Any]], access: dict[str, str]) -> dict[str, dict[str, Any]]:
     names: Iterable[str] = access.values()
     whole = {name: kinds for name, kinds in found.items() if len(kinds) == len(access)}
     return {name: {kind: kinds[kind] for kind in names} for name, kinds in whole.items()}
+
+
+def _barred(found: dict[str, dict[str, Any]]) -> dict[str, dict[str, str]]:
+    barred: dict[str, dict[str, str]] = {}
+    for name, kinds in found.items():
+        for kind, said in kinds.items():
+            if not said["allowed"]:
+                barred.setdefault(kind, {})[name] = said["reason"]
+    return barred
 
 
 def _told(status: str, reason: str) -> dict[str, Any]:

@@ -105,8 +105,7 @@ def element(name: str) -> StorageElement:
 
 def usable(db: Session, vo: str, access: str) -> list[str]:
     """The VO's storage elements that configuration and RSS allow to `read` or `write` now, in order."""
-    shown = orjson.loads(view("storage", vo, lambda: db).body)
-    refused = {name for name, kinds in shown.items() if not kinds.get(access, {"allowed": True})["allowed"]}
+    refused = set(view("storage", vo, lambda: db).barred.get(access, ()))
     stated = _stated()
     barred = {
         name

@@ -10,11 +10,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import func, select, update
+from sqlalchemy.exc import OperationalError
 
 from diracx_tasks.auth import keys
 from diracx_tasks.core.database import now, plain, reading, session
@@ -145,7 +146,9 @@ class Coordinators:
 def coordinate(workflow_id: int, log: Path) -> None:
     """Advance a workflow for ever, writing down the most memory that this took."""
     while True:
-        turn(workflow_id, 5)
+        # As the task does: a database that has been busy for too long is asked again.
+        with suppress(OperationalError):
+            turn(workflow_id, 5)
         log.write_text(str(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
         time.sleep(0.02)
 
@@ -178,18 +181,17 @@ def _submit(elements: int) -> int:
 
 def _match_all(workflow_id: int) -> None:
     """Give all jobs to one pilot, as if they had been matched."""
-    with session() as db:
-        mine = select(Payload.job_id).where(Payload.owner_id == workflow_id)
-        db.execute(update(plain(Job)).where(plain(Job).c.JobID.in_(mine)).values(Status="Running"))
-    last = 0
+    mine, last = select(Payload.job_id).where(Payload.owner_id == workflow_id), 0
     while True:
         with session() as db:
             page = mine.where(Payload.job_id > last).order_by(Payload.job_id).limit(10 * PAGE)
             found = list(db.scalars(page))
             if not found:
                 return
+            here = plain(Job).c.JobID.between(found[0], found[-1])
+            db.execute(update(plain(Job)).where(here).values(Status="Running"))
             last, moment = found[-1], now()
-            rows = [(one, 1, "stamp-1", "site", "ce", "node", moment, "Running", "") for one in found]
+            rows = [(one, 1, "stamp-1", "site", "ce", "node", moment, "Running", "", 30.0) for one in found]
             insert_many(db, plain(Attempt), ATTEMPT, rows)
 
 

@@ -143,7 +143,7 @@ def optimized(*job_ids: int) -> list[tuple[str, str, str, str]]:
     columns = (Job.status, Job.minor_status, Job.application_status, Job.site)
     with session() as db:
         query = select(*columns).where(Job.job_id.in_(job_ids)).order_by(Job.job_id)
-        return [row._tuple() for row in db.execute(query)]
+        return [(one, two, three, four) for one, two, three, four in db.execute(query)]
 
 
 def sites_of(job_id: int) -> tuple[str, ...]:
@@ -155,11 +155,9 @@ def sites_of(job_id: int) -> tuple[str, ...]:
 
 
 def readable(se: str, status: str) -> None:
-    """State whether a storage element can be read; of its other uses RSS must know as well."""
+    """State whether a storage element can be read, and nothing of its other uses."""
     with session() as db:
-        for use in ("WriteAccess", "CheckAccess", "RemoveAccess", "ReadAccess"):
-            said = status if use == "ReadAccess" else "Active"
-            state(db, Element(se, "StorageElement", use, VO), said, "as tested")
+        state(db, Element(se, "StorageElement", "ReadAccess", VO), status, "as tested")
 
 
 def lost(job_id: int, attempt: int = 1) -> None:
