@@ -75,7 +75,8 @@ def view(name: str, vo: str, open_session: Callable[[], Session]) -> View:
             # From before the look: whoever changes something during it is seen within the time.
             began, before = time.monotonic(), read.view
             found = _look(open_session(), name, vo)
-            if before and before.tag == found.tag and began - read.looked < GAP:
+            is_same = before and (before.tag, before.barred) == (found.tag, found.barred)
+            if before and is_same and began - read.looked < GAP:
                 found = before
             read.view, read.looked, read.until = found, began, began + KEPT
         return read.view
