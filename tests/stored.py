@@ -1,5 +1,6 @@
 """What the database really holds of a job or workflow: every table with such a column, as it is there."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -25,6 +26,7 @@ from diracx_tasks.core.settings import settings
 NOT_A_JOBS = {
     "Files": "a file in the catalogue outlives the job that has made it",
     "MatchCursor": "a place in time",
+    "UsageRecords": "what was used outlives the job",
     "WorkflowEvents": "a workflow's, removed with it",
     "WorkflowNodes": "a workflow's, removed with it",
 }
@@ -40,9 +42,12 @@ def tables_with(column: str) -> list[Table]:
     return [table for table in found.tables.values() if column in table.c and table.name not in NOT_A_JOBS]
 
 
-def counts(column: str, number: int) -> dict[str, int]:
-    """How many rows each table has of a job or workflow; those without any are left out."""
-    tables = tables_with(column)
+def counts(column: str, number: int, tables: Sequence[Table] = ()) -> dict[str, int]:
+    """How many rows each table has of a job or workflow; those without any are left out.
+
+    To have found the `tables` before saves their being looked up.
+    """
+    tables = tables or tables_with(column)
     with engine().connect() as connection:
         plain = connection.execution_options(schema_translate_map={})
         rows = {

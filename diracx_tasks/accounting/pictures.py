@@ -24,6 +24,8 @@ MEASURES = {
 MOST_STEPS = 400
 # A plot of days may have so many.
 MOST_DAYS = 4000
+# Added up here, and not sent: the sites of a VO, hour by hour for a week, are more than an answer may have.
+MOST_ROWS = 100_000
 # Steps of snapshots, in minutes; they are taken every five.
 STATE_MINUTES = (5, 15, 30, 60, 120, 360)
 UNITS = (("years", 365 * 86400), ("days", 86400), ("hours", 3600), ("minutes", 60), ("seconds", 1))
@@ -38,7 +40,8 @@ def of_usage(db: Session, question: Question, measure: str, *, by: User) -> str:
     since, until = question.period(database_time(db))
     bucket = question.bucket or (HOUR if (until - since) / STEPS[HOUR] <= MOST_STEPS else DAY)
     asked = replace(question, since=since, until=until, bucket=bucket)
-    rows: list[Row] = [(one.at, one.of, getattr(one, measure)) for one in usage(db, asked, by=by)]
+    found = usage(db, asked, by=by, most=MOST_ROWS)
+    rows: list[Row] = [(one.at, one.of, getattr(one, measure)) for one in found]
     unit, seconds = ("attempts", 1) if measure == "attempts" else _unit(rows)
     title = f"{by.vo}: {MEASURES[measure]}{_by(question)}, each {bucket}"
     start = floored(since, STEPS[bucket])
@@ -54,7 +57,7 @@ def of_states(db: Session, question: Question, *, by: User) -> str:
         (one for one in STATE_MINUTES if (until - since) / timedelta(minutes=one) <= MOST_STEPS), 0
     )
     step = timedelta(minutes=minutes) if minutes else STEPS[DAY]
-    found = states(db, replace(question, since=since, until=until), by=by, step=step)
+    found = states(db, replace(question, since=since, until=until), by=by, step=step, most=MOST_ROWS)
     rows: list[Row] = [(floored(one.at, step), one.of, one.jobs) for one in found]
     title, start, series = f"{by.vo}: jobs{_by(question)}", floored(since, step), _series(rows, 1)
     plot = Plot(title, "jobs", start, until, step, series, is_sum=False)

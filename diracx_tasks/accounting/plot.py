@@ -55,11 +55,20 @@ class Plot:
         """The width of a step."""
         return WIDTH / self.count
 
+    @property
+    def latest(self) -> datetime | None:
+        """The last step in which any series has an amount; None: none has."""
+        return max((at for amounts in self.series.values() for at in amounts), default=None)
+
     def label(self, name: str, amounts: Amounts) -> str:
-        """A series and its sum, or the last of its amounts."""
+        """A series and its sum, or what it was at last."""
         short = name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
-        told = sum(amounts.values()) if self.is_sum else amounts.get(max(amounts), 0.0) if amounts else 0.0
+        told = sum(amounts.values()) if self.is_sum else self._at_last(amounts)
         return f"{short}: {_amount(told)} {self.unit}"
+
+    def _at_last(self, amounts: Amounts) -> float:
+        latest = self.latest
+        return amounts.get(latest, 0.0) if latest else 0.0
 
 
 def svg(plot: Plot) -> str:

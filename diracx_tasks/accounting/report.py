@@ -92,10 +92,11 @@ def utc_of(moment: datetime) -> datetime:
     return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
 
 
-def usage(db: Session, question: Question, *, by: User) -> list[Used]:
+def usage(db: Session, question: Question, *, by: User, most: int | None = None) -> list[Used]:
     """What attempts used that have ended; of a bucket, or of all, what used most comes first.
 
-    Whoever may not see all jobs of the VO sees his own. BadRequest when there are more than MOST_ROWS rows.
+    Whoever may not see all jobs of the VO sees his own. BadRequest when there are more rows than
+    `most`, MOST_ROWS if it is not stated.
     """
     since, until = question.period(database_time(db))
     table: Table = UsageRecord if {*question.by, *question.only} & {*RECORDED} else UsageHour
@@ -111,12 +112,19 @@ def usage(db: Session, question: Question, *, by: User) -> list[Used]:
     attempts = func.count() if table is UsageRecord else func.sum(UsageHour.attempts)
     numbers = [func.sum(getattr(table, name)) for name in NUMBERS]
     query = select(*columns, attempts, *numbers).where(*where).group_by(*columns)
-    rows = _few(db, query)
+    rows = _few(db, query, most)
     found = [_used(row, question) for row in rows if row[len(columns)]]
     return sorted(found, key=lambda one: (one.at or datetime.min, -one.core_seconds, str(one.of)))
 
 
-def states(db: Session, question: Question, *, by: User, step: timedelta | None = None) -> list[Counted]:
+def states(
+    db: Session,
+    question: Question,
+    *,
+    by: User,
+    step: timedelta | None = None,
+    most: int | None = None,
+) -> list[Counted]:
     """How many jobs were in each state, snapshot by snapshot, the most first; a day when none is stated.
 
     With a `step` there is only the first snapshot in each. BadRequest as `usage`.
@@ -128,7 +136,7 @@ def states(db: Session, question: Question, *, by: User, step: timedelta | None 
         first = {floored(at, step): at for at in db.scalars(taken.order_by(StateBucket.at.desc()))}
         where.append(StateCount.at.in_(sorted(first.values())))
     columns = [StateCount.at, *(getattr(StateCount, name) for name in question.by)]
-    rows = _few(db, select(*columns, func.sum(StateCount.jobs)).where(*where).group_by(*columns))
+    rows = _few(db, select(*columns, func.sum(StateCount.jobs)).where(*where).group_by(*columns), most)
     found = [Counted(row[0], dict(zip(question.by, row[1:-1], strict=True)), int(row[-1])) for row in rows]
     return sorted(found, key=lambda one: (one.at, -one.jobs, str(one.of)))
 
@@ -144,10 +152,11 @@ def _where(table: Any, question: Question, by: User) -> list[ColumnElement[bool]
     return [table.vo == by.vo, *mine, *only]
 
 
-def _few(db: Session, query: Any) -> Sequence[Any]:
-    rows: Sequence[Any] = db.execute(query.limit(MOST_ROWS + 1)).all()
-    if len(rows) > MOST_ROWS:
-        raise BadRequest(f"the answer has more than {MOST_ROWS} rows: ask for a shorter time or fewer groups")
+def _few(db: Session, query: Any, most: int | None) -> Sequence[Any]:
+    most = most or MOST_ROWS
+    rows: Sequence[Any] = db.execute(query.limit(most + 1)).all()
+    if len(rows) > most:
+        raise BadRequest(f"the answer has more than {most} rows: ask for a shorter time or fewer groups")
     return rows
 
 

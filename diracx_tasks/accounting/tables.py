@@ -54,7 +54,10 @@ class UsageRecord(Table):
     """
 
     __tablename__ = "UsageRecords"
-    __table_args__ = (Index("UsageRecordsByHour", "Hour", "VO"),)
+    __table_args__ = (
+        Index("UsageRecordsByHour", "Hour", "VO"),
+        Index("UsageRecordsOfWorkflow", "WorkflowID", "Hour"),
+    )
 
     job_id: Mapped[int] = mapped_column("JobID", Integer, primary_key=True, autoincrement=False)
     attempt: Mapped[int] = mapped_column("Attempt", Integer, primary_key=True, autoincrement=False)

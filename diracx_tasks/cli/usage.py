@@ -1,4 +1,4 @@
-"""`diracx usage`: what jobs have used, by place, person and kind."""
+"""`diracx usage`: what jobs have used, or how many were in which state, by place, person and kind."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -17,9 +17,12 @@ DIMENSIONS = {
     "group": "group",
     "type": "job_type",
     "status": "status",
+    "minor": "minor_status",
     "ce": "ce",
     "workflow": "workflow_id",
 }
+# What only attempts that have ended have, and what only jobs that are counted every five minutes have.
+OF_ATTEMPTS, OF_STATES = ("ce", "workflow"), ("minor",)
 MEASURES = {"cores": "core_seconds", "cpu": "cpu_seconds", "wall": "wall_seconds", "attempts": "attempts"}
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 AGO = re.compile(r"(\d{1,6})([mhdw])")
@@ -49,10 +52,15 @@ class Moment(click.ParamType[datetime]):
     "names",
     multiple=True,
     type=click.Choice(list(DIMENSIONS)),
-    help="Group by this, or several; `ce` and `workflow` for at most 31 days.",
+    help="Group by this, or several; `ce` and `workflow` for at most 31 days, `minor` with --states.",
 )
 @click.option(
-    "--since", type=Moment(), default="7d", help="From then on: 7d, 12h, 2026-11-23.  [default: 7d]"
+    "--states", "is_of_states", is_flag=True, help="How many jobs were in which state, every 5 minutes."
+)
+@click.option(
+    "--since",
+    type=Moment(),
+    help="From then on: 7d, 12h, 2026-11-23.  [default: 7d, of states 1d]",
 )
 @click.option("--until", type=Moment(), help="Until then.  [default: now]")
 @click.option("--each", type=click.Choice(["hour", "day"]), help="Rows for each hour or day.")
@@ -64,19 +72,27 @@ class Moment(click.ParamType[datetime]):
 def usage(
     *,
     names: tuple[str, ...],
-    since: datetime,
+    is_of_states: bool,
+    since: datetime | None,
     until: datetime | None,
     each: str | None,
     plot: Path | None,
     show: str,
     form: str,
 ) -> None:
-    """Say what jobs have used that ended in a period."""
+    """Say what jobs have used that ended in a period, or how many were in which state."""
+    if wrong := sorted({*names} & {*(OF_ATTEMPTS if is_of_states else OF_STATES)}):
+        words = "nothing that --states tells" if is_of_states else "told with --states only"
+        raise click.UsageError(f"--by {wrong[0]}: it is {words}")
     by = [DIMENSIONS[name] for name in dict.fromkeys(names)]
-    query = {"by": by or None, "from": since.isoformat(), "bucket": each}
-    query |= {"to": until.isoformat()} if until else {}
+    since = since or datetime.now(UTC) - timedelta(days=1 if is_of_states else 7)
+    query = {"by": by or None, "from": since.isoformat()} | ({"to": until.isoformat()} if until else {})
+    if is_of_states:
+        _show_states(query, by or ["status"], plot, form)
+        return
+    query["bucket"] = each
     if plot:
-        _write_plot(plot, {**query, "measure": MEASURES[show]})
+        _write_plot(plot, "/api/usage/plot", {**query, "measure": MEASURES[show]})
         return
     rows = [_flat(row, by) for row in output.connect().get("/api/usage", **query)]
     if not rows:
@@ -88,8 +104,27 @@ def usage(
         output.show_rows(rows, form, key=by[0] if by else "attempts", columns=columns)
 
 
-def _write_plot(path: Path, query: Row) -> None:
-    answer = output.connect().stream("/api/usage/plot", timeout=60, **query)
+def _show_states(query: Row, by: list[str], plot: Path | None, form: str) -> None:
+    if plot:
+        _write_plot(plot, "/api/usage/states/plot", query)
+        return
+    found = output.connect().get("/api/usage/states", **query)
+    rows = [{"at": row["at"], **row["of"], "jobs": row["jobs"]} for row in found]
+    if form == output.JSON:
+        output.show_json(rows)
+    elif not rows:
+        output.show_nothing("there is no snapshot of this time", form)
+    else:
+        columns = [
+            WHEN["snapshot"],
+            *map(_column, by),
+            Column("Jobs", lambda row: row["jobs"], is_number=True),
+        ]
+        output.show_rows(rows, form, key=by[0], columns=columns)
+
+
+def _write_plot(path: Path, source: str, query: Row) -> None:
+    answer = output.connect().stream(source, timeout=60, **query)
     try:
         path.write_bytes(answer.read())
     finally:
@@ -121,6 +156,7 @@ def _mb(amount: float | None) -> str:
 
 
 WHEN = {
+    "snapshot": Column("Time", lambda row: row["at"][:16].replace("T", " ")),
     "hour": Column("Hour", lambda row: row["at"][:16].replace("T", " ")),
     "day": Column("Day", lambda row: row["at"][:10]),
 }

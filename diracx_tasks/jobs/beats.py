@@ -25,8 +25,8 @@ LOST = (Status.MATCHED, Status.STALLED)
 def beat_many(db: Session, beats: Mapping[int, Beat], *, by: User) -> list[int]:
     """Note that payloads live; answers the jobs whose payload must be killed.
 
-    Of a pilot only the current attempts that it holds live. NotFound and Forbidden concern the whole call:
-    nothing is noted then.
+    Of a pilot only the current attempts that it holds live; a job that is not there any more is one that it
+    must stop. NotFound and Forbidden concern the whole call: nothing is noted then.
     """
     # DIRAC's wrapper speaks with its owner's token.
     columns: dict[Any, Any] = {Job.heartbeat_at: utc_now(), Job.next_check_at: due(Status.RUNNING)}
@@ -69,6 +69,10 @@ def _others(db: Session, beats: Mapping[int, Beat], by: User, columns: dict[Any,
     killed = []
     for job_id, one in beats.items():
         job = held.get(job_id)
+        if job is None and by.pilot_stamp:
+            # It was removed while its pilot was cut off, whose other jobs live.
+            killed.append(job_id)
+            continue
         if job is None or job.vo != by.vo:
             raise NotFound(f"Job {job_id} not found")
         if not _may(db, job, one, by) or job.status in FINAL:

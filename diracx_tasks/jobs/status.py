@@ -121,7 +121,9 @@ def _columns(change: Change) -> dict[str, Any]:
         columns["application_status"] = change.application[:255]
     if change.to is Status.RUNNING:
         columns["started_at"] = func.coalesce(Job.started_at, utc_now())
-    if change.to in FINAL:
+    if change.to is Status.DELETED:
+        columns["ended_at"] = func.coalesce(Job.ended_at, utc_now())
+    elif change.to in FINAL:
         columns["ended_at"] = utc_now()
     if change.to not in HELD:
         columns["next_check_at"] = None

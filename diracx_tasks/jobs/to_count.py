@@ -4,7 +4,7 @@ It is written in the transaction that ends an attempt, so that an end is there h
 a cursor over the times of ends would have passed it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import NamedTuple
@@ -84,6 +84,12 @@ def take(db: Session, limit: int) -> Taken:
     return Taken(len(keys), found)
 
 
+def uncounted(db: Session, job_ids: Collection[int]) -> set[int]:
+    """Those of some jobs of which an attempt is not counted yet: they must stay until it is."""
+    rows = db.connection().execute(_entered(), {"ids": list(job_ids)}) if job_ids else ()
+    return {row[0] for row in rows}
+
+
 def backlog(db: Session) -> int:
     """How many attempts are not counted yet."""
     return db.execute(select(func.count()).select_from(ToCount)).scalar_one()
@@ -100,6 +106,11 @@ def strike_off(db: Session, table: type[Table], keys: Sequence[Key]) -> None:
             changed(db, delete(rows).where(rows.c.JobID.in_(job_ids), rows.c.Attempt == attempt))
         else:
             db.execute(_deletion(rows.name), {"ids": job_ids, "attempt": attempt})
+
+
+@lru_cache(1)
+def _entered() -> Executable:
+    return select(ToCount.job_id).where(ToCount.job_id.in_(IDS)).distinct()
 
 
 @lru_cache(4)

@@ -1,6 +1,6 @@
 """Removing files that nothing uses any more: first the object, then the row."""
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, false, select
 from sqlalchemy.orm import Session
 
 from diracx_tasks.core.database import changed, utc_now
@@ -19,7 +19,8 @@ def clean(db: Session) -> int:
     is_old = Sandbox.accessed_at < utc_now(-settings().sandbox_days * DAY)
     rows = db.execute(
         select(Sandbox.sandbox_id, Sandbox.pfn)
-        .where(Sandbox.is_assigned.is_(False), is_old, unmapped)
+        # `IS false` would be looked for in every row, `= false` is in the index.
+        .where(Sandbox.is_assigned == false(), is_old, unmapped)
         .order_by(Sandbox.accessed_at)
         .limit(DELETE_AT_ONCE)
         .with_for_update()

@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from diracx_tasks.jobs import control
+from diracx_tasks.jobs.remove import remove
 from diracx_tasks.jobs.states import Status
 from tests.api.caller import ALICE, Api
 from tests.api.changes import a_stored_job, events, status_of, the
@@ -98,6 +99,15 @@ def test_an_unknown_job_spoils_the_whole_call(api: Api, db: Session) -> None:
     assert (answer.status_code, answer.json()) == (404, {"detail": "Job 9999 not found"})
     assert status_of(api, job_id) == "Stalled"
     assert the(api, job_id)["HeartBeatTime"] is None
+
+
+def test_a_pilot_is_to_stop_what_was_removed_and_its_other_jobs_live(api: Api, db: Session) -> None:
+    gone, job_id = a_stored_job(db, Status.KILLED), a_stored_job(db, Status.STALLED)
+    remove(db, [gone])
+    db.commit()
+    for _ in range(2):
+        assert beat(api, job_id, gone, by=a_pilot()).json() == [kill(gone)]
+    assert status_of(api, job_id) == "Running"
 
 
 def test_only_the_owner_an_administrator_and_the_pilot_speak_for_a_job(api: Api, db: Session) -> None:

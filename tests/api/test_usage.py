@@ -116,6 +116,11 @@ def test_too_many_rows_are_refused(api: Api, jobs: None, monkeypatch: pytest.Mon
     assert len(rows(api)) == 1
     answer = api.get("/api/usage", params={"by": "site"}, by=ADMIN)
     assert answer.status_code == 400 and "more than 1 rows" in answer.text
+    # A plot adds up what would be too much to send.
+    assert len(list(picture(api, "/api/usage/plot", by=["site"]).iter(f"{SVG}g"))) == 2
+    monkeypatch.setattr(pictures, "MOST_ROWS", 1)
+    answer = api.get("/api/usage/plot", params={"by": "site"}, by=ADMIN)
+    assert answer.status_code == 400 and "more than 1 rows" in answer.text
 
 
 def test_use_is_a_vos_and_where_the_configuration_says_so_its_owners(

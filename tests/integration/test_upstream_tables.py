@@ -14,6 +14,7 @@ from sqlalchemy.orm import Mapper
 from diracx_tasks.auth.rights import ADMIN, SERVICE, USER
 from diracx_tasks.core import schema
 from diracx_tasks.core.database import DIRAC_SCHEMAS, Table, engine, now, session
+from diracx_tasks.core.settings import settings
 from diracx_tasks.pilots import register
 from diracx_tasks.pilots.tables import Pilot, PilotJob
 from diracx_tasks.resources import view
@@ -97,6 +98,16 @@ def in_order() -> list[Mapper[Any]]:
     tables = [table for table in Table.metadata.sorted_tables if table.schema in DIRAC_SCHEMAS]
     parents = ["JobJDLs", "Jobs"]
     return [classes[table] for table in sorted(tables, key=lambda table: table.name not in parents)]
+
+
+def test_the_indexes_are_there_that_statements_name_or_cannot_do_without(api: Api) -> None:
+    needed = {
+        ("JobDB", "Jobs"): {"Status", "LastUpdateTime", "JobsByAge", "NextCheckAt"},
+        ("SandboxMetadataDB", "sb_SandBoxes"): {"SandboxCleaning"},
+    }
+    for (database, table), names in needed.items():
+        found = inspect(engine()).get_indexes(table, schema=settings().database_schemas[database])
+        assert {one["name"] for one in found} >= names, table
 
 
 def test_each_of_our_tables_takes_a_row_there_with_our_defaults(api: Api) -> None:

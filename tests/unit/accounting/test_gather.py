@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, func, insert, select, update
 
-from diracx_tasks.accounting import usage
+from diracx_tasks.accounting import tasks, usage
 from diracx_tasks.accounting.tables import UsageHour, UsageRecord
 from diracx_tasks.core.database import changed, new_session, reading, session, utc_now
 from diracx_tasks.engine.declared import REGISTRY
@@ -74,6 +74,15 @@ def test_an_attempt_is_counted_once_page_by_page(monkeypatch: pytest.MonkeyPatch
     measured(4)
     assert REGISTRY["accounting.gather"].function() == "4 attempts counted"
     assert sums() == {(): (12, 360.0)}
+
+
+def test_what_a_turn_is_too_short_for_is_counted_in_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(usage, "PAGE", 3)
+    monkeypatch.setattr(tasks, "TURN", 0)
+    measured(5)
+    counted = REGISTRY["accounting.gather"].function
+    assert [counted() for _ in range(3)] == [f"{count} attempts counted" for count in (3, 2, 0)]
+    assert sums() == {(): (5, 150.0)}
 
 
 def test_what_was_counted_in_a_transaction_that_failed_is_counted_again() -> None:

@@ -72,6 +72,8 @@ def test_what_is_looked_at_again_and_again_is_not_added_up() -> None:
     series = {"Running": {START: 7.0, START + HOUR: 2000.0}}
     assert "Running: 2,000 hours" in texts(drawn(series, is_sum=False))
     assert "Running: 2,007 hours" in texts(drawn(series))
+    series["Waiting"] = {START: 9.0}
+    assert "Waiting: 0 hours" in texts(drawn(series, is_sum=False))
 
 
 def test_of_nothing_there_is_a_plot_that_says_so() -> None:

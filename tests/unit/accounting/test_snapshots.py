@@ -11,11 +11,11 @@ from sqlalchemy import func, select, update
 from diracx_tasks.accounting import report, snapshots
 from diracx_tasks.accounting.report import Question
 from diracx_tasks.accounting.tables import StateBucket, StateCount
-from diracx_tasks.core.database import changed, database_time, reading, session
+from diracx_tasks.core.database import changed, database_time, reading, session, utc_now
 from diracx_tasks.engine.declared import REGISTRY
 from diracx_tasks.jobs import control, state_counts
 from diracx_tasks.jobs.states import Status
-from diracx_tasks.jobs.tables import Job
+from diracx_tasks.jobs.tables import Attempt, Job
 from tests.api.stores import ON_MARIADB
 from tests.builders import VO, Installation, an_administrator
 from tests.unit.matching.ends import end, ended, held, waiting
@@ -125,6 +125,33 @@ def test_what_has_ended_is_in_one_snapshot_only() -> None:
     assert counted(moment + 2 * STEP, "status") == {("Killed",): 1}
 
 
+@pytest.mark.parametrize("hours", [-2, 2], ids=["late", "wrong"])
+def test_an_end_counts_when_it_is_known_whatever_its_pilots_clock_says(hours: int) -> None:
+    jobs = ended(2, Status.DONE)
+    moment = soon()
+    with session() as db:
+        stated = snapshots.bucket_of(moment) + timedelta(hours=hours)
+        changed(db, update(Job).where(Job.job_id.in_(jobs)).values(ended_at=stated))
+    take(moment)
+    assert counted(moment, "status") == {("Done",): 2}
+    later = moment + timedelta(hours=3)
+    take(later)
+    assert counted(later) == {}
+
+
+def test_a_job_that_is_deleted_after_its_end_has_not_ended_again() -> None:
+    (job_id,) = waiting(1)
+    with session() as db:
+        control.kill(db, job_id, by=an_administrator())
+        long_ago = utc_now(-3 * 3600)
+        values = {"ended_at": long_ago, "updated_at": long_ago}
+        changed(db, update(Job).where(Job.job_id == job_id).values(values))
+        control.remove(db, job_id, by=an_administrator())
+    moment = soon()
+    take(moment)
+    assert counted(moment) == {}
+
+
 def test_ends_of_a_pause_without_snapshots_are_in_the_next() -> None:
     moment = soon()
     take(moment)
@@ -133,6 +160,7 @@ def test_ends_of_a_pause_without_snapshots_are_in_the_next() -> None:
         end(db, jobs, Status.DONE)
         during = moment + 3 * STEP
         changed(db, update(Job).where(Job.job_id.in_(jobs)).values(ended_at=during, updated_at=during))
+        changed(db, update(Attempt).where(Attempt.job_id.in_(jobs)).values(ended_at=during))
     take(moment + 9 * STEP)
     assert counted(moment + 9 * STEP, "status") == {("Done",): 1}
 

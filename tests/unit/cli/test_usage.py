@@ -85,6 +85,35 @@ def test_a_plot_is_written_to_a_file(diracx: Run, server: Server) -> None:
     assert server.requests[-1].query["measure"] == "cpu_seconds"
 
 
+def test_states_are_a_table_json_or_a_plot(diracx: Run, server: Server) -> None:
+    of = {"status": "Running", "minor_status": "Application"}
+    server.gives("GET", f"{PATH}/states", [{"at": "2026-11-23T10:05:00.000000Z", "of": of, "jobs": 2718}])
+    asked = ("usage", "--states", "--by", "status", "--by", "minor")
+    table = diracx(*asked, "-o", "table").stdout
+    for words in ("Time", "2026-11-23 10:05", "Running", "Minor", "Application", "2718"):
+        assert words in table
+    since = datetime.fromisoformat(server.requests[-1].query["from"])
+    assert abs(datetime.now(UTC) - timedelta(days=1) - since) < timedelta(minutes=1)
+    assert json_of(diracx(*asked)) == [{"at": "2026-11-23T10:05:00.000000Z", **of, "jobs": 2718}]
+    server.gives("GET", f"{PATH}/states/plot", Answer(b"<svg/>"))
+    assert diracx("usage", "--states", "--plot", "states.svg").exit_code == 0
+    assert Path("states.svg").read_bytes() == b"<svg/>"
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [(("--by", "minor"), "with --states only"), (("--states", "--by", "ce"), "nothing that --states tells")],
+)
+def test_what_the_one_or_the_other_does_not_know_is_said(diracx: Run, asked: Any, words: str) -> None:
+    result = diracx("usage", *asked)
+    assert result.exit_code == 2 and words in result.output
+
+
+def test_no_snapshot_is_told(diracx: Run, server: Server) -> None:
+    server.gives("GET", f"{PATH}/states", [])
+    assert diracx("usage", "--states", "-o", "table").stdout == "there is no snapshot of this time\n"
+
+
 def test_what_the_server_refuses_is_told_in_its_words(diracx: Run, server: Server) -> None:
     server.gives("GET", PATH, Answer({"detail": "31 days can be asked for, not 300"}, 400))
     result = diracx("usage", "--by", "ce", "--since", "300d")

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
+from diracx_tasks.accounting import usage
 from diracx_tasks.core.database import reading, session, utc_now
 from diracx_tasks.jobs import tasks
 from diracx_tasks.jobs.states import Status
@@ -22,12 +23,13 @@ HOUR = 1 / 24
 
 
 def an_old_job(status: Status, days: float, **stated: Any) -> int:
-    """A job with a status to which nothing has happened for some days."""
+    """A job with a status to which nothing has happened for some days; what it used was counted."""
     with session() as db:
         job_id = a_job(db, Status.DONE if status is Status.DELETED else status, **stated)
         moment = utc_now(-days * DAY)
         values = {"status": status, "updated_at": moment, "heartbeat_at": moment}
         db.execute(update(Job).where(Job.job_id == job_id).values(values))
+        usage.gather(db)
     return job_id
 
 

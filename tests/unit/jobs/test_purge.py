@@ -4,6 +4,7 @@ import pytest
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from diracx_tasks.accounting import usage
 from diracx_tasks.core.database import reading, session, utc_now
 from diracx_tasks.core.errors import SettingsError
 from diracx_tasks.engine.tables import Outbox
@@ -15,7 +16,7 @@ from diracx_tasks.jobs.tables import Cleaned, Job
 from tests.api.stores import installation, migrated
 from tests.builders import VO, Installation, a_job, a_pilot
 from tests.unit.jobs.old import DAY, HOUR, an_old_job, delays, left, purged, status_of, the_newest
-from tests.unit.matching.ends import configured
+from tests.unit.matching.ends import configured, ended
 
 __all__ = ["installation", "migrated"]
 pytestmark = pytest.mark.usefixtures("installation")
@@ -31,6 +32,17 @@ def test_jobs_go_a_week_after_their_end_and_deleted_ones_after_an_hour() -> None
     assert left(*old) == []
     assert left(*young) == [0, 1, 2, 3] and left(*unended) == [0, 1, 2]
     assert purged() == "0 removed, heartbeats of 0 forgotten, 0 killed"
+
+
+def test_a_job_goes_only_when_what_it_used_is_counted() -> None:
+    (job_id,) = ended(1, Status.DONE)
+    aged(job_id, 8)
+    assert purged() == "0 removed, heartbeats of 0 forgotten, 0 killed"
+    with session() as db:
+        usage.gather(db)
+        db.execute(update(Cleaned).values(begun_at=utc_now(-1.1 * DAY)))
+    assert purged() == "1 removed, heartbeats of 0 forgotten, 0 killed"
+    assert left(job_id) == []
 
 
 def test_another_vos_jobs_are_its_own() -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import delete, func, select, update
 
+from diracx_tasks.accounting import usage
 from diracx_tasks.core.database import reading, session, utc_now
 from diracx_tasks.core.errors import NotFound
 from diracx_tasks.engine.tables import Outbox
@@ -63,6 +64,7 @@ def aged(*workflow_ids: int, days: float) -> None:
         db.execute(update(Workflow).where(mine).values(ended_at=moment))
         groups = [f"{workflow_id:08d}" for workflow_id in workflow_ids]
         db.execute(update(Job).where(Job.job_group.in_(groups)).values(updated_at=moment))
+        usage.gather(db)
 
 
 def the_newest() -> int:
@@ -115,6 +117,20 @@ def test_an_old_workflow_goes_with_its_jobs_and_all_that_it_has_left() -> None:
         assert db.scalars(select(Mapping.entity)).all() == [f"Workflow:{stays}"]
     assert (rows(NodeValues), rows(Chunk)) == (values - values // 2, chunks // 2) and rows(Chunk) > 1
     assert outputs(stays) == {"ys": GIVEN["xs"]}
+
+
+def test_jobs_that_are_not_counted_yet_stay_as_nobodys_until_they_are() -> None:
+    gone = a_wide_one()
+    the_newest()
+    jobs = jobs_of(gone)
+    with session() as db:
+        db.execute(update(Workflow).where(Workflow.workflow_id == gone).values(ended_at=utc_now(-8 * DAY)))
+    tasks.purge.run(vo=VO)
+    assert tasks.clear.run(workflow_id=gone).endswith("pages")
+    assert jobs_of(gone) == jobs and counts("WorkflowID", gone) == {}
+    aged(gone, days=8)
+    assert job_tasks.purge.run(vo=VO).startswith(f"{COUNT} removed")
+    assert jobs_of(gone) == []
 
 
 def test_jobs_stay_while_their_workflow_does() -> None:

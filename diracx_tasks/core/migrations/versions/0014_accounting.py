@@ -66,6 +66,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("JobID", "Attempt"),
     )
     op.create_index("UsageRecordsByHour", "UsageRecords", ["Hour", "VO"])
+    op.create_index("UsageRecordsOfWorkflow", "UsageRecords", ["WorkflowID", "Hour"])
     op.create_table(
         "UsageHours",
         sa.Column("Hour", sa.DateTime(), nullable=False),
