@@ -21,7 +21,7 @@ MORE = st.sampled_from(
 )
 LETTERS = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 TEXTS = st.lists(st.one_of(ODD, MORE, LETTERS), min_size=1, max_size=30).map("".join)
-MANY = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+MANY = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def row_of(api: Api, job_id: int, *parameters: str) -> dict[str, Any]:
