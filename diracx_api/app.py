@@ -21,6 +21,7 @@ from diracx_api.routes import (
     cwl_jobs,
     data,
     health,
+    job_bulk,
     job_changes,
     job_sandboxes,
     jobs,
@@ -49,6 +50,7 @@ ROUTERS = (
     pilots.router,
     # Fixed words of an address go before those that may be a number.
     job_changes.router,
+    job_bulk.router,
     job_sandboxes.router,
     cwl_jobs.router,
     jobs.router,

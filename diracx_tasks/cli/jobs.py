@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.shell_completion import CompletionItem
 
 from diracx_tasks.cli import output
 from diracx_tasks.cli.cwl_jobs import outputs, submit_cwl
+from diracx_tasks.cli.job_actions import bulk, delete, kill, remove, reschedule
+from diracx_tasks.cli.job_ids import known_jobs
 from diracx_tasks.cli.job_sandboxes import sandbox
 from diracx_tasks.cli.matching import show_why
 from diracx_tasks.cli.output import Column, Row, output_option
@@ -62,30 +63,19 @@ HISTORY = (
 )
 
 
-def _job_ids(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    try:
-        from diracx_tasks.core.client import Client
-
-        rows = _found(Client.from_environment(retries=0, timeout=2), [], 30)
-        ids = [
-            CompletionItem(str(row["JobID"]), help=f"{row.get('JobName')} {row['Status']}") for row in rows
-        ]
-    except Exception:
-        return []
-    return [one for one in ids if one.value.startswith(incomplete)]
-
-
-job_argument = click.argument("job_id", type=click.IntRange(1), shell_complete=_job_ids)
+job_argument = click.argument("job_id", type=click.IntRange(1), shell_complete=known_jobs)
 
 
 @click.group()
 def jobs() -> None:
-    """See jobs, their logs and why they wait; kill them."""
+    """See jobs, their logs and why they wait; kill, delete, remove them, or have them begin anew."""
 
 
 jobs.add_command(submit_cwl)
 jobs.add_command(outputs)
 jobs.add_command(sandbox)
+for one in (kill, delete, remove, reschedule, bulk):
+    jobs.add_command(one)
 
 
 @jobs.command("list")
@@ -158,20 +148,6 @@ def logs(job_id: int, follow: bool) -> None:
         click.echo(f"diracx: job {job_id} has printed nothing{'' if log['final'] else ' yet'}", err=True)
     if follow:
         raise click.exceptions.Exit(FINAL.get(client.get(f"/api/jobs/{job_id}")["Status"], 0))
-
-
-@jobs.command()
-@click.argument("job_ids", type=click.IntRange(1), nargs=-1, required=True, shell_complete=_job_ids)
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-def kill(job_ids: tuple[int, ...], yes: bool) -> None:
-    """Kill jobs."""
-    client = output.connect()
-    output.agree(f"Kill job{'s' * (len(job_ids) > 1)} {', '.join(map(str, job_ids))}?", yes=yes)
-
-    def kill_one(job_id: int) -> None:
-        click.echo(f"job {job_id} is {client.post(f'/api/jobs/{job_id}/kill')['status']}")
-
-    output.for_each(job_ids, kill_one)
 
 
 @jobs.command()

@@ -14,12 +14,13 @@ from diracx_tasks.jobs.access import hold_one
 from diracx_tasks.jobs.ends import close_attempt
 from diracx_tasks.jobs.events import record
 from diracx_tasks.jobs.states import FINAL, Status, can_become
-from diracx_tasks.jobs.status import Change, New, Outcome, hold, move, why_not, write
+from diracx_tasks.jobs.status import Change, Held, New, Outcome, hold, move, why_not, write
 from diracx_tasks.jobs.submit import ask_for_optimizer
 from diracx_tasks.jobs.tables import Job
 from diracx_tasks.matching import queue
 
 CAN_RESCHEDULE = can_become(Status.RESCHEDULED) - {Status.WAITING, Status.CHECKING, Status.FAILED}
+DELETED = Change(Status.DELETED, "Checking accounting", source="JobManager")
 
 
 def kill(db: Session, job_id: int, *, by: User) -> Outcome:
@@ -39,8 +40,7 @@ def remove(db: Session, job_id: int, *, by: User) -> Outcome:
     job = hold_one(db, job_id, by=by)
     if job.status not in FINAL:
         _kill(db, job_id, job.attempt, f"by {by.name}")
-    change = Change(Status.DELETED, "Checking accounting", source="JobManager")
-    outcome = move(db, job_id, change, attempt=job.attempt)
+    outcome = move(db, job_id, DELETED, attempt=job.attempt)
     if outcome is not Outcome.APPLIED and job.status != Status.DELETED:
         raise Conflict(why_not(db, job_id, Status.DELETED))
     return outcome
@@ -50,16 +50,34 @@ def kill_all(db: Session, job_ids: Collection[int], reason: str) -> int:
     """Kill those that have not ended; answers how many."""
     if not job_ids:
         return 0
-    change = Change(Status.KILLED, "Marked for termination", f"killed {reason}", "JobManager")
     going_on = [job for job in hold(db, job_ids).values() if job.status not in FINAL]
-    if going_on:
-        record(db, [job.job_id for job in going_on], change)
-        moment = now().replace(microsecond=0)
-        write(
-            db,
-            [New(job, change.to, change.minor, change.application, ended_at=moment) for job in going_on],
-        )
+    kill_held(db, going_on, reason)
     return len(going_on)
+
+
+def kill_held(db: Session, jobs: Collection[Held], reason: str) -> None:
+    """Kill held jobs that have not ended: out of the queue, their pilots and workflows are told."""
+    if not jobs:
+        return
+    change = _killed(reason)
+    record(db, [job.job_id for job in jobs], change)
+    moment = now().replace(microsecond=0)
+    write(db, [New(job, change.to, change.minor, change.application, ended_at=moment) for job in jobs])
+
+
+def delete_held(db: Session, jobs: Collection[Held], reason: str) -> None:
+    """Mark held jobs as Deleted; those that have not ended are killed by it, as `remove` does with one."""
+    if not jobs:
+        return
+    killed = [job for job in jobs if job.status not in FINAL]
+    ended = [job for job in jobs if job.status in FINAL]
+    first, last, moment = _killed(reason), DELETED, now().replace(microsecond=0)
+    if killed:
+        record(db, [job.job_id for job in killed], first, last)
+    if ended:
+        record(db, [job.job_id for job in ended], last)
+    news = [New(job, last.to, last.minor, first.application, ended_at=moment) for job in killed]
+    write(db, [*news, *(New(job, last.to, last.minor) for job in ended)])
 
 
 def most_reschedules(vo: str) -> int:
@@ -101,9 +119,12 @@ def reschedule(
     return outcome
 
 
+def _killed(reason: str) -> Change:
+    return Change(Status.KILLED, "Marked for termination", f"killed {reason}", "JobManager")
+
+
 def _kill(db: Session, job_id: int, attempt: int, reason: str) -> Outcome:
-    change = Change(Status.KILLED, "Marked for termination", f"killed {reason}", "JobManager")
-    outcome = move(db, job_id, change, attempt=attempt)
+    outcome = move(db, job_id, _killed(reason), attempt=attempt)
     if outcome is Outcome.APPLIED:
         queue.remove(db, [job_id])
     return outcome

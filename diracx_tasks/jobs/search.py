@@ -6,11 +6,12 @@ from dataclasses import replace
 from typing import Any
 
 import orjson
-from sqlalchemy import func, or_, select
+from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.orm import Session
 
 from diracx_tasks.auth.tokens import User
 from diracx_tasks.core import search as core
+from diracx_tasks.core.conditions import conditions as in_sql
 from diracx_tasks.core.errors import BadRequest
 from diracx_tasks.jobs import events
 from diracx_tasks.jobs.access import visible
@@ -75,6 +76,12 @@ def group_counts(db: Session, vo: str, job_groups: Collection[str]) -> dict[str,
 def totals(db: Session) -> dict[str, int]:
     """How many jobs there are in each status, over all VOs: for metrics."""
     return dict(db.execute(select(Job.status, func.count()).group_by(Job.status)).all())
+
+
+def fitting(db: Session, conditions: Sequence[Mapping[str, Any]], *, by: User) -> list[ColumnElement[bool]]:
+    """For a query: what holds of the jobs that somebody may see and that fit all conditions."""
+    listing, rest = _listing(db, by, conditions)
+    return [*listing.where, *in_sql(COLUMNS, rest)]
 
 
 def _listing(

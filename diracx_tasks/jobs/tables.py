@@ -20,6 +20,7 @@ from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import Mapped, mapped_column
 
 from diracx_tasks.core.database import Blob, Table, Timestamp
+from diracx_tasks.jobs import bulk_tables  # noqa: F401  # `load_tables` looks here for all of jobs
 
 JOBS = "JobDB"
 LOGGING = "JobLoggingDB"

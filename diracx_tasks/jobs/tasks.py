@@ -13,9 +13,9 @@ from diracx_tasks.core.deadlocks import patiently
 from diracx_tasks.engine.outbox import enqueue
 from diracx_tasks.engine.retries import Backoff
 from diracx_tasks.engine.task import task
+from diracx_tasks.jobs import bulk, parameters, recover, submissions
 from diracx_tasks.jobs import expand as expanding
 from diracx_tasks.jobs import optimize as optimizing
-from diracx_tasks.jobs import parameters, recover, submissions
 from diracx_tasks.jobs import purge as purging
 from diracx_tasks.jobs import reconcile as reconciling
 from diracx_tasks.jobs import send_parameters as sending
@@ -74,6 +74,26 @@ def purge(vo: str) -> str:
                 enqueue(db, "jobs.purge", f"vo-{vo}.purge_jobs", vo=vo, delay=PAUSE)
             break
     return purging.told(done)
+
+
+@task(size="medium", lock="task:jobs.act_in_bulk-{bulk_id}")
+def act_in_bulk(bulk_id: int) -> str:
+    """Kill, delete, remove or reschedule what a search finds, page by page; goes on where it was."""
+    is_more, until = True, time.monotonic() + TURN
+    while is_more and time.monotonic() < until:
+        with session() as db:
+            is_more = patiently(db, partial(bulk.step, db, bulk_id))
+    with session() as db:
+        if is_more:
+            bulk.go_on(db, bulk_id, delay=PAUSE)
+        return bulk.told(db, bulk_id)
+
+
+@task(priority="background", cron="29 4 * * *")
+def forget_bulk() -> str:
+    """Forget bulk actions that ended 30 days ago."""
+    with session() as db:
+        return f"{bulk.forget(db)} forgotten"
 
 
 @task(every=5)

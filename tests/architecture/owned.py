@@ -17,7 +17,8 @@ from diracx_tasks.core.database import Table, now, reading, session
 from diracx_tasks.core.packed import packed
 from diracx_tasks.core.settings import settings
 from diracx_tasks.engine import dead_letters, schedules
-from diracx_tasks.jobs import beats
+from diracx_tasks.jobs import beats, bulk
+from diracx_tasks.jobs.act import Action
 from diracx_tasks.jobs.heartbeat import Beat
 from diracx_tasks.jobs.states import Status
 from diracx_tasks.jobs.tables import Attempt, Heartbeat, Job, JobEvent, JobJDL, Parameter
@@ -51,6 +52,7 @@ BODIES: dict[str, Any] = {
     "workflows_check_workflow": DOCUMENT,
     "jobs_submit_cwl_jobs": DOCUMENT,
     "jobs_search": SEARCHED,
+    "jobs_act_on_jobs": {"action": "kill", "all": True},
     "pilots_search": SEARCHED,
     "jobs_initiate_sandbox_upload": {"checksum": HEX, "size": 3, "format": "file"},
     "jobs_assign_sandbox_to_job": PFN,
@@ -142,6 +144,7 @@ class Property:
     bundle: str
     letter_id: int
     jti: UUID
+    bulk_id: int
 
     def body(self, key: str) -> Any:
         """The route's body, about this."""
@@ -168,6 +171,7 @@ class Property:
             task_id=self.task_id,
             key=task_key if key.startswith("tasks_") else self.bundle,
             letter_id=self.letter_id,
+            bulk_id=self.bulk_id,
             name="words" if key.startswith("workflows_") else "jobs.optimize",
             sandbox_type="output",
             jti=self.jti,
@@ -216,11 +220,13 @@ def owned(db: Session, monkeypatch: pytest.MonkeyPatch) -> Property:
     with session() as other:
         metadata.initiate(other, OWNER, checksum=HEX, size=3)
         metadata.assign(other, f"Job:{job_id}", [PFN], "Output")
+        secret = {"parameter": "JobName", "operator": "eq", "value": SECRET}
+        bulk_id = bulk.ask(other, Action.KILL, [secret], bulk.Found({}, 0, 0), by=a_user())
     _a_file()
     stored = settings().data / "sandboxes" / metadata.key_of(metadata.plain(PFN))
     stored.parent.mkdir(parents=True)
     stored.write_bytes(b"hey")
-    return Property(job_id, found.workflow_id, task_id, found.bundle, letter_id, jti)
+    return Property(job_id, found.workflow_id, task_id, found.bundle, letter_id, jti, bulk_id)
 
 
 def _a_file() -> None:

@@ -40,6 +40,7 @@ OWN = {
     "jobs_initiate_sandbox_upload",
     "jobs_search",
     "jobs_summary",
+    "jobs_act_on_jobs",
     "pilots_search",
     "pilots_summary",
     "pilots_match_jobs",
