@@ -16,8 +16,8 @@ from diracx_tasks.auth import rights
 from diracx_tasks.auth.tokens import PILOT, User
 from diracx_tasks.core.database import session
 from diracx_tasks.core.deadlocks import patiently
-from diracx_tasks.core.errors import BadRequest, Conflict, Forbidden, NotFound
-from diracx_tasks.jobs import control, facts, finish, heartbeat, listening, read, submissions
+from diracx_tasks.core.errors import BadRequest, Forbidden
+from diracx_tasks.jobs import control, facts, finish, heartbeat, listening, progress, read, submissions
 from diracx_tasks.jobs.reschedule import reschedule_jobs as run_again
 from diracx_tasks.jobs.states import Status
 from diracx_tasks.jobs.status import Change
@@ -184,21 +184,20 @@ def _reported(body: Mapping[int, Mapping[Any, models.StatusUpdate]], me: User) -
 
 
 def _told(db: Session, reports: Mapping[int, list[heartbeat.Report]], me: User) -> dict[str, Any]:
-    done: dict[int, Any] = {}
-    failed: dict[int, Any] = {}
-    if len(reports) > 1 and all(news[-1].change.to in finish.ENDS for news in reports.values()):
-        ended, refused = finish.finish(db, {job_id: news[-1] for job_id, news in reports.items()}, by=me)
-        done = {job_id: {"Status": status} for job_id, status in ended.items()}
-        return {"success": done, "failed": {job_id: {"detail": words} for job_id, words in refused.items()}}
-    for job_id, news in sorted(reports.items()):
-        try:
-            done[job_id] = {"Status": heartbeat.report(db, job_id, news, by=me)}
-        except (NotFound, Conflict) as error:
-            # One job alone: the pilot learns it from the status. Several: the others' reports hold.
-            if len(reports) == 1:
-                raise
-            failed[job_id] = {"detail": str(error)}
-    return {"success": done, "failed": failed}
+    if len(reports) == 1:
+        # One job alone: the pilot learns from the HTTP status that its attempt is over.
+        ((job_id, news),) = reports.items()
+        return {"success": {job_id: {"Status": heartbeat.report(db, job_id, news, by=me)}}, "failed": {}}
+    ends = {job_id: news[-1] for job_id, news in reports.items() if news[-1].change.to in finish.ENDS}
+    going_on = {job_id: news for job_id, news in reports.items() if job_id not in ends}
+    done, refused = finish.finish(db, ends, by=me) if ends else ({}, {})
+    if going_on:
+        others, also_refused = progress.progress(db, going_on, by=me)
+        done, refused = done | others, refused | also_refused
+    return {
+        "success": {job_id: {"Status": status} for job_id, status in done.items()},
+        "failed": {job_id: {"detail": words} for job_id, words in refused.items()},
+    }
 
 
 def _must_be_a_pilots(sent: list[models.StatusUpdate]) -> None:

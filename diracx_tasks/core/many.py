@@ -78,15 +78,17 @@ def update_many(
     names: Sequence[str],
     values: Callable[[Columns], Mapping[str, Any]],
     rows: Sequence[Row],
+    *,
+    keys: int = 1,
 ) -> None:
-    """Update rows by their key, the first of the names; `values` makes the SET of what is in a row."""
+    """Update rows by their key, the first `keys` of the names; `values` makes the SET of what is in a row."""
     if not rows:
         return
     if db.get_bind().dialect.name == "sqlite":
         given = [{f"new_{name}": value for name, value in zip(names, row, strict=True)} for row in rows]
-        db.connection().execute(_update_each(table, tuple(names), values), given)
+        db.connection().execute(_update_each(table, tuple(names), values, keys), given)
     else:
-        db.connection().execute(_update(table, tuple(names), values), {ROWS: _document(rows)})
+        db.connection().execute(_update(table, tuple(names), values, keys), {ROWS: _document(rows)})
 
 
 @lru_cache(64)
@@ -125,18 +127,20 @@ def _insert(table: Table, names: tuple[str, ...]) -> Executable:
 
 @lru_cache(64)
 def _update(
-    table: Table, names: tuple[str, ...], values: Callable[[Columns], Mapping[str, Any]]
+    table: Table, names: tuple[str, ...], values: Callable[[Columns], Mapping[str, Any]], keys: int
 ) -> Executable:
     new = _new(table, names)
-    return update(table).where(table.c[names[0]] == new[names[0]]).values(dict(values(new)))
+    same = (table.c[name] == new[name] for name in names[:keys])
+    return update(table).where(*same).values(dict(values(new)))
 
 
 @lru_cache(64)
 def _update_each(
-    table: Table, names: tuple[str, ...], values: Callable[[Columns], Mapping[str, Any]]
+    table: Table, names: tuple[str, ...], values: Callable[[Columns], Mapping[str, Any]], keys: int
 ) -> Executable:
     new = {name: bindparam(f"new_{name}", type_=table.c[name].type) for name in names}
-    return update(table).where(table.c[names[0]] == new[names[0]]).values(dict(values(new)))
+    same = (table.c[name] == new[name] for name in names[:keys])
+    return update(table).where(*same).values(dict(values(new)))
 
 
 def _new(table: Table, names: tuple[str, ...]) -> Columns:

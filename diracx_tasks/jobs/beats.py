@@ -1,5 +1,6 @@
 """Heartbeats of many jobs at once: what each payload uses is kept, and who must stop it is told."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,14 +13,15 @@ from diracx_tasks.auth.rights import ADMIN
 from diracx_tasks.auth.tokens import User
 from diracx_tasks.core.database import changed, now, plain, utc, utc_now
 from diracx_tasks.core.errors import Forbidden, NotFound
-from diracx_tasks.jobs import parameters
+from diracx_tasks.jobs import events, parameters
 from diracx_tasks.jobs.deadlines import due
 from diracx_tasks.jobs.heartbeat import ALIVE, Beat, keep
 from diracx_tasks.jobs.states import FINAL, Status
-from diracx_tasks.jobs.status import Change, Held, hold, move
+from diracx_tasks.jobs.status import Held, New, hold, write
 from diracx_tasks.jobs.tables import Attempt, Heartbeat, Job
 
 LOST = (Status.MATCHED, Status.STALLED)
+SOURCE = "Heartbeat"
 
 
 def beat_many(db: Session, beats: Mapping[int, Beat], *, by: User) -> list[int]:
@@ -32,12 +34,11 @@ def beat_many(db: Session, beats: Mapping[int, Beat], *, by: User) -> list[int]:
     columns: dict[Any, Any] = {Job.heartbeat_at: utc_now(), Job.next_check_at: due(Status.RUNNING)}
     mine = [Job.job_id.in_(beats), Job.status.in_(ALIVE), *_of(beats, by)]
     alive = changed(db, update(Job).where(*mine).values(columns))
-    killed = [] if alive == len(beats) else _others(db, beats, by, columns)
+    killed = [] if alive == len(beats) else _others(db, beats, by)
     living = {job_id: beat for job_id, beat in beats.items() if job_id not in killed}
     _note(db, living)
-    for job_id, one in living.items():
-        if by.pilot_stamp:
-            keep(db, job_id, one)
+    if by.pilot_stamp:
+        keep(db, living)
     outputs = {job_id: {parameters.OUTPUT: one.log} for job_id, one in living.items() if one.log is not None}
     if outputs and not by.pilot_stamp:
         parameters.record(db, outputs, dict.fromkeys(outputs, by.vo))
@@ -63,46 +64,62 @@ def _of(beats: Mapping[int, Beat], by: User) -> Sequence[ColumnElement[bool]]:
     return [Job.vo == by.vo] if ADMIN in by.properties else [Job.vo == by.vo, Job.owner == by.name]
 
 
-def _others(db: Session, beats: Mapping[int, Beat], by: User, columns: dict[Any, Any]) -> list[int]:
+def _others(db: Session, beats: Mapping[int, Beat], by: User) -> list[int]:
     """The jobs among these that are over; those that were taken to be lost run again."""
     held = hold(db, beats)
-    killed = []
-    for job_id, one in beats.items():
-        job = held.get(job_id)
-        if job is None and by.pilot_stamp:
-            # It was removed while its pilot was cut off, whose other jobs live.
-            killed.append(job_id)
-            continue
-        if job is None or job.vo != by.vo:
+    for job_id in beats:
+        # Of a pilot's it was removed while the pilot was cut off, whose other jobs live.
+        is_foreign = held[job_id].vo != by.vo if job_id in held else not by.pilot_stamp
+        if is_foreign:
             raise NotFound(f"Job {job_id} not found")
-        if not _may(db, job, one, by) or job.status in FINAL:
-            killed.append(job_id)
-        elif job.status in LOST:
-            change = Change(
-                Status.RUNNING,
-                minor="Application" if by.pilot_stamp else "",
-                source="Heartbeat",
-                columns={column.key: value for column, value in columns.items()},
-            )
-            move(db, job_id, change, attempt=job.attempt, frm=LOST)
-        else:
-            changed(db, update(Job).where(Job.job_id == job_id).values({Job.heartbeat_at: utc_now()}))
-    return killed
+    spoken = _spoken_for(db, held, beats, by)
+    over = [job_id for job_id, job in held.items() if job_id not in spoken or job.status in FINAL]
+    killed = {*over, *(job_id for job_id in beats if job_id not in held)}
+    living = [job for job_id, job in held.items() if job_id not in killed]
+    _run_again(db, [job for job in living if job.status in LOST], by)
+    # Those that run have been noted before.
+    quiet = [job.job_id for job in living if job.status not in (*LOST, *ALIVE)]
+    if quiet:
+        changed(db, update(Job).where(Job.job_id.in_(quiet)).values({Job.heartbeat_at: utc_now()}))
+    return [job_id for job_id in beats if job_id in killed]
 
 
-def _may(db: Session, job: Held, one: Beat, by: User) -> bool:
-    """Whether the sender speaks for the job's current attempt; False when his own is over."""
+def _run_again(db: Session, jobs: Sequence[Held], by: User) -> None:
+    if not jobs:
+        return
+    moment, minor = now(), "Application" if by.pilot_stamp else ""
+    order = events.order_of(moment)
+    told = [events.Event(job.job_id, Status.RUNNING.value, minor, "", order, SOURCE) for job in jobs]
+    events.append(db, told, events.tails(db, [job.job_id for job in jobs]))
+    moment = moment.replace(microsecond=0)
+    begun = {job.job_id: None if job.is_started else moment for job in jobs}
+    write(
+        db,
+        [New(job, Status.RUNNING, minor, started_at=begun[job.job_id], heartbeat_at=moment) for job in jobs],
+    )
+
+
+def _spoken_for(db: Session, held: Mapping[int, Held], beats: Mapping[int, Beat], by: User) -> set[int]:
+    """The jobs for whose current attempt the sender speaks; not those where his own is over."""
     if not by.pilot_stamp:
-        if ADMIN not in by.properties and job.owner != by.name:
-            raise Forbidden(f"job {job.job_id} belongs to {job.owner} of {job.vo}")
-        return True
-    query = select(Attempt.attempt, Attempt.pilot).where(Attempt.job_id == job.job_id)
-    pilots = dict(db.execute(query).all())
-    attempt = one.attempt if one.attempt is not None else job.attempt
-    if attempt not in pilots and one.attempt is not None:
+        for job in held.values():
+            if ADMIN not in by.properties and job.owner != by.name:
+                raise Forbidden(f"job {job.job_id} belongs to {job.owner} of {job.vo}")
+        return set(held)
+    pilots: dict[int, dict[int, str]] = defaultdict(dict)
+    query = select(Attempt.job_id, Attempt.attempt, Attempt.pilot).where(Attempt.job_id.in_(held))
+    for job_id, attempt, pilot in db.execute(query):
+        pilots[job_id][attempt] = pilot
+    return {job_id for job_id, job in held.items() if _may(job, beats[job_id].attempt, pilots[job_id], by)}
+
+
+def _may(job: Held, stated: int | None, pilots: Mapping[int, str], by: User) -> bool:
+    """Whether a pilot speaks for a job's current attempt; False when its own is over."""
+    attempt = job.attempt if stated is None else stated
+    if attempt not in pilots and stated is not None:
         raise NotFound(f"there is no attempt {attempt} of a job {job.job_id} in {job.vo}")
     if pilots.get(attempt) != by.pilot_stamp:
-        if by.pilot_stamp in pilots.values() and one.attempt is None:
+        if by.pilot_stamp in pilots.values() and stated is None:
             return False
         raise Forbidden(f"attempt {attempt} of job {job.job_id} belongs to the pilot {pilots.get(attempt)}")
     return attempt == job.attempt

@@ -30,7 +30,7 @@ def finish(db: Session, ends: Mapping[int, Report], *, by: User) -> tuple[dict[i
     pilot or outputs of another owner.
     """
     held = hold(db, ends)
-    mine = _attempts(db, ends, by)
+    mine = pilots_own(db, {job_id: end.attempt for job_id, end in ends.items()}, by)
     refused = {job_id: _why_not(held.get(job_id), end, by) for job_id, end in ends.items()}
     refused |= {
         job_id: f"there is no attempt {ends[job_id].attempt} of job {job_id}" for job_id in ends.keys() - mine
@@ -40,21 +40,19 @@ def finish(db: Session, ends: Mapping[int, Report], *, by: User) -> tuple[dict[i
     news = [_new(held[job_id], end) for job_id, end in good.items() if held[job_id].status in ALIVE]
     _record(db, news, good)
     write(db, news)
-    for job_id, end in good.items():
-        if end.log is not None:
-            keep(db, job_id, Beat(end.attempt, log=end.log))
+    keep(db, {job_id: Beat(end.attempt, log=end.log) for job_id, end in good.items()})
     attempt_use.note(db, [(job_id, end.attempt, end.use) for job_id, end in good.items() if end.use])
     return {job_id: end.change.to.value for job_id, end in good.items()}, {
         job_id: words for job_id, words in refused.items() if words
     }
 
 
-def _attempts(db: Session, ends: Mapping[int, Report], by: User) -> set[int]:
-    """The jobs whose attempts are there and this pilot's."""
+def pilots_own(db: Session, attempts: Mapping[int, int], by: User) -> set[int]:
+    """The jobs whose attempts are there and this pilot's; Forbidden when one is another's."""
     found = set()
-    query = select(Attempt.job_id, Attempt.attempt, Attempt.pilot).where(Attempt.job_id.in_(ends))
+    query = select(Attempt.job_id, Attempt.attempt, Attempt.pilot).where(Attempt.job_id.in_(attempts))
     for job_id, attempt, pilot in db.execute(query):
-        if attempt != ends[job_id].attempt:
+        if attempt != attempts[job_id]:
             continue
         if pilot != by.pilot_stamp:
             raise Forbidden(f"attempt {attempt} of job {job_id} belongs to the pilot {pilot}")

@@ -1,15 +1,17 @@
 """What a pilot tells of its job while it runs and at its end, and what it is told to do."""
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from diracx_tasks.auth.tokens import User
-from diracx_tasks.core.database import changed, utc_now
+from diracx_tasks.core.database import plain, utc_now
 from diracx_tasks.core.errors import BadRequest, Conflict, Forbidden, NotFound
+from diracx_tasks.core.many import Columns, update_many
 from diracx_tasks.cwl.arrays import CLASS, has_arrays
 from diracx_tasks.cwl.values import locations
 from diracx_tasks.jobs import attempt_use
@@ -21,6 +23,7 @@ from diracx_tasks.jobs.tables import Attempt, Job
 from diracx_tasks.sandboxes import metadata
 
 TAIL = 65536
+ATTEMPT_KEY = ("JobID", "Attempt")
 FORGED = f"an output of class {CLASS} is not allowed: only the server makes them"
 ALIVE = (Status.RUNNING, Status.COMPLETING)
 # For a job in the one status, reports of the others say nothing new.
@@ -75,7 +78,7 @@ def report(db: Session, job_id: int, news: list[Report], *, by: User) -> str:
         raise Conflict(why_not(db, job_id, changes[-1].to))
     if last.to is Status.DONE:
         metadata.assign(db, f"Job:{job_id}", locations(last.outputs), "Output")
-    keep(db, job_id, Beat(attempt, log=news[-1].log))
+    keep(db, {job_id: Beat(attempt, log=news[-1].log)})
     attempt_use.note(db, [(job_id, attempt, one.use) for one in news[-1:] if one.use])
     return last.to if changes else job.status
 
@@ -111,16 +114,24 @@ def _must_hold(db: Session, job_id: int, attempt: int, by: User) -> Held:
     return job
 
 
-def keep(db: Session, job_id: int, news: Beat) -> None:
-    """Keep what a pilot's attempt used last and the tail of its output."""
-    values: dict[str, Any] = {}
-    if news.usage:
-        values["usage"] = news.usage
-    if news.log is not None:
-        values |= {"log": news.log[-TAIL:], "log_at": utc_now()}
-    current = select(Job.attempt).where(Job.job_id == job_id).scalar_subquery()
-    attempt = current if news.attempt is None else news.attempt
-    if values:
-        changed(
-            db, update(Attempt).where(Attempt.job_id == job_id, Attempt.attempt == attempt).values(**values)
-        )
+def keep(db: Session, news: Mapping[int, Beat]) -> None:
+    """Keep what attempts of jobs used last and the tails of their output; the pilots hold them."""
+    unstated = [job_id for job_id, one in news.items() if one.attempt is None]
+    query = select(Job.job_id, Job.attempt).where(Job.job_id.in_(unstated))
+    current = dict(db.execute(query).all()) if unstated else {}
+    alike: dict[tuple[str, ...], list[tuple[Any, ...]]] = defaultdict(list)
+    for job_id, one in sorted(news.items()):
+        values: dict[str, Any] = {"Usage": one.usage} if one.usage else {}
+        if one.log is not None:
+            values["Log"] = one.log[-TAIL:]
+        if values:
+            attempt = current[job_id] if one.attempt is None else one.attempt
+            alike[tuple(values)].append((job_id, attempt, *values.values()))
+    for names, rows in alike.items():
+        update_many(db, plain(Attempt), (*ATTEMPT_KEY, *names), _kept, rows, keys=len(ATTEMPT_KEY))
+
+
+def _kept(new: Columns) -> dict[str, Any]:
+    """What is set of an attempt: what has been stated."""
+    stated: dict[str, Any] = {name: new[name] for name in ("Usage", "Log") if name in new}
+    return stated | {"LogAt": utc_now()} if "Log" in new else stated

@@ -6,16 +6,19 @@ from collections.abc import Collection
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from diracx_tasks.core.database import reading, session, utc_now
+from diracx_tasks.core.database import now, reading, session, utc_now
+from diracx_tasks.core.deadlocks import patiently
+from diracx_tasks.jobs import events
 from diracx_tasks.jobs.control import reschedule
 from diracx_tasks.jobs.deadlines import due, has_beaten, renew
 from diracx_tasks.jobs.heartbeat import ALIVE
 from diracx_tasks.jobs.states import HELD, Status
-from diracx_tasks.jobs.status import Change, Outcome, move
+from diracx_tasks.jobs.status import Change, New, Outcome, hold, move, write
 from diracx_tasks.jobs.tables import Attempt, Job
 
 PAGE = 500
 SOURCE = "StalledJobs"
+STALLED = "Watchdog identified this job as stalled"
 
 log = logging.getLogger(__name__)
 
@@ -29,12 +32,13 @@ def overdue(db: Session, late: float = 0) -> list[int]:
 def check_overdue(late: float = 0) -> int:
     """Check a page of overdue jobs, each whatever is wrong with others; answers how many.
 
-    The first error is raised at the end.
+    Those that fall silent are marked together: when a site is cut off, it is all of them. The first error is
+    raised at the end.
     """
     with reading() as db:
         found = overdue(db, late)
     errors = []
-    for job_id in found:
+    for job_id in sorted(set(found) - _stalled(found)):
         try:
             with session() as db:
                 check(db, job_id)
@@ -44,6 +48,36 @@ def check_overdue(late: float = 0) -> int:
     if errors:
         raise errors[0]
     return len(found)
+
+
+def stall(db: Session, job_ids: Collection[int]) -> set[int]:
+    """Mark those Stalled that run and are overdue; those whose heartbeat is recent get a new deadline.
+
+    Answers both.
+    """
+    query = select(Job.job_id, has_beaten().label("has_beaten"))
+    late = (Job.job_id.in_(job_ids), Job.next_check_at <= utc_now(), Job.status.in_(ALIVE))
+    rows = db.execute(query.where(*late).order_by(Job.job_id).with_for_update()).all()
+    if beaten := [row.job_id for row in rows if row.has_beaten]:
+        renew(db, beaten)
+    silent = hold(db, [row.job_id for row in rows if not row.has_beaten])
+    order = events.order_of(now())
+    told = [events.Event(job_id, Status.STALLED.value, STALLED, "", order, SOURCE) for job_id in silent]
+    events.append(db, told, events.tails(db, silent))
+    write(db, [New(job, Status.STALLED, STALLED) for job in silent.values()])
+    return {row.job_id for row in rows}
+
+
+def _stalled(job_ids: Collection[int]) -> set[int]:
+    """Those that need no closer look; none when something is wrong with one of them."""
+    if not job_ids:
+        return set()
+    try:
+        with session() as db:
+            return patiently(db, lambda: stall(db, job_ids))
+    except Exception:
+        log.exception("%d overdue jobs are checked one by one", len(job_ids))
+        return set()
 
 
 def check(db: Session, job_id: int) -> Outcome | None:
@@ -69,7 +103,7 @@ def check(db: Session, job_id: int) -> Outcome | None:
         words = "the pilot never started it"
         return reschedule(db, job_id, attempt=row.attempt, reason=words, source=SOURCE)
     columns = {"next_check_at": due(Status.STALLED)}
-    change = Change(Status.STALLED, "Watchdog identified this job as stalled", source=SOURCE, columns=columns)
+    change = Change(Status.STALLED, STALLED, source=SOURCE, columns=columns)
     return move(db, job_id, change, attempt=row.attempt)
 
 

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from diracx_tasks.core.database import commit, new_session, session
+from diracx_tasks.core.database import commit, new_session, session, utc_now
 from diracx_tasks.jobs import beats, recover
 from diracx_tasks.jobs.heartbeat import Beat
 from diracx_tasks.jobs.states import Status
@@ -51,8 +51,40 @@ def test_a_job_whose_pilot_is_heard_of_while_it_is_looked_at_stays_with_it(
     assert (job["Status"], job["Attempt"], job["RescheduleCounter"]) == ("Running", 1, 0)
 
 
+@ON_MARIADB
+def test_of_many_that_are_late_the_one_that_is_heard_of_meanwhile_stays(api: Api, db: Session) -> None:
+    heard, silent = overdue(db, Status.RUNNING), overdue(db, Status.RUNNING)
+    with new_session() as pilots, ThreadPoolExecutor(1) as threads:
+        assert beats.beat_many(pilots, {heard: Beat(1)}, by=a_pilot()) == []
+        check = threads.submit(recover.check_overdue)
+        wait_until_it_waits(check)
+        commit(pilots)
+        assert check.result(30) == 2
+    assert (status_of(api, heard), status_of(api, silent)) == ("Running", "Stalled")
+
+
 def test_a_job_whose_pilot_is_silent_does_not_stay_with_it(api: Api, db: Session) -> None:
     running, stalled = overdue(db, Status.RUNNING), overdue(db, Status.STALLED)
     assert (checked(running), checked(stalled)) == (Outcome.APPLIED, Outcome.APPLIED)
     assert (status_of(api, running), status_of(api, stalled)) == ("Stalled", "Received")
     assert (the(api, running)["Attempt"], the(api, stalled)["Attempt"]) == (1, 2)
+
+
+def test_of_many_that_are_late_each_becomes_what_its_pilot_s_silence_means(api: Api, db: Session) -> None:
+    running = [overdue(db, Status.RUNNING) for _ in range(3)]
+    completing, stalled = overdue(db, Status.COMPLETING), overdue(db, Status.STALLED)
+    beaten = running.pop()
+    with session() as other:
+        other.execute(update(Job).where(Job.job_id == beaten).values(heartbeat_at=utc_now()))
+    assert recover.check_overdue() == 5
+    states = {job_id: status_of(api, job_id) for job_id in (*running, completing, beaten, stalled)}
+    assert states == {
+        **dict.fromkeys((*running, completing), "Stalled"),
+        beaten: "Running",
+        stalled: "Received",
+    }
+    assert recover.check_overdue() == 0
+    for job_id in running:
+        last = api.get(f"/api/jobs/{job_id}/history").json()[-1]
+        assert (last["Status"], last["Source"]) == ("Stalled", "StalledJobs")
+        assert the(api, job_id)["MinorStatus"] == last["MinorStatus"] == recover.STALLED

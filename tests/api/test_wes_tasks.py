@@ -68,7 +68,7 @@ def test_a_task_has_its_times_and_exit_code(
 def test_what_a_task_printed_is_read_with_the_same_token(wes: Wes, db: Session) -> None:
     run = a_run(db)
     job_id = a_task(db, run, JobStatus.RUNNING)
-    heartbeat.keep(db, job_id, heartbeat.Beat(1, log="event 1000\n"))
+    heartbeat.keep(db, {job_id: heartbeat.Beat(1, log="event 1000\n")})
     db.commit()
     task = wes.get("GetTask", f"/runs/{run}/tasks/{job_id}")
     for address in (task["stdout"], task["stderr"]):

@@ -3,17 +3,18 @@
 import sys
 from collections.abc import Callable
 
-from tests.bench import api, cwl, matching, overhead, tasks
+from tests.bench import api, cwl, lifecycle, matching, overhead, tasks
 
 BENCHES: dict[str, Callable[..., None]] = {
     "api": api.main,
     "cwl": cwl.main,
+    "lifecycle": lifecycle.main,
     "matching": matching.main,
     "overhead": overhead.main,
     "tasks": tasks.main,
 }
 # These have options, the others a count.
-OPTIONS = ("api", "cwl", "matching")
+OPTIONS = ("api", "cwl", "lifecycle", "matching")
 
 
 def main() -> None:

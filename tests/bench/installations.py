@@ -35,8 +35,7 @@ Registry:
     Groups:
       {GROUP}: {{Properties: [{USER}, {ADMIN}], Users: [{SUBJECT}]}}
 Operations:
-  Defaults: {{}}
-"""
+  Defaults: """
 
 
 class Database(MariaDB):
@@ -126,11 +125,11 @@ def fill(mariadb: Database, jobs: int, *, prefix: str = "") -> None:
     print(f"{jobs:,} jobs in {prefix}JobDB in {time.perf_counter() - began:.0f} s", flush=True)
 
 
-def configuration(folder: Path) -> str:
-    """The address of a git repository with one VO and one user."""
+def configuration(folder: Path, operations: str = "{}") -> str:
+    """The address of a git repository with one VO and one user; `operations` hold for all VOs."""
     repository = folder / "configuration"
     repository.mkdir(parents=True)
-    (repository / "default.yml").write_text(CONFIGURATION)
+    (repository / "default.yml").write_text(f"{CONFIGURATION}{operations}\n")
     who = ["-c", "user.name=bench", "-c", "user.email=bench@localhost", "-c", "init.defaultBranch=master"]
     for command in (["init", "-q"], ["add", "default.yml"], ["commit", "-q", "-m", "Bench"]):
         subprocess.run(["git", *who, *command], cwd=repository, check=True, timeout=60)
