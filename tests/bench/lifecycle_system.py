@@ -31,7 +31,7 @@ QUICK = {
     "DIRACX_LEASE_SECONDS": "5",
     "DIRACX_MAX_RESCHEDULES": str(RESCHEDULES),
 }
-OPERATIONS = """{JobDescription: {AllowedJobTypes: [User, LbAPI, MCFastSimulation, MCSimulation,
+OPERATIONS = """{JobScheduling: {RescheduleDelays: []}, JobDescription: {AllowedJobTypes: [User, LbAPI, MCFastSimulation, MCSimulation,
     Sprucing, Merge, APMerge, APPostProc, WGProduction, MCMerge, MCReconstruction]}}"""
 
 
