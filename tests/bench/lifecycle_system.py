@@ -31,8 +31,9 @@ QUICK = {
     "DIRACX_LEASE_SECONDS": "5",
     "DIRACX_MAX_RESCHEDULES": str(RESCHEDULES),
 }
-OPERATIONS = """{JobScheduling: {RescheduleDelays: []}, JobDescription: {AllowedJobTypes: [User, LbAPI, MCFastSimulation, MCSimulation,
-    Sprucing, Merge, APMerge, APPostProc, WGProduction, MCMerge, MCReconstruction]}}"""
+OPERATIONS = """{JobScheduling: {RescheduleDelays: []}, JobDescription: {
+    AllowedJobTypes: [User, LbAPI, MCFastSimulation, MCSimulation, Sprucing, Merge, APMerge, APPostProc,
+    WGProduction, MCMerge, MCReconstruction]}}"""
 
 
 @dataclass(frozen=True)
