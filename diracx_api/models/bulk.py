@@ -61,3 +61,4 @@ class BulkProgress(BaseModel):
     )
     asked_at: str = stated("When it was asked for, UTC.", TIME)
     ended_at: str | None = stated("When it ended, UTC; null: it goes on.", None)
+    trouble: str | None = stated("What has stopped it, until operators retry the dead letter.", None)

@@ -209,4 +209,7 @@ def _waited(client: "Client", bulk_id: int) -> Row:
                 last = words
             if found["ended_at"]:
                 return found
+            if found["trouble"]:
+                words = f"action {bulk_id} was stopped after {words.partition(': ')[2]}: {found['trouble']}"
+                raise click.ClickException(f"{words}; operators find it with `diracx tasks dead`")
         time.sleep(POLL)

@@ -64,6 +64,8 @@ class Where(click.ParamType[Condition]):
         if operator not in LISTS:
             return {"parameter": name, "operator": operator, "value": text}
         values = [one.strip() for one in text.split(",") if one.strip()]
+        if not values:
+            self.fail(f"{value!r} lacks its value: write {FORMS}", param, ctx)
         return {"parameter": name, "operator": operator, "values": values}
 
 

@@ -5,10 +5,10 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError, TimeoutError
 from sqlalchemy.orm import Session
 
-ER_LOCK_DEADLOCK = 1213
+ER_LOCK_WAIT_TIMEOUT, ER_LOCK_DEADLOCK = 1205, 1213
 TRIES = 10
 LONGEST_PAUSE = 0.05
 T = TypeVar("T")
@@ -37,3 +37,14 @@ def is_deadlock(error: OperationalError) -> bool:
     """Whether the database says that nothing of the transaction was done because of another one."""
     words = error.orig.args if error.orig else ()
     return bool(words) and words[0] == ER_LOCK_DEADLOCK
+
+
+def may_pass(error: SQLAlchemyError) -> bool:
+    """Whether it is the moment's fault: the same transaction may go well when it is carried out again."""
+    if not isinstance(error, DBAPIError):
+        return isinstance(error, TimeoutError)
+    words = error.orig.args if error.orig else ()
+    is_locked = bool(words) and (
+        words[0] in (ER_LOCK_WAIT_TIMEOUT, ER_LOCK_DEADLOCK) or "locked" in str(words[0])
+    )
+    return error.connection_invalidated or is_locked

@@ -15,6 +15,7 @@ from diracx_tasks.auth.rights import ADMIN, USER, must_own
 from diracx_tasks.auth.tokens import User
 from diracx_tasks.core.database import changed, database_time, utc, utc_now
 from diracx_tasks.core.errors import BadRequest, NotFound
+from diracx_tasks.engine import dead_letters
 from diracx_tasks.engine.outbox import enqueue
 from diracx_tasks.jobs.act import POSSIBLE, Action, Done, act, at_once
 from diracx_tasks.jobs.bulk_tables import BulkAction
@@ -60,11 +61,18 @@ def count(db: Session, action: Action, conditions: Conditions, *, by: User) -> F
 
 
 def refuse_everything(conditions: Conditions, *, is_all: bool) -> None:
-    """Raise BadRequest when no condition is stated although not every job is said to be meant, or both."""
+    """Raise BadRequest when no condition is stated although not every job is said to be meant, or both.
+
+    One that leaves out the jobs of an empty list is none.
+    """
     if not conditions and not is_all:
         raise BadRequest("no condition is stated: say `all` if every job of yours is meant")
     if conditions and is_all:
         raise BadRequest("`all` and conditions are stated: which of them is meant?")
+    for one in conditions:
+        if one["operator"] == "not in" and one.get("values") == []:
+            words = f"the condition on {one['parameter']} leaves nothing out"
+            raise BadRequest(f"{words}: say `all` if every job of yours is meant")
 
 
 def ask(db: Session, action: Action, conditions: Conditions, found: Found, *, by: User) -> int:
@@ -92,15 +100,19 @@ def ask(db: Session, action: Action, conditions: Conditions, found: Found, *, by
 
 def go_on(db: Session, bulk_id: int, *, delay: float = 0) -> None:
     """Ask for the task that carries it out, or goes on with it."""
-    enqueue(db, TASK, f"bulk-{bulk_id}.act", delay=delay, bulk_id=bulk_id)
+    enqueue(db, TASK, _key(bulk_id), delay=delay, bulk_id=bulk_id)
 
 
 def follow(db: Session, bulk_id: int, *, by: User) -> dict[str, Any]:
-    """How far an action has come; NotFound in another VO, Forbidden unless it is the caller's to see."""
+    """How far an action has come, and by which `trouble` it was stopped.
+
+    NotFound in another VO, Forbidden unless it is the caller's to see.
+    """
     row = db.get(BulkAction, bulk_id)
     if row is None or row.vo != by.vo:
         raise NotFound(f"there is no bulk action {bulk_id} in {by.vo}")
     must_own(by, owner=row.owner, vo=row.vo, what=f"bulk action {bulk_id}")
+    letters = [] if row.ended_at else dead_letters.of_keys(db, [_key(bulk_id)])
     done = sum(row.changed.values()) + sum(one["jobs"] for one in row.kept.values())
     return {
         "bulk_id": bulk_id,
@@ -112,6 +124,7 @@ def follow(db: Session, bulk_id: int, *, by: User) -> dict[str, Any]:
         "kept": [{"reason": reason, **one} for reason, one in sorted(row.kept.items())],
         "asked_at": utc(row.asked_at),
         "ended_at": utc(row.ended_at),
+        "trouble": dead_letters.last_words(letters[0]) if letters else None,
     }
 
 
@@ -147,6 +160,10 @@ def told(db: Session, bulk_id: int) -> str:
 def forget(db: Session) -> int:
     """Forget what ended 30 days ago; answers how many."""
     return changed(db, delete(BulkAction).where(BulkAction.ended_at < utc_now(-KEPT_SECONDS)))
+
+
+def _key(bulk_id: int) -> str:
+    return f"bulk-{bulk_id}.act"
 
 
 def _next(

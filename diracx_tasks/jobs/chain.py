@@ -11,9 +11,10 @@ from functools import lru_cache
 from importlib.metadata import entry_points
 from typing import Any
 
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from diracx_tasks.core.deadlocks import may_pass
 from diracx_tasks.core.errors import DiracXError, SettingsError
 from diracx_tasks.core.operations import job_scheduling
 from diracx_tasks.jobs.input_data import resolve
@@ -54,12 +55,16 @@ def judge(db: Session, vo: str, jobs: Sequence[Candidate]) -> list[Judged]:
         still: list[Candidate] = []
         for job in left:
             match said.get(job.job_id):
-                case Hold() | Refuse() as verdict:
+                case Hold(_, int() | float() | None) | Refuse() as verdict:
                     found.append(Judged(job, verdict, name))
-                case Narrow(requirements):
+                case Narrow(requirements) if isinstance(requirements, Mapping):
                     still.append(replace(job, requirements=requirements))
                 case None:
                     still.append(job)
+                case other:
+                    # Whoever is neither held nor passed on would be the first of each batch for ever.
+                    words = f"the optimizer {name} has answered {str(other)[:60]!r}, which is no verdict"
+                    found.append(Judged(job, Hold(words), name))
         left = still
     return [*found, *(Judged(job) for job in left)]
 
@@ -85,13 +90,24 @@ def _answers(
     db: Session, vo: str, name: str, ask: Optimizer, jobs: Sequence[Candidate]
 ) -> Mapping[int, Verdict]:
     try:
-        return ask(db, vo, jobs)
-    except SQLAlchemyError:
-        raise
+        said = ask(db, vo, jobs)
+        if not isinstance(said, Mapping):
+            raise TypeError(f"it answers {type(said).__name__}, no mapping of verdicts")
     except Exception as error:
+        # Nothing has been written yet: the task looks at the same jobs again.
+        if isinstance(error, SQLAlchemyError) and may_pass(error):
+            raise
         log.exception("the optimizer %s of %s cannot judge %d jobs", name, vo, len(jobs))
-        words = str(error) if isinstance(error, DiracXError) else f"{type(error).__name__}: {error}"
-        return {job.job_id: Hold(f"the optimizer {name} has failed: {words}") for job in jobs}
+        return {job.job_id: Hold(f"the optimizer {name} has failed: {_words(error)}") for job in jobs}
+    return said
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, DiracXError):
+        return str(error)
+    # Without the statement and its values, which belong to others.
+    cause = error.orig if isinstance(error, DBAPIError) else None
+    return f"{type(cause or error).__name__}: {cause or error}"
 
 
 def _delayed(_: Session, vo: str, jobs: Sequence[Candidate]) -> dict[int, Verdict]:

@@ -10,7 +10,9 @@ from sqlalchemy.orm import Session
 
 from diracx_tasks.core.errors import BadRequest, DiracXError, Forbidden
 from diracx_tasks.core.operations import data_processing_types
+from diracx_tasks.cwl.record import InvalidRequirements
 from diracx_tasks.jobs.verdicts import Candidate, Hold, Narrow, Refuse, Verdict
+from diracx_tasks.matching.specification import specifications
 from diracx_tasks.storage import elements
 from diracx_tasks.storage.catalogue import catalogue
 from diracx_tasks.storage.names import checked
@@ -52,7 +54,7 @@ def resolve(db: Session, vo: str, jobs: Sequence[Candidate]) -> dict[int, Verdic
         return found
     try:
         replicas = _replicas(db, vo, {lfn for _, lfns in wanted for lfn in lfns})
-        places = _Places(set(elements.usable(db, vo, "read")), elements.sites_by_element())
+        places = _Places(set(elements.open_for(db, vo, "read")), elements.sites_by_element())
     except SQLAlchemyError:
         raise
     except Exception as error:
@@ -85,7 +87,20 @@ def _verdict(job: Candidate, files: Mapping[str, list[str] | None], places: _Pla
         return None
     if not (common := set.intersection(*bound)):
         return Refuse(f"No candidate sites available: no site has all input data; {_apart(near)}")
-    return Narrow({**job.requirements, FIELD: sorted(common)[:MOST_SITES]})
+    return Narrow({**job.requirements, FIELD: _most(common, job)})
+
+
+def _most(sites: Collection[str], job: Candidate) -> list[str]:
+    """As many sites as there is room for, first of all those that the job asks for."""
+    if len(sites) <= MOST_SITES:
+        return sorted(sites)
+    try:
+        alternatives = specifications(_without(job))
+    except InvalidRequirements:
+        # The chain says what is wrong with them.
+        alternatives = ()
+    asked = {site for one in alternatives for site in one.sites}
+    return sorted(sorted(sites, key=lambda site: (site not in asked, site))[:MOST_SITES])
 
 
 def _sites(ses: Sequence[str], places: _Places) -> Iterator[str]:

@@ -119,10 +119,13 @@ def _optimize(db: Session, job_ids: Sequence[int]) -> int:
 
 
 def _between() -> Select[int]:
-    """Jobs on their way to the queue that nobody leads there; those that are held have a later deadline."""
+    """Jobs on their way to the queue that nobody leads there; those that are held have a later deadline.
+
+    DIRAC's own optimizers have those without a payload, which are not ours to run.
+    """
     left = or_(Job.next_check_at.is_(None), Job.next_check_at < utc_now(-OPTIMIZED))
     old = (Job.status.in_(BETWEEN), Job.updated_at < utc_now(-OPTIMIZED), left)
-    return select(Job.job_id).where(*old)
+    return select(Job.job_id).join(Payload, Payload.job_id == Job.job_id).where(*old)
 
 
 def _begin_anew(db: Session, job_ids: Sequence[int]) -> int:

@@ -19,6 +19,7 @@ from diracx_tasks.jobs import optimize as optimizing
 from diracx_tasks.jobs import purge as purging
 from diracx_tasks.jobs import reconcile as reconciling
 from diracx_tasks.jobs import send_parameters as sending
+from diracx_tasks.jobs.submit import ask_for_optimizer
 
 # A task gives others their turn after so many seconds.
 TURN = 20.0
@@ -28,7 +29,15 @@ PAUSE = 1.0
 @task(size="medium", priority="realtime", every=30)
 def optimize() -> str:
     """Bring received jobs into the matcher's queue, batch by batch; the period is a safety net."""
-    return f"{_in_batches(optimizing.optimize)} optimized"
+    total, found, until = 0, optimizing.BATCH, time.monotonic() + TURN
+    while found >= optimizing.BATCH and time.monotonic() < until:
+        with session() as db:
+            found = optimizing.optimize(db)
+            total += found
+    if found >= optimizing.BATCH:
+        with session() as db:
+            ask_for_optimizer(db)
+    return f"{total} optimized"
 
 
 @task(size="medium", every=300)

@@ -25,7 +25,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Hold:
-    """Ask again in so many seconds, one at least, or in the VO's HoldSeconds.
+    """Ask again in so many seconds, from one to a day, or in the VO's HoldSeconds.
 
     After its MaxHoldSeconds the job fails.
     """

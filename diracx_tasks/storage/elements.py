@@ -85,7 +85,7 @@ class Stored:
 
 def names(vo: str) -> list[str]:
     """The storage elements that a VO may use and that somebody here can serve, in order."""
-    return [name for name, stated in _stated().items() if stated.Type and (not stated.VO or vo in stated.VO)]
+    return [name for name in _of_vo(vo) if _stated()[name].Type]
 
 
 def element(name: str) -> StorageElement:
@@ -104,7 +104,16 @@ def element(name: str) -> StorageElement:
 
 
 def usable(db: Session, vo: str, access: str) -> list[str]:
-    """The VO's storage elements that configuration and RSS allow to `read` or `write` now, in order."""
+    """The VO's storage elements that somebody here can serve, as `open_for`."""
+    served = set(names(vo))
+    return [name for name in open_for(db, vo, access) if name in served]
+
+
+def open_for(db: Session, vo: str, access: str) -> list[str]:
+    """The VO's storage elements that configuration and RSS allow to `read` or `write` now, in order.
+
+    Those without a Type are among them: jobs reach these by means of their own.
+    """
     refused = set(view("storage", vo, lambda: db).barred.get(access, ()))
     stated = _stated()
     barred = {
@@ -112,7 +121,7 @@ def usable(db: Session, vo: str, access: str) -> list[str]:
         for name, one in stated.items()
         if (one.ReadAccess if access == "read" else one.WriteAccess) != ACTIVE
     }
-    return [name for name in names(vo) if name not in refused | barred]
+    return [name for name in _of_vo(vo) if name not in refused | barred]
 
 
 def nearest_first(ses: Collection[str], site: str) -> list[str]:
@@ -138,6 +147,10 @@ def folder_of(name: str) -> FolderStore:
     if not isinstance(place, FolderStore):
         raise NotFound(f"the files of {name} are not here")
     return place
+
+
+def _of_vo(vo: str) -> list[str]:
+    return [name for name, stated in _stated().items() if not stated.VO or vo in stated.VO]
 
 
 def _stated() -> Mapping[str, StorageElementOptions]:

@@ -20,13 +20,14 @@ from diracx_tasks.cwl.values import locations
 from diracx_tasks.jobs import submissions
 from diracx_tasks.jobs.submit import NewJob
 from diracx_tasks.sandboxes import metadata
+from diracx_tasks.storage.names import LONGEST
 from diracx_tasks.workflows import isolate
+from diracx_tasks.workflows.input_lfns import stated
 from diracx_tasks.workflows.submit import store_bundle
 from diracx_tasks.workflows.tables import BundleUse, StoredBundle
 
 # So many inputs are checked in one go.
 CHUNK = 500
-LONGEST_LFN = 255
 # What of a hint a pilot is told, beside the inputs.
 TOLD = ("log_level", "input_sandbox", "output_sandbox", "output_globs", "output_data")
 
@@ -167,27 +168,13 @@ def _job(request: Request, bundle: Bundle, found: Values, start: Values, by: Use
         job_group=facts.get("group", "00000000"),
         job_type=facts.get("type", "User"),
         site="ANY" if not sites else sites[0] if len(sites) == 1 else "Multiple",
-        input_data=_lfns([inputs.get(one["source"]) for one in facts.get("input_data", ())]),
+        input_data=_input_data(facts, inputs),
         input_sandbox=sorted({place for place in locations(inputs) if metadata.is_stored(place)}),
     )
 
 
-def _lfns(values: Any) -> list[str]:
-    """The LFNs among the values of inputs, which DIRAC's tables of input data hold."""
-    found = dict.fromkeys(lfn for lfn in _texts(values) if lfn.lower().startswith("lfn:"))
-    names = [f"/{lfn[4:].lstrip('/')}" for lfn in found]
-    for name in names:
-        if len(name) > LONGEST_LFN:
-            raise BadRequest(f"input_data: {name[:80]}... has {len(name)} characters, {LONGEST_LFN} are kept")
+def _input_data(facts: Values, inputs: Values) -> list[str]:
+    names = stated(facts, inputs)
+    if long := next((name for name in names if len(name) > LONGEST), None):
+        raise BadRequest(f"input_data: {long[:80]}... has {len(long)} characters, {LONGEST} are kept")
     return names
-
-
-def _texts(value: Any) -> Iterator[str]:
-    """Locations of files, and values that are texts themselves."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, list):
-        for one in value:
-            yield from _texts(one)
-    elif isinstance(value, dict):
-        yield from locations(value)

@@ -11,9 +11,11 @@ from diracx_tasks.core.many import insert_many
 from diracx_tasks.core.packed import packed
 from diracx_tasks.cwl.arrays import has_arrays
 from diracx_tasks.jobs.submit import NewJob, create
+from diracx_tasks.storage.names import LONGEST as LONGEST_LFN
 from diracx_tasks.workflows import collections, count, reuse
 from diracx_tasks.workflows.decide import End, Instance, Step
 from diracx_tasks.workflows.events import LONGEST, MOST, Teller
+from diracx_tasks.workflows.input_lfns import stated
 from diracx_tasks.workflows.look import TASK
 from diracx_tasks.workflows.states import Status
 from diracx_tasks.workflows.tables import Node, NodeValues, Workflow
@@ -168,6 +170,8 @@ class _Jobs:
             owner_task=TASK,
             owner_id=self._id,
             job_type=facts.get("type") or "User",
+            # Longer ones are nowhere: the pilot says so of them.
+            input_data=[lfn for lfn in stated(facts, inputs) if len(lfn) <= LONGEST_LFN],
         )
 
     def _told(self, facts: Values) -> Values:

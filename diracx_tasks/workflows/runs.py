@@ -20,6 +20,7 @@ from diracx_tasks.workflows.tables import Workflow
 # How a workflow's reason begins to tell that its tools were not to blame: minor statuses of its jobs.
 OF_THE_SYSTEM = (
     "Failed Downloading InputSandbox",
+    "InputData optimizer",
     "JobScheduling optimizer",
     "Maximum of reschedulings reached",
     "Uploading Output Data",

@@ -7,28 +7,25 @@ from typing import Any
 import pytest
 from sqlalchemy import event, select, update
 
-from diracx_tasks.accounting import usage
 from diracx_tasks.core.database import engine, reading, session, utc_now
 from diracx_tasks.engine.execute import Again
 from diracx_tasks.engine.tables import Outbox
 from diracx_tasks.jobs import act, bulk, tasks
-from diracx_tasks.jobs.bulk_tables import BulkAction
 from diracx_tasks.jobs.ends import take_ended
 from diracx_tasks.jobs.states import FINAL, Status
-from diracx_tasks.jobs.tables import Attempt, Job
+from diracx_tasks.jobs.tables import Job
 from diracx_tasks.sandboxes.clean import clean
-from tests.api.caller import ALICE, Api
-from tests.api.changes import a_stored_job, events, matched, status_of
+from tests.api.bulk import WAITING, Row, a_job, asked, carried_out, ids, silent
+from tests.api.caller import Api
+from tests.api.changes import events, matched, status_of
 from tests.api.stores import installation, migrated
-from tests.builders import HEX, a_pilot, a_user, an_administrator
+from tests.builders import HEX, a_pilot, an_administrator
 from tests.stored import counts
 from tests.unit.jobs.old import a_sandbox, left, the_newest
 from tests.unit.matching.ends import waiting
 
 __all__ = ["installation", "migrated"]
 ADMIN = an_administrator()
-WAITING = {"parameter": "Status", "operator": "eq", "value": "Waiting"}
-Row = dict[str, Any]
 
 
 class PowerCut(Exception):
@@ -52,39 +49,6 @@ def lights_out_at(begin: str, number: int) -> Iterator[None]:
         yield
     finally:
         event.remove(engine(), "after_cursor_execute", count)
-
-
-def ids(*job_ids: int) -> Row:
-    return {"parameter": "JobID", "operator": "in", "values": list(job_ids)}
-
-
-def asked(api: Api, action: str, *search: Row, by: Any = ALICE, **stated: Any) -> Row:
-    answer = api.post("/api/jobs/bulk", {"action": action, "search": list(search), **stated}, by=by)
-    assert answer.status_code == 200, answer.text
-    found: Row = answer.json()
-    return found
-
-
-def carried_out(api: Api, action: str, *search: Row, by: Any = ALICE, **stated: Any) -> Row:
-    """What became of it, once the task has ended."""
-    found = asked(api, action, *search, by=by, **stated)
-    tasks.act_in_bulk.run(bulk_id=found["bulk_id"])
-    progress: Row = api.get(found["follow"], by=by).json()
-    assert progress["ended_at"]
-    return progress
-
-
-def a_job(status: Status, **stated: Any) -> int:
-    with session() as db:
-        return a_stored_job(db, status, **stated)
-
-
-def silent(*job_ids: int) -> None:
-    """Nobody speaks of these any more: their pilots ended them hours ago, and what they used is counted."""
-    with session() as db:
-        attempts = update(Attempt).where(Attempt.job_id.in_(job_ids))
-        db.execute(attempts.values(ended_at=utc_now(-7200)))
-        usage.gather(db)
 
 
 def test_killed_jobs_are_out_of_the_queue_and_their_pilots_and_workflows_are_told(api: Api) -> None:
@@ -266,6 +230,7 @@ def test_few_among_many_are_found(api: Api, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize(
     ("body", "words"),
     [
+        ({"action": "kill", "search": [{**WAITING, "operator": "not in", "values": []}]}, "the condition on"),
         ({"action": "kill"}, "no condition is stated: say `all` if every job of yours is meant"),
         ({"action": "kill", "all": True, "search": [WAITING]}, "`all` and conditions are stated"),
         ({"action": "kill", "search": [{**WAITING, "parameter": "Colour"}]}, "Unknown column Colour"),
@@ -276,26 +241,3 @@ def test_what_is_not_clearly_meant_is_refused(api: Api, body: Row, words: str) -
     answer = api.post("/api/jobs/bulk", body)
     assert answer.status_code == 400 and answer.json()["detail"].startswith(words)
     assert status_of(api, job_id) == "Waiting"
-
-
-def test_progress_is_told_to_who_asked_and_to_administrators(api: Api) -> None:
-    waiting(2)
-    number = asked(api, "kill", WAITING)["bulk_id"]
-    path = f"/api/jobs/bulk/{number}"
-    for who, code in ((a_user("bob"), 403), (a_user(vo="belle"), 404), (ADMIN, 200), (ALICE, 200)):
-        assert api.get(path, by=who).status_code == code
-    found = api.get(path).json()
-    assert (found["found"], found["done"], found["ended_at"]) == (2, 0, None)
-    assert (found["action"], found["changed"], found["kept"]) == ("kill", {}, [])
-
-
-def test_actions_are_forgotten_30_days_after_their_end(api: Api) -> None:
-    waiting()
-    for _ in range(2):
-        number = carried_out(api, "kill", WAITING)["bulk_id"]
-    with session() as db:
-        old = update(BulkAction).where(BulkAction.bulk_id == number)
-        db.execute(old.values(ended_at=utc_now(-bulk.KEPT_SECONDS - 60)))
-    asked(api, "kill", all=True)
-    assert tasks.forget_bulk.run() == "1 forgotten"
-    assert api.get(f"/api/jobs/bulk/{number}").status_code == 404

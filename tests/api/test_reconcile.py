@@ -12,7 +12,7 @@ from diracx_tasks.engine.tables import Outbox, Repair
 from diracx_tasks.jobs import control, ends, optimize, submissions
 from diracx_tasks.jobs.reconcile import CHECKS, reconcile
 from diracx_tasks.jobs.states import FINAL, HELD, Status
-from diracx_tasks.jobs.tables import Attempt, Job, Result
+from diracx_tasks.jobs.tables import Attempt, Job, Payload, Result
 from diracx_tasks.matching.tables import Queued
 from tests.api.caller import Api
 from tests.api.changes import a_stored_job, the
@@ -148,12 +148,16 @@ def test_a_received_job_that_nobody_optimizes_is_optimized(api: Api, db: Session
 def test_a_job_that_was_lost_on_its_way_to_the_queue_begins_anew(
     api: Api, db: Session, status: Status
 ) -> None:
-    lost, held = a_stored_job(db, status), a_stored_job(db, status)
+    lost, held, of_dirac = (a_stored_job(db, status) for _ in range(3))
     changed(lost)
+    changed(of_dirac)
+    # DIRAC's own optimizers have what is not ours to run, also for longer.
+    db.execute(delete(Payload).where(Payload.job_id == of_dirac))
+    commit(db)
     changed(held, next_check_at=utc_now(DAYS))
     forget_tasks()
     put_right("checking_unoptimized")
-    assert [the(api, job_id)["Status"] for job_id in (lost, held)] == ["Received", status]
+    assert [the(api, job_id)["Status"] for job_id in (lost, held, of_dirac)] == ["Received", status, status]
     assert asked("jobs.optimize")
 
 

@@ -14,6 +14,7 @@ from tests.builders import TOOL, a_user
 
 __all__ = ["wes"]
 
+NO_DATA = "InputData optimizer: Input Data Not Available: 1 of 1 files (/lhcb/x) is not there (job 17)"
 SYSTEM = "simulate: Uploading Output Data: result.txt: the store answered: 500 (job 17)"
 
 
@@ -90,6 +91,7 @@ def test_tags_and_times_are_in_the_list(wes: Wes, db: Session) -> None:
         ((Status.DONE, ""), "COMPLETE", 0),
         ((Status.FAILED, "simulate: exit code 3 (job 17)"), "EXECUTOR_ERROR", 1),
         ((Status.FAILED, SYSTEM), "SYSTEM_ERROR", 1),
+        ((Status.FAILED, NO_DATA), "SYSTEM_ERROR", 1),
         ((Status.KILLED, "killed by alice"), "CANCELED", 1),
     ],
 )

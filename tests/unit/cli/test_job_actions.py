@@ -31,7 +31,7 @@ def finds(server: Server, by_status: Row, possible: int, others: int = 0) -> Non
 
 def progress(done: int, *, action: str = "kill", changed: Row | None = None, kept: Any = ()) -> Row:
     ended = None if changed is None else "2026-11-23T10:00:00.000000Z"
-    told = {"changed": changed or {}, "kept": list(kept), "ended_at": ended}
+    told = {"changed": changed or {}, "kept": list(kept), "ended_at": ended, "trouble": None}
     return {"bulk_id": 3, "action": action, "search": [], "found": 5, "done": done, **told}
 
 
@@ -120,6 +120,13 @@ def test_an_action_is_followed_by_its_number(diracx: Run, server: Server) -> Non
     assert diracx("jobs", "bulk", 4).exit_code == 1
 
 
+def test_an_action_that_was_stopped_says_by_what(diracx: Run, server: Server) -> None:
+    server.gives("GET", f"{BULK}/3", {**progress(2), "trouble": "RuntimeError: no room"})
+    result = diracx("jobs", "bulk", 3)
+    assert result.exit_code == 1
+    assert "action 3 was stopped after 2 of 5 jobs: RuntimeError: no room; operators find it" in result.stderr
+
+
 def test_jobs_are_deleted_and_removed_by_number(diracx: Run, server: Server) -> None:
     server.gives("POST", "/api/jobs/7/delete", {"job_id": 7, "status": "Deleted", "outcome": "applied"})
     assert diracx("jobs", "delete", 7).stdout == "job 7 is Deleted\n"
@@ -192,6 +199,7 @@ def test_conditions_are_understood(
         ("JobID>=17", "there is no >=; write JobID>16"),
         ("SubmissionTime<=2026-11-23", "SubmissionTime<2026-11-23 leaves out 2026-11-23 itself"),
         ("Status=", "lacks its value"),
+        ("Status not in ,", "lacks its value"),
     ],
 )
 def test_what_is_no_condition_is_told_with_what_would_be_right(

@@ -34,25 +34,30 @@ Registry: {{lhcb: {{DefaultGroup: user, Groups: {{user: {{Properties: [NormalUse
 Resources:
   StorageElements:
     CERN-disk: {{Type: folder}}
-    RAL-disk: {{Type: folder}}
+    RAL-disk: {{BackendType: EOS}}
     PIC-disk: {{Type: folder}}
     Cloud: {{Type: folder}}
+    Wide-disk: {{Type: folder}}
   Sites:
     LCG:
       LCG.CERN.ch: {{SE: [CERN-disk]}}
       LCG.RAL.uk: {{SE: [RAL-disk, CERN-disk]}}
       LCG.PIC.es: {{SE: [PIC-disk]}}
-"""
+      LCG.Z.zz: {{SE: [Wide-disk]}}
+""" + "".join(f"      LCG.A{number}.aa: {{{{SE: [Wide-disk]}}}}\n" for number in range(100))
 CERN, RAL, PIC, CLOUD = "CERN-disk", "RAL-disk", "PIC-disk", "Cloud"
 FILES = {
     "/lhcb/both": (CERN, RAL),
     "/lhcb/ral": (RAL,),
     "/lhcb/cern": (CERN,),
     "/lhcb/pic": (PIC,),
+    "/lhcb/wide": ("Wide-disk",),
     "/lhcb/cloud": (CLOUD, PIC),
 }
 PACKAGE = '''
+from sqlalchemy import text, update
 from diracx_tasks.core.errors import Unavailable
+from diracx_tasks.jobs.tables import Job
 from diracx_tasks.jobs.verdicts import Hold, Narrow, Refuse
 
 ASKED = []
@@ -68,6 +73,34 @@ def broken(db, vo, jobs):
     """Cannot judge."""
     raise ZeroDivisionError("nothing is divided by zero")
 
+def odd(db, vo, jobs):
+    """Answers what is no verdict."""
+    return {job.job_id: "yes" for job in jobs}
+
+def clockless(db, vo, jobs):
+    """Holds for what is no number of seconds."""
+    return {job.job_id: Hold("soon", "60") for job in jobs}
+
+def silent(db, vo, jobs):
+    """Answers nothing at all."""
+
+def formless(db, vo, jobs):
+    """Narrows to what are no requirements."""
+    return {job.job_id: Narrow(None) for job in jobs}
+
+def tableless(db, vo, jobs):
+    """Asks for a table that nobody has made."""
+    db.execute(text("SELECT 1 FROM Chambers"))
+
+def patient(db, vo, jobs):
+    """Holds each job for a reason of its own, for longer than there is time."""
+    return {job.job_id: Hold(f"job {job.job_id} " + chr(0xDC00) + 300 * "x", 1e300) for job in jobs}
+
+def overtaken(db, vo, jobs):
+    """Sees the jobs begin anew while it thinks."""
+    db.execute(update(Job).values(attempt=Job.attempt + 1))
+    return {job.job_id: Refuse("too late") for job in jobs if job.owner == "frank"}
+
 class Away:
     """A catalogue that does not answer."""
     def __init__(self, db, vo):
@@ -75,6 +108,17 @@ class Away:
     def look_up(self, lfns):
         raise Unavailable("the catalogue is being moved")
 '''
+OPTIMIZERS = (
+    "broken",
+    "careful",
+    "clockless",
+    "formless",
+    "odd",
+    "overtaken",
+    "patient",
+    "silent",
+    "tableless",
+)
 Configured = Callable[..., Any]
 
 
@@ -98,8 +142,10 @@ def configured(installation: Installation, tmp_path: Path, monkeypatch: pytest.M
     about.mkdir(parents=True)
     (tmp_path / "package/careful_optimizers.py").write_text(PACKAGE)
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: optimizers\nVersion: 1.0\n")
-    points = "[diracx.optimizers]\ncareful = careful_optimizers:careful\nbroken = careful_optimizers:broken\n"
-    catalogues = "[diracx.file_catalogues]\naway = careful_optimizers:Away\n"
+    points = "\n".join(
+        ["[diracx.optimizers]", *(f"{name} = careful_optimizers:{name}" for name in OPTIMIZERS)]
+    )
+    catalogues = "\n[diracx.file_catalogues]\naway = careful_optimizers:Away\n"
     (about / "entry_points.txt").write_text(points + catalogues)
     monkeypatch.syspath_prepend(str(tmp_path / "package"))
     _optimizer.cache_clear()

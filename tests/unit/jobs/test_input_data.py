@@ -58,6 +58,13 @@ def test_what_the_owner_states_and_the_input_data_hold_together(configured: Conf
         assert found[2] == ("Failed", "JobScheduling optimizer", words, "ANY")
 
 
+def test_the_owners_sites_are_among_the_many_that_have_the_data(configured: Configured) -> None:
+    with configured():
+        job_id = submitted("/lhcb/wide", requirements={"sites": ["LCG.Z.zz"]})
+        assert optimized(job_id)[0] == ("Waiting", "Pilot Agent Submission", "Unknown", "LCG.Z.zz")
+        assert sites_of(job_id) == ("LCG.Z.zz",)
+
+
 def test_input_data_that_is_not_there_fails_the_job_and_no_other(configured: Configured) -> None:
     with configured():
         gone, foreign = submitted("/lhcb/ral", "/lhcb/gone"), submitted("/belle/x")
