@@ -1,4 +1,4 @@
-"""Pages of DiracX within Flower: what tasks did to a workflow or job, and dead letters.
+"""Pages of DiracX within Flower: what tasks did to a workflow or job, dead letters, and use.
 
 They are behind Flower's authentication, change nothing, and need Flower's environment to name the database.
 """
@@ -55,7 +55,10 @@ def require_authentication(stated: Any) -> None:
 
 def add_pages(handlers: list[Any], stated: dict[str, Any]) -> None:
     """Put our pages before Flower's, and links to them into Flower's; ends the process if it cannot."""
+    from diracx_usage import Usage
+
     handlers[:0] = [
+        web.url(r"/diracx/usage", Usage, name="diracx_usage"),
         web.url(r"/diracx/history", History, name="diracx_history"),
         web.url(r"/diracx/dead", DeadLetters, name="diracx_dead"),
         web.url(r"/diracx/([a-z_]+)/(.+)", History, name="diracx_subject"),

@@ -29,6 +29,7 @@ NUMBERS = {"LoadAverage": 1.02, "MemoryUsed": 1843.7, "Vsize": 2790.1, "CPUConsu
 AWAY = (0, 502, 503)
 LATE = (403, 404, 409)
 PAUSE = 0.1
+MOVE = 0.3
 # A report in so many goes wrong in each of three ways.
 ONE_IN = 8
 OVER = "over"
@@ -98,7 +99,8 @@ class Pilot:
             if jobs:
                 await self._run(jobs)
             else:
-                await asyncio.sleep(pause * (0.5 + self._chance.random() / 2))
+                # The next time it is another site's, which need not wait because this one has no jobs.
+                await asyncio.sleep(min(pause, MOVE) * (0.5 + self._chance.random() / 2))
 
     async def _match(self) -> tuple[dict[int, int], float]:
         """The jobs that it gets, with their attempts; and if there are none when to ask again, in s."""

@@ -28,7 +28,7 @@ CONFIG = ROOT / "deploy" / "flower" / "flowerconfig.py"
 PASSWORD = "administrator:a-password"
 EVIL = "<script>alert(1)</script>"
 KEY = "workflow-42.advance"
-PAGES = ("/diracx/history", "/diracx/workflow/42", "/diracx/dead")
+PAGES = ("/diracx/history", "/diracx/workflow/42", "/diracx/dead", "/diracx/usage")
 
 
 class Celery(Server):
