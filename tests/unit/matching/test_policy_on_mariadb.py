@@ -57,6 +57,9 @@ def test_no_limit_is_exceeded_while_two_count_and_four_match(installation: Insta
         over.set()
         assert sum(one.result() for one in counts) > 0
         count()
+        # What is matched during a count is counted twice until the next one, and may keep the last place.
+        given += len(match(VO, a_node(), stamp="s").jobs)
+        count()
     assert given == 3 and policy("run:CERN")["type=Merge"] == "3"
 
 
