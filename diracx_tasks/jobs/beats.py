@@ -13,11 +13,11 @@ from diracx_tasks.auth.rights import ADMIN
 from diracx_tasks.auth.tokens import User
 from diracx_tasks.core.database import changed, now, plain, utc, utc_now
 from diracx_tasks.core.errors import Forbidden, NotFound
-from diracx_tasks.jobs import events, parameters
+from diracx_tasks.jobs import parameters
 from diracx_tasks.jobs.deadlines import due
 from diracx_tasks.jobs.heartbeat import ALIVE, Beat, keep
 from diracx_tasks.jobs.states import FINAL, Status
-from diracx_tasks.jobs.status import Held, New, hold, write
+from diracx_tasks.jobs.status import Held, New, hold, write_told
 from diracx_tasks.jobs.tables import Attempt, Heartbeat, Job
 
 LOST = (Status.MATCHED, Status.STALLED)
@@ -85,18 +85,12 @@ def _others(db: Session, beats: Mapping[int, Beat], by: User) -> list[int]:
 
 
 def _run_again(db: Session, jobs: Sequence[Held], by: User) -> None:
-    if not jobs:
-        return
-    moment, minor = now(), "Application" if by.pilot_stamp else ""
-    order = events.order_of(moment)
-    told = [events.Event(job.job_id, Status.RUNNING.value, minor, "", order, SOURCE) for job in jobs]
-    events.append(db, told, events.tails(db, [job.job_id for job in jobs]))
-    moment = moment.replace(microsecond=0)
+    moment, minor = now().replace(microsecond=0), "Application" if by.pilot_stamp else ""
     begun = {job.job_id: None if job.is_started else moment for job in jobs}
-    write(
-        db,
-        [New(job, Status.RUNNING, minor, started_at=begun[job.job_id], heartbeat_at=moment) for job in jobs],
-    )
+    news = [
+        New(job, Status.RUNNING, minor, started_at=begun[job.job_id], heartbeat_at=moment) for job in jobs
+    ]
+    write_told(db, [(new, SOURCE) for new in news])
 
 
 def _spoken_for(db: Session, held: Mapping[int, Held], beats: Mapping[int, Beat], by: User) -> set[int]:

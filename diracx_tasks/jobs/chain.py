@@ -11,14 +11,14 @@ from functools import lru_cache
 from importlib.metadata import entry_points
 from typing import Any
 
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from diracx_tasks.core.deadlocks import may_pass
-from diracx_tasks.core.errors import DiracXError, SettingsError
+from diracx_tasks.core.errors import SettingsError
 from diracx_tasks.core.operations import job_scheduling
 from diracx_tasks.jobs.input_data import resolve
-from diracx_tasks.jobs.verdicts import Candidate, Hold, Narrow, Refuse, Verdict
+from diracx_tasks.jobs.verdicts import Candidate, Hold, Narrow, Refuse, Verdict, words_of
 
 GROUP = "diracx.optimizers"
 Optimizer = Callable[[Session, str, Sequence[Candidate]], Mapping[int, Verdict]]
@@ -98,16 +98,8 @@ def _answers(
         if isinstance(error, SQLAlchemyError) and may_pass(error):
             raise
         log.exception("the optimizer %s of %s cannot judge %d jobs", name, vo, len(jobs))
-        return {job.job_id: Hold(f"the optimizer {name} has failed: {_words(error)}") for job in jobs}
+        return {job.job_id: Hold(f"the optimizer {name} has failed: {words_of(error)}") for job in jobs}
     return said
-
-
-def _words(error: Exception) -> str:
-    if isinstance(error, DiracXError):
-        return str(error)
-    # Without the statement and its values, which belong to others.
-    cause = error.orig if isinstance(error, DBAPIError) else None
-    return f"{type(cause or error).__name__}: {cause or error}"
 
 
 def _delayed(_: Session, vo: str, jobs: Sequence[Candidate]) -> dict[int, Verdict]:

@@ -11,11 +11,9 @@ from typing import NamedTuple
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from diracx_tasks.core.database import now
 from diracx_tasks.jobs.deadlines import look_again
-from diracx_tasks.jobs.events import Event, append, order_of, tails
 from diracx_tasks.jobs.states import Status
-from diracx_tasks.jobs.status import Held, New, write
+from diracx_tasks.jobs.status import Held, New, write_told
 from diracx_tasks.jobs.tables import JobEvent
 
 # For so many seconds at a time.
@@ -46,14 +44,6 @@ def put_on_hold(db: Session, holding: Sequence[Holding]) -> None:
     write_told(db, news)
     for seconds, job_ids in due.items():
         look_again(db, job_ids, seconds)
-
-
-def write_told(db: Session, news: Sequence[tuple[New, str]]) -> None:
-    """Give held jobs their new states, and note in their histories who says so."""
-    order, ends = order_of(now()), tails(db, [new.held.job_id for new, _ in news]) if news else {}
-    told = [Event(new.held.job_id, new.status, new.minor, new.application, order, by) for new, by in news]
-    append(db, told, ends)
-    write(db, [new for new, _ in news])
 
 
 def held_since(db: Session, job_ids: Collection[int]) -> dict[int, datetime]:

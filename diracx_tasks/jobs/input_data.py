@@ -8,10 +8,10 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from diracx_tasks.core.errors import BadRequest, DiracXError, Forbidden
+from diracx_tasks.core.errors import BadRequest, Forbidden
 from diracx_tasks.core.operations import data_processing_types
 from diracx_tasks.cwl.record import InvalidRequirements
-from diracx_tasks.jobs.verdicts import Candidate, Hold, Narrow, Refuse, Verdict
+from diracx_tasks.jobs.verdicts import Candidate, Hold, Narrow, Refuse, Verdict, words_of
 from diracx_tasks.matching.specification import specifications
 from diracx_tasks.storage import elements
 from diracx_tasks.storage.catalogue import catalogue
@@ -59,7 +59,7 @@ def resolve(db: Session, vo: str, jobs: Sequence[Candidate]) -> dict[int, Verdic
         raise
     except Exception as error:
         log.exception("the input data of %d jobs of %s cannot be looked up", len(wanted), vo)
-        words = str(error) if isinstance(error, DiracXError) else f"{type(error).__name__}: {error}"
+        words = words_of(error)
         return found | {job.job_id: Hold(f"the file catalogue does not answer: {words}") for job, _ in wanted}
     return found | {
         job.job_id: verdict

@@ -15,9 +15,9 @@ from diracx_tasks.core.operations import job_scheduling
 from diracx_tasks.cwl.record import InvalidRequirements
 from diracx_tasks.engine import repairs
 from diracx_tasks.jobs.chain import SOURCE, Judged, judge
-from diracx_tasks.jobs.holds import Holding, held_since, put_on_hold, text, write_told
+from diracx_tasks.jobs.holds import Holding, held_since, put_on_hold, text
 from diracx_tasks.jobs.states import Status
-from diracx_tasks.jobs.status import ENTRY, Change, Held, New, hold, move_many
+from diracx_tasks.jobs.status import ENTRY, Change, Held, New, hold, move_many, write_told
 from diracx_tasks.jobs.tables import InputFile, Job, Payload
 from diracx_tasks.jobs.verdicts import Candidate, Hold, Refuse
 from diracx_tasks.matching import queue

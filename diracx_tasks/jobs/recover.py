@@ -6,14 +6,13 @@ from collections.abc import Collection
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from diracx_tasks.core.database import now, reading, session, utc_now
+from diracx_tasks.core.database import reading, session, utc_now
 from diracx_tasks.core.deadlocks import patiently
-from diracx_tasks.jobs import events
 from diracx_tasks.jobs.control import reschedule
 from diracx_tasks.jobs.deadlines import due, has_beaten, renew
 from diracx_tasks.jobs.heartbeat import ALIVE
 from diracx_tasks.jobs.states import HELD, Status
-from diracx_tasks.jobs.status import Change, New, Outcome, hold, move, write
+from diracx_tasks.jobs.status import Change, New, Outcome, hold, move, write_told
 from diracx_tasks.jobs.tables import Attempt, Job
 
 PAGE = 500
@@ -61,10 +60,7 @@ def stall(db: Session, job_ids: Collection[int]) -> set[int]:
     if beaten := [row.job_id for row in rows if row.has_beaten]:
         renew(db, beaten)
     silent = hold(db, [row.job_id for row in rows if not row.has_beaten])
-    order = events.order_of(now())
-    told = [events.Event(job_id, Status.STALLED.value, STALLED, "", order, SOURCE) for job_id in silent]
-    events.append(db, told, events.tails(db, silent))
-    write(db, [New(job, Status.STALLED, STALLED) for job in silent.values()])
+    write_told(db, [(New(job, Status.STALLED, STALLED), SOURCE) for job in silent.values()])
     return {row.job_id for row in rows}
 
 

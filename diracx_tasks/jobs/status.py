@@ -17,7 +17,7 @@ from diracx_tasks.core.many import Columns, update_many
 from diracx_tasks.engine.outbox import enqueue
 from diracx_tasks.jobs.deadlines import Patience, patience
 from diracx_tasks.jobs.ends import Ending, end, forget_outcome
-from diracx_tasks.jobs.events import IDS, record
+from diracx_tasks.jobs.events import IDS, Event, append, order_of, record, tails
 from diracx_tasks.jobs.states import BEFORE, FINAL, HELD, Status, can_become
 from diracx_tasks.jobs.tables import Job, Payload
 from diracx_tasks.matching import queue
@@ -196,6 +196,16 @@ def write(db: Session, news: Sequence[New]) -> None:
     update_many(db, plain(Job), WRITTEN, _values(patience()), rows)
     moved = [new for new in news if new.status != new.held.status]
     _follow(db, moved)
+
+
+def write_told(db: Session, news: Sequence[tuple[New, str]]) -> None:
+    """The same with a row in the history of each job, which names who says so."""
+    if not news:
+        return
+    order, ends = order_of(now()), tails(db, [new.held.job_id for new, _ in news])
+    told = [Event(new.held.job_id, new.status, new.minor, new.application, order, by) for new, by in news]
+    append(db, told, ends)
+    write(db, [new for new, _ in news])
 
 
 def _follow(db: Session, moved: Sequence[New]) -> None:

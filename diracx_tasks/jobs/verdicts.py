@@ -4,6 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy.exc import DBAPIError
+
+from diracx_tasks.core.errors import DiracXError
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -49,3 +53,12 @@ class Narrow:
 
 
 Verdict = Hold | Refuse | Narrow
+
+
+def words_of(error: Exception) -> str:
+    """An error for the owners of jobs that are held because of it."""
+    if isinstance(error, DiracXError):
+        return str(error)
+    # Without the statement and its values, which belong to others.
+    cause = error.orig if isinstance(error, DBAPIError) else None
+    return f"{type(cause or error).__name__}: {cause or error}"
