@@ -136,6 +136,9 @@ class Address(BaseModel):
         "adler32:1a0b045d",
         default=None,
     )
+    guid: str | None = stated(
+        "Its GUID, of a file of the catalogue.", "5F9C2A7E-0D3B-4C0A-9B7E-2F1A6E8D4C31", default=None
+    )
 
 
 class Element(BaseModel):

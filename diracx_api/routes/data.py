@@ -130,8 +130,14 @@ def uploaded(files: Sequence[models.Registered]) -> list[Uploaded]:
 
 def address_of(one: Address) -> dict[str, Any]:
     """An address as the routes tell it."""
-    location, urls = location_of(one.lfn), one.urls
-    return {"location": location, "url": urls[0], "urls": urls, "size": one.size, "checksum": one.checksum}
+    return {
+        "location": location_of(one.lfn),
+        "url": one.urls[0],
+        "urls": one.urls,
+        "size": one.size,
+        "checksum": one.checksum,
+        "guid": one.guid or None,
+    }
 
 
 def _file(entry: Entry) -> dict[str, Any]:

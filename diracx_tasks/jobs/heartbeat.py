@@ -71,10 +71,11 @@ def report(db: Session, job_id: int, news: list[Report], *, by: User) -> str:
     if last.to is Status.DONE:
         metadata.refuse_foreign(list(locations(last.outputs)), owner_of(db, job))
     changes = [_beaten(one.change) for one in news]
-    # What a heartbeat or an earlier copy of this report has brought about is skipped.
-    while changes and attempt == job.attempt and changes[0].to in PAST.get(job.status, ()):
-        del changes[0]
-    if changes and move(db, job_id, *changes, attempt=attempt) is not Outcome.APPLIED:
+    if attempt == job.attempt:
+        changes = _news(db, job, changes)
+    is_same = bool(changes) and changes[0].to == job.status and job.status in ALIVE
+    frm = (changes[0].to,) if is_same else None
+    if changes and move(db, job_id, *changes, attempt=attempt, frm=frm) is not Outcome.APPLIED:
         raise Conflict(why_not(db, job_id, changes[-1].to))
     if last.to is Status.DONE:
         metadata.assign(db, f"Job:{job_id}", locations(last.outputs), "Output")
@@ -92,6 +93,25 @@ def holder(db: Session, job_id: int, attempt: int, by: User) -> Job:
             f"attempt {attempt} of job {job_id} is over: it is {job.status} (attempt {job.attempt})"
         )
     return job
+
+
+def _news(db: Session, job: Held, changes: list[Change]) -> list[Change]:
+    """The changes without those that a heartbeat or an earlier copy of the report has brought about."""
+    past, found = PAST.get(job.status, ()), list(changes)
+    if not found or found[0].to not in past:
+        return found
+    minor = db.scalar(select(Job.minor_status).where(Job.job_id == job.job_id))
+    for number, change in reversed(list(enumerate(found))):
+        if change.to == job.status and change.minor[:128] == minor:
+            return found[number + 1 :]
+    while found and found[0].to in past and not _is_news(job, found[0]):
+        del found[0]
+    return found
+
+
+def _is_news(job: Held, change: Change) -> bool:
+    """Whether a pilot says something new of a job in a status that it reported before: how far it is."""
+    return change.to == job.status and job.status in ALIVE and bool(change.minor)
 
 
 def _beaten(change: Change) -> Change:

@@ -28,6 +28,7 @@ TEXTS = {
     "StopSigFinishWork": "stop_finish_work",
     "DisableCPUCheck": "disable_cpu_check",
     "MaxRAM": "max_ram_mb",
+    "WholeNode": "whole_node",
     "Memory": "memory",
 }
 LISTS = {"OutputData": "output_data", "OutputSE": "output_ses", "OutputSandbox": "output_sandbox"}

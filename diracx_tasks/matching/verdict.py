@@ -7,7 +7,16 @@ from itertools import combinations
 from typing import Any
 
 from diracx_tasks.matching.seen import CHOICES, Condition, Group, Nodes, Seen
-from diracx_tasks.matching.words import UPPER, joined, listed, phrase, quantity, shown, where_to_change
+from diracx_tasks.matching.words import (
+    OURS,
+    UPPER,
+    joined,
+    listed,
+    phrase,
+    quantity,
+    shown,
+    where_to_change,
+)
 
 # So many kinds that come near are named.
 NEAR = 3
@@ -178,12 +187,14 @@ def _advice(condition: Condition, unmet: Unmet, nodes: Nodes) -> str:
         return f"Allow other sites ({fields}), such as {some}, or have pilots started at others."
     if name == "only":
         return f"Ask the operators for pilots that take your jobs, or change {fields}."
-    return f"Change {fields}, or have such pilots started."
+    is_ours = name == "tags" and condition.wanted in OURS
+    change = f"Change {fields}, or have such pilots started."
+    return "Have such pilots started: diracx-pilot is one." if is_ours else change
 
 
 def _meant(condition: Condition, nodes: Nodes) -> str | None:
     """A name that nodes offer and that looks like the one that is asked for."""
-    if condition.name == "tags":
+    if condition.name == "tags" and condition.wanted not in OURS:
         wanted, offered = [condition.wanted], sorted(frozenset().union(*nodes.offers("tags")))
     elif condition.name in CHOICES:
         wanted, offered = condition.wanted, _names(condition.name, nodes)

@@ -77,6 +77,10 @@ _CHOICES: dict[str, tuple[str, str, str]] = {
 }
 
 
+# Tags that jobs have without having stated them, and what they ask for.
+OURS = {"payload:jdl": "a pilot that runs jobs described in JDL (the tag payload:jdl)"}
+
+
 def shown(name: str, value: Any) -> Any:
     """A value of a condition or an offer as people read it: limits as they were stated, without units."""
     if value is None or not isinstance(value, int):
@@ -107,6 +111,8 @@ def phrase(name: str, wanted: Any) -> str:
 
 def tag_phrase(text: str) -> str:
     """What an expression over tags asks for."""
+    if text in OURS:
+        return OURS[text]
     if is_name(text):
         return f"the tag {text}"
     if text.startswith("~"):

@@ -13,15 +13,19 @@ from pathlib import Path
 from typing import Any
 
 from diracx_tasks.core.client import Client
-from diracx_tasks.core.errors import ApiError, DiracXError, LoginNeeded
+from diracx_tasks.core.errors import DiracXError, LoginNeeded
 from diracx_tasks.cwl.bundle import Bundle
 from diracx_tasks.node.ends import Ends
 from diracx_tasks.node.halt import Cause, Halt, Halted, Stop, ask
+from diracx_tasks.node.jdl import WITH_ERRORS, JdlJob
+from diracx_tasks.node.limits import Exceeded, Limits
 from diracx_tasks.node.offer import Slot
 from diracx_tasks.node.order import INPUTS, LOG, Exit, Order, Result
+from diracx_tasks.node.refused import Again, Refused, doing
 from diracx_tasks.node.report import Report
 from diracx_tasks.node.staging import Placing, Staging, StagingError
 from diracx_tasks.node.supervisor import GRACE_SECONDS
+from diracx_tasks.node.transfer import Transfers
 from diracx_tasks.node.watchdog import Watchdog, tail
 from diracx_tasks.node.zygote import Zygote, ZygoteDied
 
@@ -30,15 +34,6 @@ LONG_UPLOAD = 1024 * 1024
 RELEASE_SECONDS = 10
 
 log = logging.getLogger("diracx.pilot")
-
-
-class Refused(Exception):
-    """The attempt has failed; where it was, why, and whether another attempt may well succeed."""
-
-    def __init__(self, minor: str, words: str, *, is_temporary: bool = False) -> None:
-        super().__init__(words)
-        self.minor = minor
-        self.is_temporary = is_temporary
 
 
 class Attempt:
@@ -70,6 +65,8 @@ class Attempt:
         self._folder = slot.work / f"{self.job_id}.{self.number}"
         self._log = self._folder / LOG
         self._staging = Staging(client, self._halt, self.job_id, self.number, self._folder)
+        self._limits = Limits.of(matched, slot)
+        self._exceeded: Exceeded | None = None
 
     def run(self) -> str:
         """How it ended, in a word for the pilot's log; ZygoteDied after the job has been given back."""
@@ -87,6 +84,9 @@ class Attempt:
             if halted.cause is Cause.STOPPED:
                 release(self._client, [(self.job_id, self.number)], halted.cause.value)
             return halted.cause.value
+        except Again as again:
+            release(self._client, [(self.job_id, self.number)], str(again))
+            return f"given back: {again}"
         except ZygoteDied as error:
             release(self._client, [(self.job_id, self.number)], str(error))
             raise
@@ -122,23 +122,39 @@ class Attempt:
         return {"StandardOutput": tail(self._log), "Use": watchdog.use.told()}
 
     def _outputs(self, watchdog: Watchdog) -> Any:
-        payload = self._matched["payload"]
+        payload, ran = self._matched["payload"], partial(self._ran, watchdog)
+        if payload["kind"] == "jdl":
+            transfers = Transfers(self._client, self._halt, self.job_id, self.number)
+            job = JdlJob(
+                self._matched, self._slot, self._folder, transfers, report=self._report, say=self._say
+            )
+            return job.run(ran)
         if payload["kind"] != "cwl":
             raise Refused("Application not found", f"unsupported: a {payload['kind']} payload")
-        order = _doing("Failed Downloading InputSandbox", lambda: self._order(payload))
+        order = doing("Failed Downloading InputSandbox", lambda: self._order(payload))
+        try:
+            result = ran(order)
+        except Refused:
+            self._keep(payload)
+            raise
+        if not result.is_success:
+            self._keep(payload)
+            reason = f"unsupported: {result.reason}" if result.is_unsupported else result.reason
+            raise Refused(WITH_ERRORS, reason, is_temporary=result.is_temporary)
+        outputs = result.outputs or {}
+        return doing("Uploading Output Data", lambda: self._staging.store(outputs, self._uploading, payload))
+
+    def _ran(self, watchdog: Watchdog, order: Order) -> Result:
+        """What an order has come to; Refused for a payload that was ended, above all by its limits."""
         self._report.note("Running", "Application")
         self._zygote.run(order)
         ended = self._wait(watchdog)
         self._halt.check()
-        result = Result.read_from(self._folder)
-        if result is None:
-            raise Refused("Application Finished With Errors", f"the payload was ended: {_cause(ended)}")
-        if not result.is_success:
-            self._keep(payload)
-            reason = f"unsupported: {result.reason}" if result.is_unsupported else result.reason
-            raise Refused("Application Finished With Errors", reason, is_temporary=result.is_temporary)
-        outputs = result.outputs or {}
-        return _doing("Uploading Output Data", lambda: self._staging.store(outputs, self._uploading, payload))
+        if self._exceeded:
+            raise Refused(*self._exceeded)
+        if (result := Result.read_from(self._folder)) is None:
+            raise Refused(WITH_ERRORS, f"the payload was ended: {_cause(ended)}")
+        return result
 
     def _keep(self, payload: dict[str, Any]) -> None:
         """Have what a failed job leaves for its user kept; if that does not work, its log says so."""
@@ -191,6 +207,9 @@ class Attempt:
         while (ended := self._zygote.wait(0.25)) is None:
             self._halt.check()
             watchdog.watch(self._zygote.payload, self._zygote.cpu_before)
+            self._exceeded = self._exceeded or self._limits.exceeded(watchdog.use.now, self._folder)
+            if self._exceeded:
+                self._zygote.terminate_payload()
         watchdog.payload_ended(ended.cpu_seconds)
         return ended
 
@@ -241,17 +260,6 @@ def discard(folder: Path) -> None:
                     with suppress(OSError):
                         os.chmod(path, stat.S_IRWXU)
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _doing(minor: str, step: Callable[[], Any]) -> Any:
-    try:
-        return step()
-    except LoginNeeded:
-        raise
-    except DiracXError as error:
-        # `halt` has asked again and again: the server or the store is out of order, not the job.
-        is_temporary = isinstance(error, ApiError) and error.status >= 500
-        raise Refused(minor, str(error), is_temporary=is_temporary) from error
 
 
 def _cause(ended: Exit) -> str:

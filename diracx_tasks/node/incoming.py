@@ -17,10 +17,11 @@ BLOCK = 1 << 20
 
 @dataclass
 class Incoming:
-    """Fetches; remembers which LFN has which content, by `(basename, size, checksum)`."""
+    """Fetches; remembers which LFN has which content, by `(basename, size, checksum)`, and which GUID."""
 
     transfers: Transfers
     lfns: dict[tuple[str, int, str], str] = field(default_factory=dict)
+    guids: dict[str, str] = field(default_factory=dict)
 
     def fetch(self, placing: Placing) -> None:
         """Bring all that is wanted; raises StagingError, Halted, and ApiError when the server refuses."""
@@ -91,6 +92,8 @@ class Incoming:
         return failed or wrong_content(address, part)
 
     def _remember(self, address: Address, path: Path) -> None:
+        if guid := address.get("guid"):
+            self.guids[address["location"]] = guid
         if address["location"].startswith("lfn:") and address.get("checksum"):
             known = (path.name, path.stat().st_size, address["checksum"])
             self.lfns[known] = address["location"]

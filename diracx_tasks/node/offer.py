@@ -20,6 +20,8 @@ LEVELS = (
     "avx512f avx512bw avx512cd avx512dq avx512vl",
 )
 MEGABYTE = 2**20
+# Jobs described in JDL ask for it: not all that take jobs run those.
+PAYLOADS = ("payload:jdl",)
 SECONDS = 20
 GPUS = ("nvidia-smi", "--query-gpu=memory.total,compute_cap", "--format=csv,noheader,nounits")
 
@@ -43,7 +45,10 @@ def machine() -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Slot:
-    """What a pilot offers to one job at a time; `engine` runs containers, '' for none."""
+    """What a pilot offers to one job at a time; `engine` runs containers, '' for none.
+
+    A job may write `disk_mb` and run for `wall_seconds`; 0 is no limit.
+    """
 
     stamp: str
     site: str
@@ -54,19 +59,23 @@ class Slot:
     work: Path
     engine: str = ""
     machine: dict[str, Any] = field(default_factory=machine)
+    disk_mb: int = 0
+    wall_seconds: int = 0
 
     def offer(self) -> dict[str, Any]:
         """The body of a match request."""
+        free = free_space(self.work)
         return {
             **self.machine,
-            "scratch_mb": free_space(self.work),
+            **({"wall_time": self.wall_seconds} if self.wall_seconds else {}),
+            "scratch_mb": min(free, self.disk_mb or free),
             "stamp": self.stamp,
             "site": self.site,
             "ce": self.ce,
             "cores": self.cores,
             "ram_mb": self.ram_mb,
             "platform": node_platform(),
-            "tags": sorted({*self.tags, *container.tags(self.engine)}),
+            "tags": sorted({*self.tags, *PAYLOADS, *container.tags(self.engine)}),
             "count": 1,
         }
 

@@ -1,7 +1,7 @@
 """What the pilot tells a payload, and what it hears back; both stand in the attempt's folder."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +11,17 @@ RESULT = "result.json"
 LOG = "log"
 # The beginning of the names of folders in which tools run.
 WORK_FOLDERS = "out-"
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program with its arguments and its whole environment, its folder, and files there for its output."""
+
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    folder: str
+    stdout: str
+    stderr: str
 
 
 @dataclass(frozen=True)
@@ -35,6 +46,13 @@ class Order:
     whose: str = ""
     # In a process that nobody had before.
     is_fresh: bool = False
+    # A `Program` to run instead of a process of a bundle.
+    program: dict[str, Any] | None = None
+
+    @classmethod
+    def of_program(cls, folder: Path, program: "Program", whose: str) -> "Order":
+        """The order to run a program."""
+        return cls(str(folder), "", "", "", "", "", whose=whose, program=asdict(program))
 
     @property
     def kin(self) -> tuple[str, str, str]:

@@ -32,7 +32,7 @@ from diracx_tasks.cwl.bundle import Bundle
 from diracx_tasks.cwl.diagnostics import explain
 from diracx_tasks.cwl.load import base_uri, load, process_at, walk
 from diracx_tasks.cwl.phrases import said
-from diracx_tasks.node import contained, work_dir
+from diracx_tasks.node import contained, program, work_dir
 from diracx_tasks.node.container import ENGINES
 from diracx_tasks.node.order import INPUTS, WORK_FOLDERS, Order, Result
 
@@ -131,6 +131,8 @@ def warm_up() -> None:
 
 def prepare(order: Order) -> Prepared:
     """The loaded documents of an order; an error is kept for the payload's result."""
+    if order.program:
+        return Prepared()
     try:
         with _limit(LOAD_SECONDS):
             return Prepared(*_loaded(order.entrypoint, Path(order.bundle_file), Path(order.bundle_folder)))
@@ -151,6 +153,9 @@ def is_plain(order: Order, prepared: Prepared) -> bool:
 
 def run(order: Order, prepared: Prepared) -> bool:
     """Write the result of an order into its folder; whether it went well, so that another may follow."""
+    if order.program:
+        program.run(order)
+        return False
     folder = Path(order.folder)
     # Nothing of an earlier payload: evaluated JavaScript, names that cwltool has used.
     _engine().renew()

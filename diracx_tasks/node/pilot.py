@@ -171,6 +171,8 @@ def _attempt(matched: dict[str, Any]) -> tuple[int, int]:
 @click.option("--ce", default="", help="Computing element that has started this pilot.")
 @click.option("--cores", default=1, show_default=True, help="Cores of the one slot.")
 @click.option("--ram-mb", type=int, help="Memory of the slot [default: the cores' share of the node].")
+@click.option("--disk-mb", default=0, help="What a job may write; 0: what is free.")
+@click.option("--wall-seconds", default=0, help="How long a job may run; 0: no limit.")
 @click.option("--tag", "tags", multiple=True, help="Tag that jobs may require; may be repeated.")
 @click.option(
     "--containers",
@@ -191,6 +193,8 @@ def main(
     ce: str,
     cores: int,
     ram_mb: int | None,
+    disk_mb: int,
+    wall_seconds: int,
     tags: tuple[str, ...],
     containers: str,
     work_dir: Path | None,
@@ -210,7 +214,18 @@ def main(
     if work_dir:
         work_dir.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix="pilot-", dir=work_dir)).resolve()
-    slot = Slot(stamp, site, ce, cores, ram_mb or memory_share(cores), tags, work, _engine(containers))
+    slot = Slot(
+        stamp,
+        site,
+        ce,
+        cores,
+        ram_mb or memory_share(cores),
+        tags,
+        work,
+        _engine(containers),
+        disk_mb=disk_mb,
+        wall_seconds=wall_seconds,
+    )
     try:
         client = _client(url)
         sys.exit(Pilot(client, slot, stop).run(max_jobs=max_jobs, idle_seconds=idle_seconds))

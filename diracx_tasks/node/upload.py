@@ -1,6 +1,7 @@
 """Outputs to the sandbox store and to storage elements, and their entry into the catalogue as a whole."""
 
 import bz2
+import os
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -119,7 +120,7 @@ def matching(folder: Path, patterns: Sequence[str]) -> list[Outgoing]:
     found: dict[str, Outgoing] = {}
     for work_folder in sorted(folder.resolve().glob(f"{WORK_FOLDERS}*")):
         for pattern in patterns:
-            for path in _matching(work_folder, pattern):
+            for path in files_of(work_folder, pattern):
                 place = str(path.relative_to(work_folder))
                 found[place] = Outgoing({"class": "File", "basename": path.name}, path, place)
     for file in found.values():
@@ -127,15 +128,28 @@ def matching(folder: Path, patterns: Sequence[str]) -> list[Outgoing]:
     return list(found.values())
 
 
-def _matching(folder: Path, pattern: str) -> Iterator[Path]:
+def files_of(folder: Path, pattern: str, *, with_folders: bool = False) -> Iterator[Path]:
+    """The files of a pattern such as `*.log` below a folder; StagingError for what is no pattern.
+
+    With folders also all files in those that match. The path of `folder` itself must have no links.
+    """
     try:
         for path in folder.glob(pattern):
-            # A link that leads in a circle has no end.
-            with suppress(OSError, RuntimeError):
-                if path.resolve().is_relative_to(folder) and path.is_file():
-                    yield path
+            if _is_inside(path, folder) and path.is_file():
+                yield path
+            elif with_folders and _is_inside(path, folder):
+                below = (Path(above, name) for above, _, names in os.walk(path) for name in sorted(names))
+                yield from (one for one in below if _is_inside(one, folder) and one.is_file())
     except (OSError, ValueError, IndexError, NotImplementedError) as error:
         raise StagingError(f"output_sandbox: {pattern!r} is no pattern of files: {error}") from error
+
+
+def _is_inside(path: Path, folder: Path) -> bool:
+    """Whether a path leads to something below the folder, over its links."""
+    # A link that leads in a circle has no end.
+    with suppress(OSError, RuntimeError):
+        return path.resolve().is_relative_to(folder)
+    return False
 
 
 def _wanted(file: Outgoing) -> dict[str, Any]:

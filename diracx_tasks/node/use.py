@@ -10,7 +10,9 @@ import os
 import resource
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 
@@ -23,11 +25,21 @@ KB_IN_MB = 1024
 FIRST_SECONDS, LONGEST_SECONDS = 0.2, 2.0
 # Looking takes 2 % of the time at most, however many processes and files there are.
 SHARE = 50
-FOLDER_SECONDS = 15.0
+FOLDER_SECONDS = 3.0
+TICKS = os.sysconf("SC_CLK_TCK")
 # So many pages more or less in memory change nothing worth a look.
 SAME_PAGES = 256
 # Pages in memory and bytes of its own, by process: a fork has others.
 _MINE: dict[int, tuple[int, int]] = {}
+
+
+class Now(NamedTuple):
+    """What a payload has used so far: peaks of memory and disk in MB, times in s."""
+
+    memory_mb: float = 0
+    disk_mb: float = 0
+    wall_seconds: float = 0
+    cpu_seconds: float = 0
 
 
 class Use:
@@ -39,17 +51,29 @@ class Use:
         self._delay, self._folder_due = FIRST_SECONDS, 0.0
         self._memory, self._disk = 0, 0
         self._cpu_seconds: float | None = None
+        self._cpu_so_far = 0.0
         self._began: float | None = None
         self._wall_seconds = 0.0
 
-    def look(self, payload: psutil.Process) -> float:
-        """Note what is used now; after so many seconds it is time to look again."""
+    @property
+    def now(self) -> Now:
+        """What has been seen so far."""
+        wall = 0.0 if self._began is None else time.monotonic() - self._began
+        with self._lock:
+            return Now(self._memory / MB, self._disk / MB, wall, self._cpu_so_far)
+
+    def look(self, payload: psutil.Process, cpu_before: float = 0.0) -> float:
+        """Note what is used now; after so many seconds it is time to look again.
+
+        `cpu_before` are seconds that its process had used for others before.
+        """
         began = time.monotonic()
         self._began = self._began or began
-        memory = memory_of(payload)
+        memory, cpu = memory_of(payload), cpu_of(payload) - cpu_before
         disk = size_of(self._folder) if began >= self._folder_due else 0
         with self._lock:
             self._memory, self._disk = max(self._memory, memory), max(self._disk, disk)
+            self._cpu_so_far = max(self._cpu_so_far, cpu)
         took = time.monotonic() - began
         if disk:
             self._folder_due = began + max(FOLDER_SECONDS, SHARE * took)
@@ -109,12 +133,12 @@ def memory_of(payload: psutil.Process) -> int:
     """Bytes of memory that the processes of a payload have now; `payload` is the one above them all."""
     runners = children_of(payload.pid)
     total = sum(_memory(pid, of_its_own=True) for pid in [payload.pid, *runners])
-    below = [pid for runner in runners for pid in children_of(runner)]
-    while below:
-        pid = below.pop()
-        total += _memory(pid, of_its_own=False)
-        below += children_of(pid)
-    return total
+    return total + sum(_memory(pid, of_its_own=False) for runner in runners for pid in _below(runner))
+
+
+def cpu_of(payload: psutil.Process) -> float:
+    """Seconds of CPU time that the processes of a payload have used, with those that have ended."""
+    return sum(_cpu(pid) for pid in [payload.pid, *_below(payload.pid)])
 
 
 def size_of(folder: Path) -> int:
@@ -148,6 +172,23 @@ def children_of(pid: int) -> list[int]:
         with contextlib.suppress(psutil.Error):
             return [one.pid for one in psutil.Process(pid).children()]
     return found
+
+
+def _below(pid: int) -> Iterator[int]:
+    """The numbers of all processes below one."""
+    below = children_of(pid)
+    while below:
+        yield (found := below.pop())
+        below += children_of(found)
+
+
+def _cpu(pid: int) -> float:
+    try:
+        # The name in parentheses may hold blanks; of what follows the 12th to 15th are times (proc(5)).
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return sum(map(int, fields[11:15])) / TICKS
+    except OSError:
+        return 0.0
 
 
 def _memory(pid: int, *, of_its_own: bool) -> int:

@@ -85,7 +85,7 @@ class Watchdog(threading.Thread):
         """
         self._payload, self._cpu_before = payload, cpu_before
         if payload is not None and time.monotonic() >= self._look_at:
-            self._look_at = time.monotonic() + self.use.look(payload)
+            self._look_at = time.monotonic() + self.use.look(payload, cpu_before)
 
     def payload_ended(self, cpu_seconds: float) -> None:
         """Report its final CPU time, at once if it has run for long."""

@@ -26,6 +26,7 @@ class Address:
     size: int
     checksum: str | None
     urls: list[str]
+    guid: str = ""
 
 
 def resolve(db: Session, vo: str, lfns: Collection[str]) -> dict[str, Entry]:
@@ -99,7 +100,7 @@ def _address(entry: Entry, readable: list[str], site: str) -> Address:
     urls = [elements.element(one.se).url(one.pfn) for one in places]
     known = {"sha256": entry.content.sha256, "sha1": entry.content.sha1, "adler32": entry.content.adler32}
     checksum = next((f"{kind}:{value}" for kind, value in known.items() if value), None)
-    return Address(entry.lfn, entry.content.size, checksum, urls)
+    return Address(entry.lfn, entry.content.size, checksum, urls, entry.guid)
 
 
 def _readable(entry: Entry, readable: list[str], site: str) -> list[Any]:

@@ -119,6 +119,26 @@ def test_the_same_report_three_times_is_one_event(api: Api, db: Session) -> None
     assert history(api, job_id)[-3:] == ["Running", "Completing", "Done"]
 
 
+def minors(api: Api, job_id: int) -> list[str]:
+    return [event["MinorStatus"] for event in api.get(f"/api/jobs/{job_id}/history").json()]
+
+
+def test_how_far_a_running_job_is_can_be_told_and_told_again(api: Api, db: Session) -> None:
+    job_id = a_held_job(db, Status.MATCHED)
+    first = {T1: one("Running", MinorStatus="Downloading InputSandbox")}
+    later = {T2: one("Running", MinorStatus="Application")}
+    assert [report(api, job_id, at=at).status_code for at in (first, later, later)] == [200] * 3
+    assert minors(api, job_id)[-2:] == ["Downloading InputSandbox", "Application"]
+    assert the(api, job_id)["MinorStatus"] == "Application"
+    again = {**first, **later, T3: one("Completing", MinorStatus="Uploading Output Sandbox")}
+    assert [report(api, job_id, at=again).status_code for _ in range(2)] == [200] * 2
+    assert minors(api, job_id)[-3:] == [
+        "Downloading InputSandbox",
+        "Application",
+        "Uploading Output Sandbox",
+    ]
+
+
 def test_what_is_reported_after_the_end_changes_nothing(api: Api, db: Session) -> None:
     job_id = a_held_job(db)
     report(api, job_id, at={T1: one("Failed", MinorStatus="x", ApplicationStatus="exit code 3")})

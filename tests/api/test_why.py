@@ -85,6 +85,17 @@ def test_classes_are_listed_with_what_they_ask_and_when_a_node_asked(api: Api) -
 
 
 @ON_SQLITE
+def test_a_jdl_job_without_pilots_for_it_is_told_which_it_needs(api: Api) -> None:
+    (job_id,) = queued(1, requirements={"tags": ["payload:jdl"]})
+    asked(a_node(tags=["gpu"]))
+    found = api.get(f"/api/jobs/{job_id}/why").json()
+
+    wanted = "a pilot that runs jobs described in JDL (the tag payload:jdl)"
+    assert f"It asks for {wanted}; no node offers that." in found["reasons"]
+    assert "Have such pilots started: diracx-pilot is one." in found["advice"]
+
+
+@ON_SQLITE
 def test_classes_come_page_by_page(api: Api) -> None:
     queued(2, requirements={"cores": 2})
     queued(1)

@@ -15,9 +15,24 @@ import pytest
 
 from diracx_tasks.core.client import Client
 from diracx_tasks.cwl.bundle import Bundle
+from diracx_tasks.node.attempt import Attempt
+from diracx_tasks.node.ends import Ends
+from diracx_tasks.node.halt import Stop
+from diracx_tasks.node.offer import Slot
 from diracx_tasks.node.order import INPUTS, LOG, Exit, Order, Result
 from diracx_tasks.node.zygote import Zygote
 from tests.unit.node.server import Server, running
+
+Run = Callable[..., dict[str, Any]]
+SLOT: dict[str, Any] = {
+    "stamp": "stamp",
+    "site": "here",
+    "ce": "",
+    "cores": 1,
+    "ram_mb": 4000,
+    "tags": (),
+    "machine": {},
+}
 
 
 @pytest.fixture
@@ -110,6 +125,21 @@ class Payloads:
 def payloads(zygote: Zygote, tmp_path: Path) -> Payloads:
     """Runs payloads."""
     return Payloads(zygote, tmp_path, count())
+
+
+@pytest.fixture
+def run(server: Server, client: Client, zygote: Zygote, tmp_path: Path) -> Run:
+    """Runs the job that waits, in a slot as it is stated; the last state that was reported of it."""
+
+    def once(**stated: Any) -> dict[str, Any]:
+        slot = Slot(**{**SLOT, "work": tmp_path, **stated})
+        matched, stop = server.waiting.pop(0), Stop(60)
+        ends = Ends(client, stop)
+        Attempt(client, zygote, stop, matched, slot, ends=ends, lasts=lambda: None).run()
+        ends.send()
+        return server.last(matched["job_id"])
+
+    return once
 
 
 @pytest.fixture

@@ -12,8 +12,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from diracx_tasks.cwl.bundle import Bundle
+from tests.unit.node.archives import packed, unpacked
 
 STORE = "sandbox:/S3/bucket/vo/group/owner"
+GUID = "5F9C2A7E-0D3B-4C0A-9B7E-2F1A6E8D4C31"
 FINAL = ("Done", "Failed", "Killed")
 
 
@@ -29,6 +31,8 @@ class Server:
     released: list[dict[str, Any]] = field(default_factory=list)
     offers: list[dict[str, Any]] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
+    registered: list[dict[str, Any]] = field(default_factory=list)
+    facts: dict[str, str] = field(default_factory=dict)
     to_kill: set[int] = field(default_factory=set)
     late: set[int] = field(default_factory=set)
     token: str = "secret"
@@ -54,6 +58,46 @@ class Server:
             "path": path,
             "inputs": inputs,
         }
+        return self._waits(job_id, owner, payload)
+
+    def a_jdl_job(self, executable: str, arguments: str = "", *, job_id: int = 1, **stated: Any) -> int:
+        """A waiting job described in JDL."""
+        payload = {
+            "kind": "jdl",
+            "executable": executable,
+            "arguments": arguments,
+            "environment": {},
+            "stdout": "std.out",
+            "stderr": "std.err",
+            "input_data": [],
+            "input_sandbox": [],
+            "cpu_seconds": 86400,
+            **stated,
+        }
+        return self._waits(job_id, "alice", payload)
+
+    def a_script(self, lines: str, *, job_id: int = 1, **stated: Any) -> int:
+        """A waiting job that runs lines of shell out of its input sandbox, and keeps what it says."""
+        sandbox = self.a_sandbox({"run.sh": f"#!/bin/sh\n{lines}\n".encode()})
+        kept = ["std.out", "std.err", *stated.pop("output_sandbox", [])]
+        more = [sandbox, *stated.pop("input_sandbox", [])]
+        return self.a_jdl_job(
+            "run.sh", job_id=job_id, input_sandbox=more, **{"output_sandbox": kept, **stated}
+        )
+
+    def a_sandbox(self, files: dict[str, bytes]) -> str:
+        """The name in a description of an archive with these files, which is in the store."""
+        content = packed(files)
+        location = location_of(content, "tar.bz2")
+        self.store[location] = content
+        return f"SB:SandboxSE|{location.removeprefix('sandbox:')}"
+
+    def sandbox(self) -> dict[str, bytes]:
+        """The files of the one output sandbox that was stored and registered."""
+        (name,) = [one for body in self.registered for one in body["sandboxes"]]
+        return unpacked(self.store[name])
+
+    def _waits(self, job_id: int, owner: str, payload: dict[str, Any]) -> int:
         self.waiting.append(
             {
                 "job_id": job_id,
@@ -99,8 +143,9 @@ class Server:
             count = body["count"]
             given, self.waiting = self.waiting[:count], self.waiting[count:]
             return 200, {"jobs": given, "retry_after": 0.1}
-        if path in ("/api/jobs/heartbeat", "/api/jobs/status"):
-            return self._heartbeat(body) if path.endswith("heartbeat") else self._status(body)
+        if found := re.fullmatch("/api/jobs/(heartbeat|status|metadata)", path):
+            own = {"heartbeat": self._heartbeat, "status": self._status, "metadata": self._metadata}
+            return own[found[1]](body)
         if found := re.fullmatch(r"/api/workflows/bundles/(\w+)", path):
             return 200, self.bundles[found[1]].to_json()
         if found := re.fullmatch(r"/api/pilots/jobs/(\d+)/(\w+)", path):
@@ -113,6 +158,10 @@ class Server:
         return 200, [
             {"job_id": job, "command": "Kill", "arguments": ""} for job in ids if job in self.to_kill
         ]
+
+    def _metadata(self, body: dict[str, Any]) -> tuple[int, Any]:
+        self.facts |= {name: value for found in body.values() for name, value in found.items()}
+        return 204, None
 
     def _status(self, body: dict[str, Any]) -> tuple[int, Any]:
         failed = {}
@@ -129,14 +178,30 @@ class Server:
 
     def _for_job(self, job_id: int, what: str, body: Any) -> tuple[int, Any]:
         if what == "downloads":
-            return 200, [{"location": one, "url": f"{self.url}/store?{one}"} for one in body["locations"]]
+            return 200, [self._address(one) for one in body["locations"]]
         if what == "uploads":
-            return 200, [self._grant(file["checksum"]) for file in body["files"]]
+            return 200, [self._grant(file) for file in body["files"]]
+        if what == "files":
+            self.registered.append(body)
+            return 204, None
         self.released.append({"job_id": job_id, **body})
         return 200, {}
 
-    def _grant(self, checksum: str) -> dict[str, Any]:
-        location = f"{STORE}/sha256:{checksum}.file"
+    def _address(self, location: str) -> dict[str, Any]:
+        found = {"location": location, "url": f"{self.url}/store?{location}"}
+        return found | ({"guid": GUID} if location.startswith("lfn:") else {})
+
+    def _grant(self, file: dict[str, Any]) -> dict[str, Any]:
+        if lfn := file.get("lfn"):
+            key = f"lfn:{lfn}"
+            return {
+                "pfn": key,
+                "location": key,
+                "se": "SE-TEST",
+                "url": f"{self.url}/store",
+                "fields": {"key": key},
+            }
+        location = f"{STORE}/sha256:{file['checksum']}.{file.get('format', 'file')}"
         url = None if location in self.store else f"{self.url}/store"
         return {
             "pfn": f"SB:SandboxSE|{location}",
@@ -146,9 +211,9 @@ class Server:
         }
 
 
-def location_of(content: bytes) -> str:
+def location_of(content: bytes, kind: str = "file") -> str:
     """The store's name for a content."""
-    return f"{STORE}/sha256:{hashlib.sha256(content).hexdigest()}.file"
+    return f"{STORE}/sha256:{hashlib.sha256(content).hexdigest()}.{kind}"
 
 
 def wait_for(is_so: Callable[[], Any], seconds: float = 20) -> None:
@@ -213,7 +278,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(401, b'{"detail": "the token does not hold"}')
             return
         status, answer = self.state.answer(self.command, self.path, body)
-        self._send(status, json.dumps(answer).encode())
+        self._send(status, b"" if answer is None else json.dumps(answer).encode())
 
     def _send(self, status: int, content: bytes) -> None:
         self.send_response(status)

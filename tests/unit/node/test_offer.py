@@ -57,3 +57,14 @@ def test_a_machine_without_the_tools_has_neither_gpus_nor_namespaces(
     monkeypatch.setenv("PATH", str(tmp_path))
     found = offer.machine()
     assert "gpus" not in found and "user_namespaces" not in found
+
+
+def test_a_slot_offers_what_a_job_may_use(tmp_path: Path) -> None:
+    def offered(**stated: Any) -> dict[str, Any]:
+        return offer.Slot("s", "A", "", 1, 2000, ("mine",), tmp_path, machine={}, **stated).offer()
+
+    found = offered(disk_mb=7, wall_seconds=3600)
+    assert (found["scratch_mb"], found["wall_time"]) == (7, 3600)
+    assert found["tags"] == ["mine", "payload:jdl"]
+    assert "wall_time" not in offered() and offered()["scratch_mb"] > 7
+    assert Slot(**found).node().wall_time == 3600

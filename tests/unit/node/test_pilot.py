@@ -70,7 +70,7 @@ def test_a_pilot_offers_and_uses_no_containers_when_told_so(server: Server, star
     more = "requirements: {DockerRequirement: {dockerPull: alpine}}"
     server.a_job(a_tool("true", more=more))
     start_pilot("--containers", "none", "--tag", "mine", "--max-jobs", "1").wait(60)
-    assert server.offers[0]["tags"] == ["mine"]
+    assert server.offers[0]["tags"] == ["mine", "payload:jdl"]
     assert server.last()["ApplicationStatus"].startswith("unsupported: the tool requires a container")
 
 
