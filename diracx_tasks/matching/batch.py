@@ -1,6 +1,6 @@
 """Jobs for computing elements whose nodes cannot call out: matched here, handed over many at once.
 
-How to talk to an element is an extension's: an entry point of the group `diracx.computing_elements`, which
+How to talk to an element is an extension's: an entry point of the group `diracx.batches`, which
 makes a `ComputingElement` of the element's name and its `Options`.
 """
 
@@ -22,7 +22,7 @@ from diracx_tasks.matching.match import Match, match
 from diracx_tasks.matching.node import Node
 from diracx_tasks.pilots import register
 
-GROUP = "diracx.computing_elements"
+GROUP = "diracx.batches"
 GRID_TYPE = "Batch"
 # Whoever runs the jobs reports on them with this token; each batch brings a new one.
 TOKEN_SECONDS = 7 * 86400

@@ -66,7 +66,7 @@ def spool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     about.mkdir(parents=True)
     (package / "spool.py").write_text(SPOOL)
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: spool\nVersion: 1.0\n")
-    (about / "entry_points.txt").write_text("[diracx.computing_elements]\nspool = spool:Spool\n")
+    (about / "entry_points.txt").write_text("[diracx.batches]\nspool = spool:Spool\n")
     monkeypatch.syspath_prepend(str(package))
     folder = tmp_path / "spool"
     folder.mkdir()
