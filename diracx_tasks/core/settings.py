@@ -108,6 +108,13 @@ class Settings(BaseSettings):
         "",
         description="The configuration: a YAML file, git+file:///path or git+https://... with default.yml.",
     )
+    ssh_key: str = Field(
+        "",
+        description="Private key (a file) for computing elements of the kind ssh, unless a CE has its own.",
+    )
+    ssh_known_hosts: str = Field(
+        "", description="File with the keys of their hosts, as OpenSSH's known_hosts; others are refused."
+    )
     history_days: float = Field(14, gt=0, description="The history of tasks is kept so many days.")
     snapshot_days: float = Field(30, gt=0, description="Snapshots of jobs' states are kept so many days.")
     usage_days: float = Field(730, gt=0, description="Hourly sums of what jobs used are kept so many days.")

@@ -1,10 +1,13 @@
 """Pytest's fixtures: each server is started once, by the first test that asks for it."""
 
+import shutil
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from . import MariaDB, RabbitMQ, Redis, Rgw
+from . import Condor, MariaDB, RabbitMQ, Redis, Rgw, Slurm, Sshd
 
 
 @pytest.fixture(scope="session")
@@ -33,3 +36,28 @@ def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
     """A running RabbitMQ."""
     with RabbitMQ(tmp_path_factory.mktemp("rabbitmq")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def slurm(mariadb: MariaDB, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
+    """A running Slurm with accounting."""
+    with Slurm(tmp_path_factory.mktemp("slurm"), mariadb) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
+    """A running sshd."""
+    with Sshd(tmp_path_factory.mktemp("sshd")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def condor() -> Iterator[Condor]:
+    """A running HTCondor, in a folder that its user can reach: pytest's are for us only."""
+    folder = Path(tempfile.mkdtemp(prefix="diracx-condor-"))
+    try:
+        with Condor(folder) as server:
+            yield server
+    finally:
+        shutil.rmtree(folder)

@@ -11,11 +11,19 @@ _PACKAGES = {
     "ceph": "ceph-common",
     "ceph-authtool": "ceph-common",
     "epmd": "rabbitmq-server",
+    "condor_master": "condor, or that of a later release",
     "mariadb-install-db": "mariadb-server",
     "mariadbd": "mariadb-server",
     "monmaptool": "ceph-mon",
+    "munged": "munge",
     "/usr/lib/rabbitmq/bin/rabbitmq-server": "rabbitmq-server",
     "radosgw-admin": "ceph-common",
+    "sbatch": "slurm-client",
+    "slurmctld": "slurm-wlm",
+    "slurmd": "slurm-wlm",
+    "ssh": "openssh-client",
+    "ssh-keygen": "openssh-client",
+    "sshd": "openssh-server",
 }
 
 

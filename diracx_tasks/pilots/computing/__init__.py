@@ -1,0 +1,1 @@
+"""The kinds of computing elements, one a file; `diracx_tasks.pilots.elements` makes them."""

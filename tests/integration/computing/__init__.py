@@ -1,0 +1,1 @@
+"""Computing elements, against the real servers."""
