@@ -11,11 +11,10 @@ from typing import Any
 
 from diracx_tasks.pilots.computing.listed import Job, references_of, told_of
 from diracx_tasks.pilots.computing.options import Options
-from diracx_tasks.pilots.computing.place import KEEP_DAYS, Place, checked, in_portions, words
+from diracx_tasks.pilots.computing.place import KEEP_DAYS, Place, in_portions, submitted, words
 from diracx_tasks.pilots.computing.shell import Done, Here, Shell, here_document
 from diracx_tasks.pilots.elements import PilotScript, Refused, State, Told
 
-AT_ONCE = 50
 ASKED_AT_ONCE = 500
 AWAY = re.compile(
     r"Failed to connect|Can't find address|Can't connect|Communication error|Failed to fetch ads|"
@@ -54,21 +53,7 @@ class HTCondor:
 
     def submit(self, queue: str, pilots: Sequence[PilotScript]) -> dict[str, str]:
         """Clusters of 50 jobs, up to the first that is not taken."""
-        stated = self._place.options(queue)
-        checked(pilots)
-        taken: dict[str, str] = {}
-        for some in in_portions(pilots, AT_ONCE):
-            done = self._place.run(_submission(stated, some))
-            found = re.match(r"(\d+)\.0", done.out)
-            if not found:
-                if taken:
-                    break
-                raise self._trouble(done)
-            numbers = (f"{found[1]}.{process}" for process in range(len(some)))
-            taken |= {
-                one.stamp: self._place.reference(number) for one, number in zip(some, numbers, strict=True)
-            }
-        return taken
+        return submitted(pilots, partial(self._submit, self._place.options(queue)))
 
     def find(self, stamps: Collection[str]) -> dict[str, str]:
         """By the jobs' attribute: all that are in the queue or left it a few days ago."""
@@ -92,6 +77,16 @@ class HTCondor:
         """What HTCondor has brought to the element's folder, while the pilot runs and after."""
         (number,) = self._place.numbers([reference])
         return self._place.tails(f"{number}.out", f"{number}.err")
+
+    def _submit(
+        self, stated: Options, some: Sequence[PilotScript]
+    ) -> tuple[dict[str, str], Exception | None]:
+        done = self._place.run(_submission(stated, some))
+        found = re.search(r"^(\d+)\.0( - |$)", done.out, re.MULTILINE)
+        if not found:
+            return {}, self._trouble(done)
+        references = (self._place.reference(f"{found[1]}.{process}") for process in range(len(some)))
+        return dict(zip((one.stamp for one in some), references, strict=True)), None
 
     def _queue(self) -> Iterator[Job]:
         ours = quote("DiracXPilot =!= undefined")
@@ -135,8 +130,10 @@ def _submission(stated: Options, some: Sequence[PilotScript]) -> str:
 
 def _jobs(text: str) -> Iterator[Job]:
     for line in text.splitlines():
-        cluster, process, stamp, status, code, held, removed = line.split("\t")
-        yield Job(f"{cluster}.{process}", stamp, _told(status, code, held, removed))
+        cluster, *told = line.split("\t")
+        # A reason may go on in further lines.
+        if cluster.isdecimal() and len(told) >= 4:
+            yield Job(f"{cluster}.{told[0]}", told[1], _told(*told[2:]))
 
 
 def _told(status: str, code: str, *reasons: str) -> Told:

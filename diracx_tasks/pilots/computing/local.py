@@ -16,11 +16,10 @@ from importlib.resources import files
 from shlex import quote
 from typing import Any
 
-from diracx_tasks.pilots.computing.place import KEEP_DAYS, Place, checked, in_portions, words
+from diracx_tasks.pilots.computing.place import KEEP_DAYS, Place, checked, submitted, words
 from diracx_tasks.pilots.computing.shell import Done, Here, Shell, here_document
 from diracx_tasks.pilots.elements import PilotScript, Refused, State, Told
 
-AT_ONCE = 50
 
 
 class Local:
@@ -33,18 +32,14 @@ class Local:
     def submit(self, queue: str, pilots: Sequence[PilotScript]) -> dict[str, str]:
         """Start pilots; one that is there already is not started again."""
         self._place.options(queue)
-        checked(pilots)
-        taken: dict[str, str] = {}
-        for some in in_portions(pilots, AT_ONCE):
-            starts = "".join(f"start {quote(one.stamp)} {here_document(one.text)}" for one in some)
-            done = self._place.run(f"{_functions()}\nforget_old {KEEP_DAYS}\n{starts}")
-            found = {stamp: self._place.reference(stamp) for stamp in done.out.split()}
-            taken |= found
-            if len(found) < len(some):
-                break
-        if pilots and not taken:
-            raise self._place.away(done.away) if done.away else Refused(f"{self._place.name}: {words(done)}")
-        return taken
+        return submitted(pilots, self._start)
+
+    def _start(self, some: Sequence[PilotScript]) -> tuple[dict[str, str], Exception | None]:
+        starts = "".join(f"start {quote(one.stamp)} {here_document(one.text)}" for one in some)
+        done = self._place.run(f"{_functions()}\nforget_old {KEEP_DAYS}\n{starts}")
+        started = set(done.out.split())
+        taken = {one.stamp: self._place.reference(one.stamp) for one in some if one.stamp in started}
+        return taken, None if len(taken) == len(some) else self._trouble(done)
 
     def find(self, stamps: Collection[str]) -> dict[str, str]:
         """Those that were started, up to two weeks after their end."""
@@ -69,15 +64,18 @@ class Local:
     def _told(self, stamps: Collection[str]) -> dict[str, tuple[str, str]]:
         if not stamps:
             return {}
-        lines = (line.split() for line in self._read("tell_all", stamps).out.splitlines())
-        return {stamp: (word, rest[0] if rest else "") for stamp, word, *rest in lines}
+        lines = (line.split() for line in self._read("tell_all", stamps).out.splitlines() if line.strip())
+        return {stamp: (word, rest[0] if rest else "") for stamp, word, *rest in lines if stamp in stamps}
 
     def _read(self, function: str, stamps: Collection[str]) -> Done:
         checked([PilotScript(stamp, "") for stamp in stamps])
         done = self._place.ask(f"{_functions()}\n{function} {here_document(chr(10).join(stamps))}")
         if done.code:
-            raise Refused(f"{self._place.name}: {words(done)}")
+            raise self._trouble(done)
         return done
+
+    def _trouble(self, done: Done) -> Exception:
+        return self._place.away(done.away) if done.away else Refused(f"{self._place.name}: {words(done)}")
 
 
 def _functions() -> str:

@@ -1,7 +1,8 @@
 """Where an element's commands run and its files are: a folder on a host, reached by a shell."""
 
+import logging
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from shlex import quote
 from typing import Any, TypeVar
@@ -12,10 +13,12 @@ from diracx_tasks.pilots.computing.shell import Done, Shell, whole
 from diracx_tasks.pilots.elements import PilotScript
 
 OUTPUT_BYTES = 1_000_000
+AT_ONCE = 50
 KEEP_DAYS = 14
 SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 MOST_WORDS = 500
 T = TypeVar("T")
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,9 @@ class Place:
         stated = self.options()
         folder = f"{stated.SharedArea.rstrip('/')}/{re.sub('[^A-Za-z0-9._-]', '_', self.name)}"
         enter = f'umask 077\ncd "$HOME" && mkdir -p {quote(folder)} && cd {quote(folder)} || exit 1'
-        script = whole(f"{stated.Preamble}\n{enter}\n{commands}")
+        # What the preamble prints is no answer.
+        preamble = f"{{\n{stated.Preamble}\n:\n}} >&2"
+        script = whole(f"{preamble}\n{enter}\n{commands}")
         return self.shell.run(script, seconds=stated.Timeout)
 
     def ask(self, commands: str) -> Done:
@@ -77,6 +82,24 @@ def words(done: Done) -> str:
     """What a command complained about, in one line."""
     said = " ".join((done.err.strip() or done.out.strip()).split())
     return said[-MOST_WORDS:] or f"exit code {done.code}"
+
+
+def submitted(
+    pilots: Sequence[PilotScript],
+    submit: Callable[[Sequence[PilotScript]], tuple[dict[str, str], Exception | None]],
+) -> dict[str, str]:
+    """Submit pilots some at a time, until there is trouble, which is raised when none was taken."""
+    checked(pilots)
+    taken: dict[str, str] = {}
+    for some in in_portions(pilots, AT_ONCE):
+        found, trouble = submit(some)
+        taken |= found
+        if trouble and not taken:
+            raise trouble
+        if trouble:
+            LOG.warning("%d of %d pilots were taken: %s", len(taken), len(pilots), trouble)
+            break
+    return taken
 
 
 def checked(pilots: Sequence[PilotScript]) -> None:

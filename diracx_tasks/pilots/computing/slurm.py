@@ -12,11 +12,10 @@ from typing import Any
 
 from diracx_tasks.pilots.computing.listed import Job, references_of, told_of
 from diracx_tasks.pilots.computing.options import Options
-from diracx_tasks.pilots.computing.place import KEEP_DAYS, Place, checked, in_portions, rows, words
+from diracx_tasks.pilots.computing.place import KEEP_DAYS, Place, in_portions, rows, submitted, words
 from diracx_tasks.pilots.computing.shell import Done, Here, Shell, here_document
 from diracx_tasks.pilots.elements import PilotScript, Refused, State, Told
 
-AT_ONCE = 50
 ASKED_AT_ONCE = 500
 WAITING = {
     "PENDING",
@@ -41,9 +40,11 @@ submit() {
     stamp=$1
     shift
     number=$(sbatch --parsable --no-requeue --chdir="$PWD" --output=%j.out --error=%j.err "$@") || exit 1
-    echo "$stamp ${number%%;*}"
+    echo "taken $stamp $number"
 }
 """
+# A federation's cluster may stand after the number.
+TAKEN = re.compile(r"^taken (\S+) (\d+)", re.MULTILINE)
 FORGET = f"find . -maxdepth 1 -type f -name '[0-9]*.*' -mtime +{KEEP_DAYS} -exec rm -f {{}} +\n"
 LIST = "squeue --noheader --states=all --user=\"$(id -un)\" --format='%A|%T|%r|%j'"
 MARKS = "find . -maxdepth 1 -name '*.end' -exec cat {} +"
@@ -58,22 +59,7 @@ class Slurm:
 
     def submit(self, queue: str, pilots: Sequence[PilotScript]) -> dict[str, str]:
         """One job each, up to the first that is not taken."""
-        asked = _asked(queue, self._place.options(queue))
-        checked(pilots)
-        taken: dict[str, str] = {}
-        for some in in_portions(pilots, AT_ONCE):
-            jobs = (
-                f"submit {join([one.stamp, *asked, f'--job-name={one.stamp}'])} {_script(one)}"
-                for one in some
-            )
-            done = self._place.run(f"{FORGET}{SUBMIT}{''.join(jobs)}")
-            found = dict(line.split() for line in done.out.splitlines() if len(line.split()) == 2)
-            taken |= {stamp: self._place.reference(number) for stamp, number in found.items()}
-            if len(found) < len(some):
-                break
-        if pilots and not taken:
-            raise self._trouble(done)
-        return taken
+        return submitted(pilots, partial(self._submit, _asked(queue, self._place.options(queue))))
 
     def find(self, stamps: Collection[str]) -> dict[str, str]:
         """By the jobs' names: all that are in the queue or ended a few days ago."""
@@ -97,6 +83,14 @@ class Slurm:
         """What Slurm has written to the files in the element's folder, which hosts and nodes share."""
         (number,) = self._place.numbers([reference])
         return self._place.tails(f"{number}.out", f"{number}.err")
+
+    def _submit(
+        self, asked: Sequence[str], some: Sequence[PilotScript]
+    ) -> tuple[dict[str, str], Exception | None]:
+        jobs = (f"submit {join([one.stamp, *asked, f'--job-name={one.stamp}'])} {_script(one)}" for one in some)
+        done = self._place.run(f"{FORGET}{SUBMIT}{''.join(jobs)}")
+        taken = {stamp: self._place.reference(number) for stamp, number in TAKEN.findall(done.out)}
+        return taken, None if len(taken) == len(some) else self._trouble(done)
 
     def _queue(self) -> Iterator[Job]:
         done = self._place.ask(LIST)
