@@ -48,6 +48,9 @@ tell() {
         echo "$1 killed"
     elif [ ! -f "$1/process" ] && [ -n "$(find "$1" -prune -mmin -2)" ]; then
         echo "$1 starting"
+    elif runs "$1" || [ -f "$1/exit" ]; then
+        # It has begun, or ended, meanwhile.
+        tell "$1"
     else
         : > "$1/lost"
         rm -f "$1/pilot"

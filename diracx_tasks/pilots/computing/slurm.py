@@ -111,7 +111,8 @@ class Slurm:
             if done.code:
                 raise self._trouble(done)
             for number, state, code, stamp in rows(done.out, 4):
-                yield Job(number, stamp, _told(state.split()[0], f"exit code {code.partition(':')[0]}"))
+                ended = f"exit code {code.partition(':')[0]}" if state == "FAILED" else ""
+                yield Job(number, stamp, _told(state.split()[0], ended))
 
     def _marks(self) -> Iterator[Job]:
         for number, code, stamp in rows(self._place.ask(MARKS).out, 3):

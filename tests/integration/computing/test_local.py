@@ -218,13 +218,3 @@ def test_a_host_that_went_away_is_away_and_its_pilots_go_on(
         sshd.start()
         assert box.find([one.stamp]) == taken
         assert until(box, taken[one.stamp]) == Told(State.FAILED, "exit code 5")
-
-
-def test_what_is_wrong_with_a_section_is_said(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="there is no CEType cloud for box; there are htcondor, local, slurm, ssh"):
-        element("box", {"CEType": "cloud"})
-    with pytest.raises(SettingsError, match="computing element box, option SSHHost: Field required"):
-        element("box", {"CEType": "ssh"})
-    with pytest.raises(SettingsError, match="computing element box, option SSHHost"):
-        element("box", {"CEType": "ssh", "SSHHost": "-oProxyCommand=reboot"})
-    assert element("box", {"CEType": "LOCAL", "SharedArea": str(tmp_path)}).find([]) == {}

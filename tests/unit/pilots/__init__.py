@@ -1,0 +1,1 @@
+"""Pilots on the server's side."""
