@@ -1,6 +1,6 @@
 """A personal HTCondor: one host submits and runs, as a user who is not root.
 
-Where this release of Debian has no package of it, tests/install-servers lays that of a later one into a folder.
+Where this release of Debian has no package of it, tests/install-servers lays that of a later one apart.
 """
 
 import os

@@ -3,11 +3,10 @@
 import os
 import pwd
 import socket
-import subprocess
 from pathlib import Path
 
 from .mariadb import MariaDB
-from .ports import HOST, free_port, listens
+from .ports import HOST, listens
 from .process import NotReady, Server
 from .programs import need
 
@@ -215,8 +214,10 @@ class Slurm(Server):
 
     def _write_settings(self) -> None:
         accounts = self.accounts
-        accounting = "" if accounts is None else _WITH_ACCOUNTS.format(
-            address=HOST, port=accounts.port, folder=self.folder
+        accounting = (
+            ""
+            if accounts is None
+            else _WITH_ACCOUNTS.format(address=HOST, port=accounts.port, folder=self.folder)
         )
         text = _SETTINGS.format(
             cluster=self.cluster,

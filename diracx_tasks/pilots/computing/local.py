@@ -21,7 +21,6 @@ from diracx_tasks.pilots.computing.shell import Done, Here, Shell, here_document
 from diracx_tasks.pilots.elements import PilotScript, Refused, State, Told
 
 
-
 class Local:
     """Processes of a host. How many there may be is said by MaxTotalJobs of the queue."""
 

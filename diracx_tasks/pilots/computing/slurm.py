@@ -87,7 +87,9 @@ class Slurm:
     def _submit(
         self, asked: Sequence[str], some: Sequence[PilotScript]
     ) -> tuple[dict[str, str], Exception | None]:
-        jobs = (f"submit {join([one.stamp, *asked, f'--job-name={one.stamp}'])} {_script(one)}" for one in some)
+        jobs = (
+            f"submit {join([one.stamp, *asked, f'--job-name={one.stamp}'])} {_script(one)}" for one in some
+        )
         done = self._place.run(f"{FORGET}{SUBMIT}{''.join(jobs)}")
         taken = {stamp: self._place.reference(number) for stamp, number in TAKEN.findall(done.out)}
         return taken, None if len(taken) == len(some) else self._trouble(done)
@@ -143,7 +145,7 @@ def _script(one: PilotScript) -> str:
     first, _, rest = one.text.partition("\n")
     shebang, text = (first, rest) if first.startswith("#!") else ("#!/bin/sh", one.text)
     mark = f'echo "$SLURM_JOB_ID|$code|{one.stamp}" > "$here/$SLURM_JOB_ID.end"'
-    return here_document(f"{shebang}\nhere=$PWD\n(\n{text}\n)\ncode=$?\n{mark}\nexit $code")
+    return here_document(f"{shebang}\nhere=$PWD\n(\n:\n{text}\n)\ncode=$?\n{mark}\nexit $code")
 
 
 def _told(state: str, reason: str) -> Told:

@@ -71,7 +71,7 @@ def test_what_htcondor_says_to_a_submission_that_it_refuses_is_in_the_error(
 def test_a_queue_says_what_its_pilots_ask_for(
     options: dict[str, object], condor: Condor, pool: ComputingElement
 ) -> None:
-    extra = "request_disk = 77777\\n+Experiment = \"LHCb\""
+    extra = 'request_disk = 77777\\n+Experiment = "LHCb"'
     queue = {"NumberOfProcessors": 3, "MaxRAM": 99_000, "Account": "group_lhcb", "ExtraSubmitString": extra}
     (reference,) = element("pool", {**options, "Queues": {"big": queue}}).submit("big", [pilot()]).values()
     names = ("RequestCpus", "RequestMemory", "RequestDisk", "Experiment", "AcctGroup")
@@ -120,7 +120,8 @@ def test_thousands_of_references_are_asked_with_few_commands(
 ) -> None:
     file = condor.folder / "home" / f"asked-{uuid4().hex}"
     counted = "".join(
-        f'{name}() {{ echo {name} >> {file}; command {name} "$@"; }}\n' for name in ("condor_q", "condor_history")
+        f'{name}() {{ echo {name} >> {file}; command {name} "$@"; }}\n'
+        for name in ("condor_q", "condor_history")
     )
     pool = element("pool", {**options, "Preamble": counted})
     taken = pool.submit("any", pilots(3, "sleep 100"))
@@ -133,7 +134,7 @@ def test_thousands_of_references_are_asked_with_few_commands(
 
 def test_a_pool_that_is_not_there_is_away(options: dict[str, object]) -> None:
     nowhere = element("pool", {**options, "Preamble": "export _CONDOR_SCHEDD_ADDRESS_FILE=/no/such/file"})
-    with pytest.raises(Unavailable, match="pool does not answer: .*Can't find address of local schedd"):
+    with pytest.raises(Unavailable, match=r"pool does not answer: .*Can't find address of local schedd"):
         nowhere.submit("any", [pilot()])
     with pytest.raises(Unavailable, match="pool does not answer"):
         nowhere.status(["htcondor://pool/1.0"])

@@ -55,7 +55,10 @@ def test_a_pilot_is_started_found_asked_and_its_output_read(host: ComputingEleme
 
 
 def test_a_pilot_is_killed_with_its_children_also_when_it_does_not_listen(host: ComputingElement) -> None:
-    listens, deaf = pilot("sleep 100 & echo $!; wait"), pilot("trap '' TERM", "sleep 100 & echo $!; wait; wait")
+    listens, deaf = (
+        pilot("sleep 100 & echo $!; wait"),
+        pilot("trap '' TERM", "sleep 100 & echo $!; wait; wait"),
+    )
     ended = pilot()
     taken = host.submit("queue", [listens, deaf, ended])
     until(host, taken[ended.stamp])
@@ -68,7 +71,9 @@ def test_a_pilot_is_killed_with_its_children_also_when_it_does_not_listen(host: 
         host.kill([*taken.values(), "local://box/absent"])
     told = all_until(host, taken.values())
     assert [told[taken[one.stamp]] for one in (listens, deaf, ended)] == [KILLED, KILLED, Told(State.DONE)]
-    assert not [pid for pid in children if psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie"]
+    assert not [
+        pid for pid in children if psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie"
+    ]
 
 
 def test_the_same_pilot_is_started_once(box: ComputingElement, tmp_path: Path) -> None:
@@ -103,9 +108,7 @@ def test_a_pilot_whose_processes_were_killed_is_aborted(box: ComputingElement) -
         pass
     for pid in written.split():
         os.kill(int(pid), 9)
-    assert until(box, reference) == Told(
-        State.ABORTED, "its process is gone and has left no exit code"
-    )
+    assert until(box, reference) == Told(State.ABORTED, "its process is gone and has left no exit code")
     (other,) = box.submit("queue", [pilot("kill -9 $$")]).values()
     assert until(box, other) == Told(State.FAILED, "exit code 137")
 
@@ -141,7 +144,9 @@ def test_only_we_may_read_a_pilots_secret_and_it_goes_with_the_pilot(
     assert [path for path in tmp_path.rglob("*") if path.is_file() and secret in path.read_text()] == []
 
 
-def test_pilots_do_not_see_the_servers_settings(box: ComputingElement, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pilots_do_not_see_the_servers_settings(
+    box: ComputingElement, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("DIRACX_DATABASE_URL", "mysql://root:secret@db/diracx")
     (reference,) = box.submit("queue", [pilot("env")]).values()
     until(box, reference)
@@ -189,7 +194,7 @@ def test_a_host_that_is_not_known_or_does_not_know_us_is_away(
     sshd.trusted(monkeypatch)
     # Another name of the host is another connection, beside that which is kept.
     stated["SSHHost"] = "localhost"
-    with pytest.raises(Unavailable, match="box does not answer: ssh to localhost: .*ost key"):
+    with pytest.raises(Unavailable, match=r"box does not answer: ssh to localhost: .*ost key"):
         element("box", stated).submit("queue", [pilot()])
     known = tmp_path / "known"
     known.write_text(sshd.known_hosts.read_text().replace("[127.0.0.1]", "[localhost]"))

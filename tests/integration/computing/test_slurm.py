@@ -78,7 +78,7 @@ def test_no_secret_is_in_a_command_line_or_in_what_the_element_says(hpc: Computi
 def test_what_slurm_says_to_a_submission_that_it_refuses_is_in_the_error(
     cluster: ComputingElement, slurm: Slurm, tmp_path: Path
 ) -> None:
-    with pytest.raises(Refused, match="Slurm of hpc01: .*invalid partition specified: nowhere"):
+    with pytest.raises(Refused, match=r"Slurm of hpc01: .*invalid partition specified: nowhere"):
         cluster.submit("nowhere", [pilot()])
     greedy = element("hpc01", options(slurm, tmp_path, Queues={"short": {"NumberOfProcessors": 17}}))
     with pytest.raises(Refused, match="Requested node configuration is not available"):
@@ -138,7 +138,7 @@ def test_a_controller_that_was_killed_is_away_and_knows_all_when_it_is_back(
     slurm.kill()
     one = pilot()
     try:
-        with pytest.raises(Unavailable, match="hpc01 does not answer: .*Unable to contact slurm controller"):
+        with pytest.raises(Unavailable, match=r"hpc01 does not answer: .*Unable to contact slurm controller"):
             hpc.submit("short", [one])
         with pytest.raises(Unavailable, match="Unable to contact slurm controller"):
             hpc.status(runs.values())
@@ -167,14 +167,17 @@ def test_what_the_controller_has_forgotten_is_still_known(
     assert hpc.find([good.stamp, bad.stamp, "absent"]) == taken
     told = hpc.status([*taken.values(), "slurm://hpc01/999999"])
     assert told[taken[good.stamp]].state is State.DONE
-    assert told[taken[bad.stamp]].state is State.FAILED and told[taken[bad.stamp]].reason.endswith("exit code 7")
+    assert told[taken[bad.stamp]].state is State.FAILED and told[taken[bad.stamp]].reason.endswith(
+        "exit code 7"
+    )
     assert told["slurm://hpc01/999999"] == Told(State.UNKNOWN, "hpc01 knows no such job")
 
 
 def test_thousands_of_references_are_asked_with_few_commands(slurm: Slurm, tmp_path: Path) -> None:
     stated = options(slurm, tmp_path)
     counted = "".join(
-        f'{name}() {{ echo {name} >> {tmp_path}/asked; command {name} "$@"; }}\n' for name in ("squeue", "sacct")
+        f'{name}() {{ echo {name} >> {tmp_path}/asked; command {name} "$@"; }}\n'
+        for name in ("squeue", "sacct")
     )
     stated["Preamble"] = f"{stated['Preamble']}\n{counted}"
     hpc = element("hpc01", stated)
