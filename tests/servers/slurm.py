@@ -37,6 +37,7 @@ ReturnToService=2
 DefMemPerCPU=100
 MaxJobCount=20000
 MessageTimeout=2
+EnforcePartLimits=ALL
 KillWait=1
 MinJobAge=300
 SchedulerParameters=batch_sched_delay=0,sched_min_interval=0,sched_interval=1,bf_interval=1

@@ -133,7 +133,9 @@ def test_thousands_of_references_are_asked_with_few_commands(
 
 
 def test_a_pool_that_is_not_there_is_away(options: dict[str, object]) -> None:
-    nowhere = element("pool", {**options, "Preamble": "export _CONDOR_SCHEDD_ADDRESS_FILE=/no/such/file"})
+    files = ("SCHEDD_ADDRESS_FILE", "SCHEDD_DAEMON_AD_FILE")
+    absent = "\n".join(f"export _CONDOR_{name}=/no/file" for name in files)
+    nowhere = element("pool", {**options, "Preamble": absent})
     with pytest.raises(Unavailable, match=r"pool does not answer: .*Can't find address of local schedd"):
         nowhere.submit("any", [pilot()])
     with pytest.raises(Unavailable, match="pool does not answer"):
