@@ -12,12 +12,16 @@ from diracx_tasks.core.errors import SettingsError
 from diracx_tasks.core.faults import Fault, Path, faults_of, unknown
 from diracx_tasks.core.marked import TROUBLES, Marked, NotYaml
 from diracx_tasks.core.registry import VirtualOrganization, alike
-from diracx_tasks.core.scheduling import JobScheduling, Matching
+from diracx_tasks.core.scheduling import JobScheduling, Matching, SiteDirector
 from diracx_tasks.core.sections import Operations, ResourceOptions, Section, Setup
 
 DEFAULTS = "Defaults"
 # Sections of Operations that a subject has a model for; its `tasks` or `tables` module adds it.
-SECTIONS: dict[str, type[BaseModel]] = {"JobScheduling": JobScheduling, "Matching": Matching}
+SECTIONS: dict[str, type[BaseModel]] = {
+    "JobScheduling": JobScheduling,
+    "Matching": Matching,
+    "SiteDirector": SiteDirector,
+}
 # The one that is ours is known also where its model is not loaded.
 OURS = "Tasks"
 # Keys of which a VO's one goes over any other of the defaults, as `cron` over `every`.

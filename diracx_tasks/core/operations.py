@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from diracx_tasks.core.config import Config, config, merged
 from diracx_tasks.core.document import operations_of
 from diracx_tasks.core.errors import SettingsError
-from diracx_tasks.core.scheduling import JobCleaning, JobScheduling, Matching
+from diracx_tasks.core.scheduling import JobCleaning, JobScheduling, Matching, SiteDirector
 from diracx_tasks.core.sections import Operations, ResourceOptions, names_in
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "matching",
     "operations",
     "resources",
+    "site_director",
 ]
 # Where DIRAC has the delays of all VOs.
 AGENT = ("WorkloadManagement", "Agents", "JobCleaningAgent")
@@ -57,6 +58,16 @@ def data_processing_types(vo: str) -> frozenset[str]:
 def matching(vo: str) -> Matching:
     """What a VO's section Matching says."""
     return _matching(config(), vo)
+
+
+def site_director(vo: str) -> SiteDirector:
+    """What a VO's section SiteDirector says."""
+    return _site_director(config(), vo)
+
+
+@lru_cache(256)
+def _site_director(found: Config, vo: str) -> SiteDirector:
+    return SiteDirector.model_validate(found.section("SiteDirector", vo))
 
 
 @lru_cache(256)

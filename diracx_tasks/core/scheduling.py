@@ -194,3 +194,18 @@ class Matching(Open):
         if twice := sorted(name for name, count in often.items() if count > 1):
             raise ValueError(f"the job type {twice[0]} is in {often[twice[0]]} tiers")
         return self
+
+
+class SiteDirector(Open):
+    """The section SiteDirector: how pilots are sent to queues. MaxPilotsToSubmit is DIRAC's, of each round.
+
+    A queue gets no pilots for BackoffSeconds, then twice as long and so on, after FailuresInARow submissions
+    that failed, or when AbortedFraction of at least AbortedLeast pilots within the last hour were aborted.
+    """
+
+    MaxPilotsToSubmit: Annotated[int, Field(ge=1, le=10_000)] = 100
+    FailuresInARow: Annotated[int, Field(ge=1, le=1000)] = 3
+    AbortedFraction: Annotated[float, Field(gt=0, le=1)] = 0.5
+    AbortedLeast: Annotated[int, Field(ge=1, le=10_000)] = 5
+    BackoffSeconds: Annotated[float, Field(ge=1, le=DAY)] = 600
+    MaxBackoffSeconds: Annotated[float, Field(ge=1, le=7 * DAY)] = 21_600

@@ -2,10 +2,19 @@
 
 import os
 from collections.abc import Iterable
+from difflib import get_close_matches
 from types import NoneType
 from typing import Annotated, Any, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    field_validator,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 
 # DIRAC's own name of the switch, without our prefix.
@@ -14,6 +23,11 @@ CONVERSION = "DIRAC_COMPAT_ENABLE_CS_CONVERSION"
 SORTED = PlainSerializer(sorted, return_type=list[str])
 Names = Annotated[frozenset[str], SORTED]
 Free = dict[str, Any] | None
+NEAR = 0.75
+MOST_MINUTES = 366 * 1440
+MOST_PILOTS = 1_000_000
+# What DIRAC's tables have room for.
+PlaceName = Annotated[str, Field(min_length=1, max_length=128)]
 
 
 class Section(BaseModel):
@@ -187,12 +201,73 @@ class StorageElementOptions(Section):
     WriteAccess: str = "Active"
 
 
+class Offered(Section):
+    """What a queue offers to jobs, and how many pilots may be there; what is not stated is None.
+
+    DIRAC's names: `maxCPUTime` and `maxWallClockTime` in minutes, `MaxRAM` in MB for a pilot. What else
+    stands here is the computing element's own.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    VO: Listed = Field([])
+    maxCPUTime: Annotated[int, Field(ge=1, le=MOST_MINUTES)] | None = None
+    maxWallClockTime: Annotated[int, Field(ge=1, le=MOST_MINUTES)] | None = None
+    SI00: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    MaxTotalJobs: Annotated[int, Field(ge=0, le=MOST_PILOTS)] | None = None
+    MaxWaitingJobs: Annotated[int, Field(ge=0, le=MOST_PILOTS)] | None = None
+    NumberOfProcessors: Annotated[int, Field(ge=1, le=1024)] | None = None
+    NumberOfGPUs: Annotated[int, Field(ge=0, le=1024)] | None = None
+    MaxRAM: Annotated[int, Field(ge=1)] | None = None
+    WholeNode: bool | None = None
+    Platform: str | None = None
+    architecture: str | None = None
+    Tag: Listed = Field([])
+    RequiredTag: Listed = Field([])
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_slips(cls, given: Any) -> Any:
+        known = {name.lower(): name for name in cls.model_fields}
+        for name in given if isinstance(given, dict) else ():
+            near = get_close_matches(str(name).lower(), known, 1, NEAR)
+            if name not in cls.model_fields and near:
+                raise ValueError(f"unknown key {name}; is {known[near[0]]} meant?")
+        return {} if given is None else given
+
+
+class QueueOptions(Offered):
+    """A queue of a computing element; what it does not state its element may."""
+
+
+class ComputingElementOptions(Offered):
+    """A computing element: who serves it, and its queues."""
+
+    CEType: str = Field(min_length=1, max_length=32)
+    Queues: dict[PlaceName, QueueOptions] = Field({})
+
+    @model_validator(mode="after")
+    def _requires_what_it_offers(self) -> "ComputingElementOptions":
+        """A queue that requires of jobs what it does not offer would never run any."""
+        for name, queue in self.Queues.items():
+            offered = {*self.Tag, *queue.Tag}
+            if lacking := sorted({*self.RequiredTag, *queue.RequiredTag} - offered):
+                raise ValueError(f"the queue {name} has no Tag {lacking[0]}, which its RequiredTag names")
+        return self
+
+
 class SiteOptions(Section):
-    """A site: which storage elements are its own, the nearest first."""
+    """A site: which storage elements are its own, the nearest first; and its computing elements."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     SE: Listed = Field([])
+    CEs: dict[PlaceName, ComputingElementOptions] = Field({})
+
+    @field_validator("CEs", mode="before")
+    @classmethod
+    def _may_be_empty(cls, given: Any) -> Any:
+        return {} if given is None else given
 
 
 class ResourceOptions(Section):
@@ -204,3 +279,14 @@ class ResourceOptions(Section):
     # DiracX shows neither.
     StorageElements: dict[str, StorageElementOptions] = Field({}, exclude=True)
     Sites: dict[str, dict[str, SiteOptions]] = Field({}, exclude=True)
+
+    @model_validator(mode="after")
+    def _elements_stand_once(self) -> "ResourceOptions":
+        """Pilots are known by their computing element's name: it must say where they are."""
+        sites: dict[str, str] = {}
+        for grid in self.Sites.values():
+            for site, stated in grid.items():
+                for ce in stated.CEs:
+                    if sites.setdefault(ce, site) != site:
+                        raise ValueError(f"the computing element {ce} is at {sites[ce]} and at {site}")
+        return self

@@ -16,6 +16,7 @@ KINDS: dict[str, str] = {
     "run": "one run of a task",
     "site": "one site",
     "se": "one storage element",
+    "ce": "one computing element, of one VO",
 }
 Way = Literal["write", "read", "concurrent", "rate"]
 

@@ -15,14 +15,18 @@ from sqlalchemy.orm import Session
 from diracx_tasks.core.database import after_commit, changed, now, plain, utc_now
 from diracx_tasks.core.many import insert_many
 from diracx_tasks.cwl.record import InvalidRequirements
+from diracx_tasks.engine.outbox import enqueue
 from diracx_tasks.matching import store
 from diracx_tasks.matching.specification import needs_json, specifications
 from diracx_tasks.matching.store import Class, Which
 from diracx_tasks.matching.tables import JobClass, Queued
+from diracx_tasks.pilots.queues import has_queues
 
 LEAST_PRIORITY, MOST_PRIORITY = 0, 10
 # A class that is used is noted as such once in so many seconds.
 NOTED = 600
+# Pilots that are idle have so many seconds before others are started for what they could take.
+FIRST_PILOTS = 5
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,10 @@ def add(db: Session, entries: Sequence[Entry]) -> None:
     insert_many(db, plain(Queued), ("JobID", "ClassNo", "QueuedAt"), sorted(rows))
     jobs = {classes[one]: sorted(ids) for one, ids in by_class.items()}
     after_commit(db, lambda: _queue(jobs))
+    for vo in sorted({one[0] for one in by_class}):
+        if has_queues(vo):
+            # A little later, so that pilots which run already take what they can.
+            enqueue(db, "pilots.plan_pilots", f"vo-{vo}.plan", delay=FIRST_PILOTS, vo=vo)
 
 
 def remove(db: Session, job_ids: Collection[int]) -> None:

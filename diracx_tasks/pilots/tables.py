@@ -6,9 +6,11 @@ from sqlalchemy import DateTime, Double, Enum, Index, Integer, String, Text
 from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import Mapped, mapped_column
 
-from diracx_tasks.core.database import Table
+from diracx_tasks.core.database import Table, Timestamp
 
 SCHEMA = "PilotAgentsDB"
+# A name in them is what its bytes are.
+Place = String(128).with_variant(mysql.VARCHAR(128, collation="utf8mb4_bin"), "mysql", "mariadb")
 Output = Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
 
 
@@ -75,3 +77,53 @@ class StampLock(Table):
     __tablename__ = "PilotStampLocks"
 
     number: Mapped[int] = mapped_column("Number", Integer, primary_key=True, autoincrement=False)
+
+
+class Submission(Table):
+    """How a pilot of ours got to its queue. It is claimed by who is about to submit it, once."""
+
+    __tablename__ = "PilotSubmissions"
+    __table_args__ = (
+        Index("SubmissionsStarted", "VO", "StartedAt"),
+        Index("SubmissionsOfElement", "VO", "CE", "ClaimedAt"),
+    )
+
+    stamp: Mapped[str] = mapped_column("PilotStamp", String(32), primary_key=True)
+    vo: Mapped[str] = mapped_column("VO", Place)
+    ce: Mapped[str] = mapped_column("CE", Place)
+    queue: Mapped[str] = mapped_column("Queue", Place)
+    planned_at: Mapped[datetime] = mapped_column("PlannedAt", Timestamp)
+    claim: Mapped[str | None] = mapped_column("Claim", String(32))
+    claimed_at: Mapped[datetime | None] = mapped_column("ClaimedAt", Timestamp)
+    # Noted within a minute of it.
+    started_at: Mapped[datetime | None] = mapped_column("StartedAt", Timestamp)
+
+
+class QueueState(Table):
+    """What a queue did with pilots and tests of a VO: how its circuit breaker stands, how its test went."""
+
+    __tablename__ = "PilotQueues"
+
+    vo: Mapped[str] = mapped_column("VO", Place, primary_key=True)
+    ce: Mapped[str] = mapped_column("CE", Place, primary_key=True)
+    queue: Mapped[str] = mapped_column("Queue", Place, primary_key=True)
+    failures: Mapped[int] = mapped_column("Failures", Integer, default=0)
+    # None: the breaker is closed. In the past: one pilot may try.
+    open_until: Mapped[datetime | None] = mapped_column("OpenUntil", Timestamp)
+    backoff: Mapped[float] = mapped_column("BackoffSeconds", Double, default=0.0)
+    reason: Mapped[str] = mapped_column("Reason", String(255), default="")
+    changed_at: Mapped[datetime] = mapped_column("ChangedAt", Timestamp)
+    test_job: Mapped[int | None] = mapped_column("TestJobID", Integer)
+    test_asked_at: Mapped[datetime | None] = mapped_column("TestAskedAt", Timestamp)
+    test_ended_at: Mapped[datetime | None] = mapped_column("TestEndedAt", Timestamp)
+    test_status: Mapped[str] = mapped_column("TestStatus", String(16), default="")
+    test_reason: Mapped[str] = mapped_column("TestReason", String(255), default="")
+
+
+class Planning(Table):
+    """Whoever plans a VO's pilots holds its row: what another has just planned is counted then."""
+
+    __tablename__ = "PilotPlans"
+
+    vo: Mapped[str] = mapped_column("VO", Place, primary_key=True)
+    planned_at: Mapped[datetime] = mapped_column("PlannedAt", Timestamp)

@@ -1,0 +1,106 @@
+"""The one allocation: waiting jobs over all queues, each job spent once. Pure: no database, no clock."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+# Less than this part of a pilot is a matter of rounding.
+NOTHING = 1e-6
+
+
+class Want(NamedTuple):
+    """Jobs of a group that ask for the same; `at` is how many of them a pilot of a queue runs at once."""
+
+    group: str
+    jobs: float
+    at: Mapping[int, int]
+
+
+class Room(NamedTuple):
+    """Of one queue: pilots that are to come anyway, how many more it takes, and what it costs to wait there.
+
+    `coming` may be a part of one. The cost is in seconds; the cheapest queue that fits is taken first.
+    """
+
+    coming: float
+    free: int
+    cost: float
+
+
+@dataclass
+class _Rest:
+    """A want, and how many of its jobs no pilot comes for yet."""
+
+    want: Want
+    jobs: float
+
+    @property
+    def pilots(self) -> float:
+        """How many pilots they need at least."""
+        return self.jobs / max(self.want.at.values())
+
+
+def allocate(
+    wants: Sequence[Want], rooms: Sequence[Room], weights: Mapping[str, float] | None = None
+) -> list[int]:
+    """How many new pilots go to each queue.
+
+    Jobs go first to pilots that are to come anyway. What is left gets new ones, where groups share by their
+    weights what cannot be for all; those that fit few queues choose before those that fit many.
+    """
+    order = sorted(range(len(rooms)), key=lambda place: rooms[place].cost)
+    rest = [_Rest(one, one.jobs) for one in wants if one.jobs and one.at]
+    rest.sort(key=lambda one: len(one.want.at))
+    _spend(rest, [one.coming for one in rooms], order)
+    left = [float(one.free) for one in rooms]
+    if (room := sum(left)) and sum(one.pilots for one in rest) > room:
+        _spend(rest, left, order, _quotas(rest, room, weights or {}))
+    _spend(rest, left, order)
+    return [math.ceil(one.free - free - NOTHING) for one, free in zip(rooms, left, strict=True)]
+
+
+def fair(wanted: Mapping[str, float], room: float, weights: Mapping[str, float]) -> dict[str, float]:
+    """Room shared by weights (1 where none is stated); what one does not want the others get."""
+    found, left = dict.fromkeys(wanted, 0.0), dict(wanted)
+    while left and room > NOTHING:
+        whole = sum(weights.get(name, 1.0) for name in left)
+        given = {name: room * weights.get(name, 1.0) / whole for name in left}
+        sated = [name for name in left if left[name] <= given[name]]
+        if not sated:
+            return found | given
+        for name in sated:
+            found[name] = left.pop(name)
+            room -= found[name]
+    return found
+
+
+def _quotas(rest: Sequence[_Rest], room: float, weights: Mapping[str, float]) -> dict[str, float]:
+    wanted: dict[str, float] = {}
+    for one in rest:
+        wanted[one.want.group] = wanted.get(one.want.group, 0.0) + one.pilots
+    return fair(wanted, room, weights)
+
+
+def _spend(
+    rest: Sequence[_Rest], left: list[float], order: Sequence[int], quotas: dict[str, float] | None = None
+) -> None:
+    """Give jobs the pilots that are left, the cheapest first; both become fewer."""
+    usable = [place for place in order if left[place] > NOTHING]
+    for one in rest:
+        if one.jobs <= NOTHING or not usable:
+            continue
+        group, most = one.want.group, math.inf if quotas is None else quotas[one.want.group]
+        for place in usable:
+            at_once = one.want.at.get(place)
+            if not at_once:
+                continue
+            pilots = min(one.jobs / at_once, left[place], most)
+            left[place] -= pilots
+            one.jobs -= pilots * at_once
+            most -= pilots
+            if one.jobs <= NOTHING or most <= NOTHING:
+                break
+        if quotas is not None:
+            quotas[group] = most
+        usable = [place for place in usable if left[place] > NOTHING]

@@ -1,0 +1,88 @@
+"""Which classes of jobs the pilots of which queues can run, and how many at once."""
+
+from collections.abc import Mapping, Sequence
+
+from diracx_tasks.matching.ahead import owner_of
+from diracx_tasks.matching.seen import Condition, Nodes, Seen, conditions
+from diracx_tasks.matching.specification import Specification, from_json
+from diracx_tasks.matching.store import Class
+from diracx_tasks.pilots.queues import Queue
+
+# What the configuration does not say of a queue its pilots find out on their nodes.
+FOUND_OUT = frozenset(
+    {
+        "architecture",
+        "capability",
+        "capability_max",
+        "cpu_work",
+        "glibc",
+        "gpu_ram",
+        "gpu_vendor",
+        "lan",
+        "level",
+        "level_max",
+        "platform",
+        "scratch",
+        "system",
+        "user_namespaces",
+    }
+)
+
+
+class Fits:
+    """Queues, and what is known of their nodes: the kinds of the last hour.
+
+    What the configuration does not say is taken from the nodes that asked from the computing element; where
+    none did, a pilot has to find out. A tag is there when the configuration or such a node says so.
+    """
+
+    def __init__(self, queues: Sequence[Queue], kinds: Sequence[Seen] = ()) -> None:
+        self.queues = queues
+        self._nodes = Nodes([_offered(one) for one in queues])
+        self._seen: dict[str, list[Seen]] = {}
+        for one in kinds:
+            self._seen.setdefault(one.ce, []).append(one)
+        self._known: dict[tuple[str, str, str, str], Mapping[int, int]] = {}
+
+    def of(self, wanted: Class) -> Mapping[int, int]:
+        """The places of the queues that fit a class, and how many of its jobs a pilot runs there at once."""
+        key = wanted.needs, wanted.job_type, wanted.group, wanted.owner
+        if key not in self._known:
+            found: dict[int, int] = {}
+            for spec in from_json(wanted.needs):
+                for place in self._places(conditions(spec, owner_of(wanted))):
+                    found[place] = max(found.get(place, 1), at_once(self.queues[place], spec))
+            self._known[key] = found
+        return self._known[key]
+
+    def _places(self, wanted: Sequence[Condition]) -> list[int]:
+        found = []
+        for place, misses in enumerate(self._nodes.misses(wanted)):
+            missed = [one for number, one in enumerate(wanted) if misses & (1 << number)]
+            if all(self._is_met_there(place, one) for one in missed):
+                found.append(place)
+        return found
+
+    def _is_met_there(self, place: int, condition: Condition) -> bool:
+        is_silent = condition.name in FOUND_OUT and self._nodes.kinds[place].offer(condition.name) is None
+        if not is_silent and condition.name != "tags":
+            return False
+        there = self._seen.get(self.queues[place].ce)
+        return any(condition.holds(one) for one in there) if there else is_silent
+
+
+def at_once(queue: Queue, spec: Specification) -> int:
+    """How many jobs of one kind a pilot of a queue runs at the same time."""
+    if spec.is_whole:
+        return 1
+    found = [queue.processors // spec.cores]
+    if queue.ram_mb is not None:
+        found.append(queue.ram_mb // max(1, spec.ram))
+    if spec.gpus:
+        found.append(queue.gpus // spec.gpus)
+    return max(1, min(found))
+
+
+def _offered(queue: Queue) -> Seen:
+    terms = queue.node().terms()
+    return Seen("", terms, frozenset(terms["tags"]), 0.0)

@@ -1,0 +1,173 @@
+"""How many pilots go where: one allocation of a VO's waiting jobs over all queues, rows first.
+
+Jobs for which pilots are planned, submitted or waiting already get no second one, at whatever queue.
+"""
+
+import math
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from diracx_tasks.core.database import now, plain
+from diracx_tasks.core.many import insert_many
+from diracx_tasks.core.operations import site_director
+from diracx_tasks.core.unless_there import add_unless_there
+from diracx_tasks.engine.outbox import enqueue
+from diracx_tasks.matching.demand import Demand, demand, group_weights
+from diracx_tasks.matching.seen import seen
+from diracx_tasks.pilots import breaker
+from diracx_tasks.pilots.allocate import Room, Want, allocate
+from diracx_tasks.pilots.breaker import Breaker, Gate
+from diracx_tasks.pilots.fits import Fits
+from diracx_tasks.pilots.queues import Queue, stated
+from diracx_tasks.pilots.standing import PLANNED, Standing, note_starts, standings
+from diracx_tasks.pilots.tables import Pilot, Planning, Submission
+
+# Pilots that are aborted, and tests that failed, make a queue seem so much slower; a test that failed leaves
+# it a part of its room.
+FAILING_COSTS, TEST_COSTS, TEST_LEAVES = 4.0, 4.0, 0.1
+PILOT = (
+    "PilotStamp",
+    "PilotJobReference",
+    "DestinationSite",
+    "Queue",
+    "GridSite",
+    "VO",
+    "GridType",
+    "SubmissionTime",
+    "LastUpdateTime",
+    "Status",
+    "StatusReason",
+    "InitialJobID",
+    "CurrentJobID",
+    "BenchMark",
+    "AccountingSent",
+)
+
+
+@dataclass(frozen=True)
+class Line:
+    """What is planned for a queue, how it stands, and in words what holds it back."""
+
+    queue: Queue
+    standing: Standing
+    gate: Gate
+    room: Room
+    new: int
+    words: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a VO's queues get; `jobs` wait, `homeless` of them fit no queue that may be used."""
+
+    vo: str
+    jobs: int
+    homeless: int
+    lines: Sequence[Line]
+
+    @property
+    def new(self) -> int:
+        """How many pilots are to be started."""
+        return sum(line.new for line in self.lines)
+
+
+def plan(db: Session, vo: str) -> Plan:
+    """What would be started now; nothing is changed. Raises Unavailable when the matcher's Redis is away."""
+    queues = stated(vo)
+    if not queues:
+        return Plan(vo, 0, 0, [])
+    stands, gates = standings(db, vo), breaker.gates(db, vo)
+    most = site_director(vo).MaxPilotsToSubmit
+    about = [_about(one, stands.get(one.key, Standing()), gates.get(one.key, Gate()), most) for one in queues]
+    # More jobs of a class than could get pilots change nothing.
+    capacity = math.ceil(sum((one.room.coming + one.room.free) * one.queue.processors for one in about)) + 1
+    waiting = demand(db, vo, capacity)
+    fits = Fits(queues, seen(vo) if waiting else ())
+    wants = [_want(one, fits) for one in waiting]
+    new = allocate(wants, [one.room for one in about], group_weights(vo))
+    lines = [
+        Line(one.queue, one.standing, one.gate, one.room, n, one.words)
+        for one, n in zip(about, new, strict=True)
+    ]
+    homeless = sum(one.jobs for one, want in zip(waiting, wants, strict=True) if not want.at)
+    return Plan(vo, sum(one.jobs for one in waiting), homeless, lines)
+
+
+def plan_pilots(db: Session, vo: str) -> Plan:
+    """Plan a VO's pilots, write them down as Planned, and have them submitted after this transaction.
+
+    Of two who do so at once the second counts what the first has planned.
+    """
+    add_unless_there(db, Planning, [{"VO": vo, "PlannedAt": now()}])
+    row = db.scalars(select(Planning).where(Planning.vo == vo).with_for_update()).one()
+    row.planned_at = now()
+    note_starts(db, vo)
+    breaker.judge(db, vo)
+    db.flush()
+    found = plan(db, vo)
+    write(db, vo, {line.queue: line.new for line in found.lines if line.new})
+    return found
+
+
+def write(db: Session, vo: str, new: dict[Queue, int]) -> list[str]:
+    """Rows of pilots that are to be submitted; answers their stamps."""
+    moment = now()
+    pilots, submissions = [], []
+    for queue, count in new.items():
+        for _ in range(count):
+            stamp = secrets.token_hex(16)
+            place = (queue.ce, queue.name, queue.site, vo, queue.ce_type)
+            times = (moment.replace(microsecond=0),) * 2
+            pilots.append((stamp, stamp, *place, *times, PLANNED, "planned", 0, 0, 0.0, "False"))
+            submissions.append((stamp, vo, queue.ce, queue.name, moment))
+        enqueue(db, "pilots.submit_pilots", f"ce-{vo}/{queue.ce}.submit", vo=vo, ce=queue.ce)
+    insert_many(db, plain(Pilot), PILOT, pilots)
+    names = ("PilotStamp", "VO", "CE", "Queue", "PlannedAt")
+    insert_many(db, plain(Submission), names, submissions)
+    return [row[0] for row in submissions]
+
+
+@dataclass(frozen=True)
+class _About:
+    queue: Queue
+    standing: Standing
+    gate: Gate
+    room: Room
+    words: str
+
+
+def room_of(queue: Queue, standing: Standing, gate: Gate, most: int) -> tuple[Room, str]:
+    """What a queue takes now, of at most so many, and in words what holds it back."""
+    waiting, running = standing.waiting, standing.running
+    free = min(queue.max_waiting - waiting, queue.max_total - waiting - running)
+    words = (
+        f"{waiting} wait and {running} run of {queue.max_waiting} and {queue.max_total}" if free < 1 else ""
+    )
+    if standing.is_stuck:
+        free, words = 0, f"{standing.late} have waited for long and none has started within the hour"
+    if gate.test:
+        free, words = math.ceil(free * TEST_LEAVES), f"its last test failed: {gate.test}"
+    if gate.breaker is Breaker.HALF_OPEN:
+        free, words = min(free, 1 - waiting), f"one pilot tries whether it works again: {gate.reason}"
+    if gate.breaker is Breaker.OPEN:
+        until = f"{gate.until:%Y-%m-%d %H:%M} UTC" if gate.until else ""
+        free, words = 0, f"no pilots until {until}: {gate.reason}"
+    if queue.barred:
+        free, words = 0, queue.barred
+    cost = standing.wait * (1 + FAILING_COSTS * standing.failing) * (TEST_COSTS if gate.test else 1)
+    coming = standing.coming(queue.processors)
+    return Room(0.0 if queue.barred else coming, max(0, min(free, most)), cost), words
+
+
+def _about(queue: Queue, standing: Standing, gate: Gate, most: int) -> _About:
+    room, words = room_of(queue, standing, gate, most)
+    return _About(queue, standing, gate, room, words)
+
+
+def _want(one: Demand, fits: Fits) -> Want:
+    usable = {place: count for place, count in fits.of(one.of).items() if not fits.queues[place].barred}
+    return Want(one.of.group, float(one.jobs), usable)

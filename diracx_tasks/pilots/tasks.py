@@ -1,0 +1,59 @@
+"""Tasks that send pilots where there is work for them, and follow what becomes of them."""
+
+from functools import partial
+
+from diracx_tasks.core.database import session
+from diracx_tasks.core.deadlocks import patiently
+from diracx_tasks.engine.outbox import enqueue
+from diracx_tasks.engine.retries import Backoff
+from diracx_tasks.engine.task import task
+from diracx_tasks.pilots import clean, plan, submit, sync
+from diracx_tasks.pilots.queues import has_queues
+
+
+@task(size="medium", every=60, per_vo=True, timeout=300)
+def plan_pilots(vo: str) -> str:
+    """Plan how many pilots go where for a VO's waiting jobs, and have them submitted."""
+    if not has_queues(vo):
+        return "no queues"
+    with session() as db:
+        found = patiently(db, partial(plan.plan_pilots, db, vo))
+    return f"{found.new} pilots for {found.jobs} waiting jobs, {found.homeless} fit no queue"
+
+
+@task(size="medium", lock="ce:{vo}/{ce}", retry=Backoff(first=5, times=3), dead_letter=False, subject="{ce}")
+def submit_pilots(vo: str, ce: str) -> str:
+    """Submit the pilots that are planned for a computing element, page by page."""
+    taken = refused = 0
+    while found := submit.submit_page(vo, ce):
+        taken, refused = taken + found.taken, refused + found.refused
+    return f"{taken} submitted, {refused} not taken"
+
+
+@task(every=60, per_vo=True)
+def follow_pilots(vo: str) -> str:
+    """Ask each computing element what has become of a VO's pilots, and submit what is left of plans."""
+    with session() as db:
+        sync.forget_planned(db, vo)
+        names = sync.elements_of(db, vo)
+        for ce in names:
+            enqueue(db, "pilots.sync_pilots", f"ce-{vo}/{ce}.sync", vo=vo, ce=ce)
+            enqueue(db, "pilots.submit_pilots", f"ce-{vo}/{ce}.submit", vo=vo, ce=ce)
+    return f"{len(names)} elements"
+
+
+@task(size="medium", lock="ce:{vo}/{ce}", retry=Backoff(first=5, times=3), dead_letter=False, subject="{ce}")
+def sync_pilots(vo: str, ce: str) -> str:
+    """Write what a computing element knows of a VO's pilots into their rows."""
+    return f"{sync.sync_pilots(vo, ce)} changed"
+
+
+@task(size="medium", priority="background", every=3600, per_vo=True, timeout=1800)
+def clean_pilots(vo: str) -> str:
+    """End pilots that have been silent for three days, and forget those that ended long ago."""
+    stalled, total, found = clean.end_stalled(vo), 0, 1
+    while found:
+        with session() as db:
+            found = clean.forget_old(db, vo)
+        total += found
+    return f"{stalled} were silent, {total} forgotten"
