@@ -27,6 +27,7 @@ from diracx_api.routes import (
     jobs,
     login,
     matching,
+    pilot_plans,
     pilots,
     resources,
     sandboxes,
@@ -48,6 +49,7 @@ from diracx_tasks.workflows import isolate
 # An address is compared with one route after the other: those that are asked most go first.
 ROUTERS = (
     pilots.router,
+    pilot_plans.router,
     # Fixed words of an address go before those that may be a number.
     job_changes.router,
     job_bulk.router,
@@ -60,6 +62,7 @@ ROUTERS = (
     wes.router,
     matching.router,
     resources.router,
+    pilot_plans.sites,
     sandboxes.router,
     data.router,
     usage.router,

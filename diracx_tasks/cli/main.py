@@ -36,6 +36,8 @@ SUBJECTS = {
     "matching": Subject(
         "diracx_tasks.cli.matching:matching", "See what waits, which nodes ask, and what holds jobs back."
     ),
+    "pilots": Subject("diracx_tasks.cli.pilots:pilots", "See where pilots are sent."),
+    "sites": Subject("diracx_tasks.cli.sites:sites", "See whether the queues of sites work."),
     "usage": Subject("diracx_tasks.cli.usage:usage", "Say what jobs have used, by site, owner, ..."),
     "login": Subject("diracx_tasks.cli.login:login", "Log in to a VO."),
     "whoami": Subject("diracx_tasks.cli.login:whoami", "Say who you are to the server."),

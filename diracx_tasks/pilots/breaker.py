@@ -92,11 +92,15 @@ def judge(db: Session, vo: str) -> list[Key]:
 
 def held(db: Session, vo: str, key: Key) -> QueueState:
     """The row of a queue, made if need be, held until the transaction ends."""
-    fresh = {"Failures": 0, "BackoffSeconds": 0.0, "Reason": "", "TestStatus": "", "TestReason": ""}
-    row = {"VO": vo, "CE": key[0], "Queue": key[1], "ChangedAt": now(), **fresh}
-    add_unless_there(db, QueueState, [row])
     query = select(QueueState).where(*_row(vo, key)).with_for_update()
-    return db.scalars(query.execution_options(populate_existing=True)).one()
+    query = query.execution_options(populate_existing=True)
+    found = db.scalars(query).one_or_none()
+    if found is None:
+        fresh = {"Failures": 0, "BackoffSeconds": 0.0, "Reason": "", "TestStatus": "", "TestReason": ""}
+        row = {"VO": vo, "CE": key[0], "Queue": key[1], "ChangedAt": now(), **fresh}
+        add_unless_there(db, QueueState, [row])
+        found = db.scalars(query).one()
+    return found
 
 
 def reset(db: Session, vo: str, keys: Collection[Key]) -> None:

@@ -1,5 +1,6 @@
 """Which classes of jobs the pilots of which queues can run, and how many at once."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 from diracx_tasks.matching.ahead import owner_of
@@ -29,19 +30,26 @@ FOUND_OUT = frozenset(
 )
 
 
+# Tags that pilots bring with them.
+is_brought = re.compile(r"(container|payload)(:[A-Za-z0-9_.-]+)?").fullmatch
+
+
 class Fits:
     """Queues, and what is known of their nodes: the kinds of the last hour.
 
-    What the configuration does not say is taken from the nodes that asked from the computing element; where
-    none did, a pilot has to find out. A tag is there when the configuration or such a node says so.
+    What the configuration does not say is taken from the nodes that asked from the queue; where none did, a
+    pilot has to find out. A tag is there when the configuration or such a node says so.
     """
 
     def __init__(self, queues: Sequence[Queue], kinds: Sequence[Seen] = ()) -> None:
         self.queues = queues
         self._nodes = Nodes([_offered(one) for one in queues])
         self._seen: dict[str, list[Seen]] = {}
+        tags = {one.tag for one in queues}
         for one in kinds:
-            self._seen.setdefault(one.ce, []).append(one)
+            # Pilots that were not sent from here do not say of which queue they are.
+            for place in one.tags & tags or {one.ce}:
+                self._seen.setdefault(place, []).append(one)
         self._known: dict[tuple[str, str, str, str], Mapping[int, int]] = {}
 
     def of(self, wanted: Class) -> Mapping[int, int]:
@@ -64,10 +72,14 @@ class Fits:
         return found
 
     def _is_met_there(self, place: int, condition: Condition) -> bool:
-        is_silent = condition.name in FOUND_OUT and self._nodes.kinds[place].offer(condition.name) is None
-        if not is_silent and condition.name != "tags":
+        if condition.name == "tags":
+            is_silent = bool(is_brought(condition.wanted))
+        elif condition.name in FOUND_OUT and self._nodes.kinds[place].offer(condition.name) is None:
+            is_silent = True
+        else:
             return False
-        there = self._seen.get(self.queues[place].ce)
+        queue = self.queues[place]
+        there = self._seen.get(queue.tag) or self._seen.get(queue.ce)
         return any(condition.holds(one) for one in there) if there else is_silent
 
 

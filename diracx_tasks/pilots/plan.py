@@ -8,15 +8,16 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from diracx_tasks.core.database import now, plain
+from diracx_tasks.core.database import changed, now, plain, utc_now
 from diracx_tasks.core.many import insert_many
 from diracx_tasks.core.operations import site_director
 from diracx_tasks.core.unless_there import add_unless_there
 from diracx_tasks.engine.outbox import enqueue
 from diracx_tasks.matching.demand import Demand, demand, group_weights
+from diracx_tasks.matching.match import TEST
 from diracx_tasks.matching.seen import seen
 from diracx_tasks.pilots import breaker
 from diracx_tasks.pilots.allocate import Room, Want, allocate
@@ -100,17 +101,24 @@ def plan(db: Session, vo: str) -> Plan:
 def plan_pilots(db: Session, vo: str) -> Plan:
     """Plan a VO's pilots, write them down as Planned, and have them submitted after this transaction.
 
-    Of two who do so at once the second counts what the first has planned.
+    Of two who do so at once the second counts what the first has planned. Two who do so for the first time
+    ever may end each other's transactions: call it `patiently`.
     """
-    add_unless_there(db, Planning, [{"VO": vo, "PlannedAt": now()}])
-    row = db.scalars(select(Planning).where(Planning.vo == vo).with_for_update()).one()
-    row.planned_at = now()
+    _hold(db, vo)
     note_starts(db, vo)
     breaker.judge(db, vo)
     db.flush()
     found = plan(db, vo)
     write(db, vo, {line.queue: line.new for line in found.lines if line.new})
     return found
+
+
+def _hold(db: Session, vo: str) -> None:
+    """Wait until nobody else plans for the VO, and let nobody do so until the transaction ends."""
+    held = update(Planning).where(Planning.vo == vo).values(planned_at=utc_now())
+    if not changed(db, held):
+        add_unless_there(db, Planning, [{"VO": vo, "PlannedAt": now()}])
+        changed(db, held)
 
 
 def write(db: Session, vo: str, new: dict[Queue, int]) -> list[str]:
@@ -157,10 +165,10 @@ def room_of(queue: Queue, standing: Standing, gate: Gate, most: int) -> tuple[Ro
         until = f"{gate.until:%Y-%m-%d %H:%M} UTC" if gate.until else ""
         free, words = 0, f"no pilots until {until}: {gate.reason}"
     if queue.barred:
-        free, words = 0, queue.barred
+        # For a test of it only: other jobs are not counted there.
+        free, words = min(free, 1 - waiting), queue.barred
     cost = standing.wait * (1 + FAILING_COSTS * standing.failing) * (TEST_COSTS if gate.test else 1)
-    coming = standing.coming(queue.processors)
-    return Room(0.0 if queue.barred else coming, max(0, min(free, most)), cost), words
+    return Room(standing.coming(queue.processors), max(0, min(free, most)), cost), words
 
 
 def _about(queue: Queue, standing: Standing, gate: Gate, most: int) -> _About:
@@ -169,5 +177,8 @@ def _about(queue: Queue, standing: Standing, gate: Gate, most: int) -> _About:
 
 
 def _want(one: Demand, fits: Fits) -> Want:
-    usable = {place: count for place, count in fits.of(one.of).items() if not fits.queues[place].barred}
+    usable = fits.of(one.of)
+    if one.of.job_type != TEST:
+        # As in the matcher: where other jobs may not go, tests may.
+        usable = {place: count for place, count in usable.items() if not fits.queues[place].barred}
     return Want(one.of.group, float(one.jobs), usable)

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from diracx_tasks.core.database import changed, plain, reading, session, utc_now
 from diracx_tasks.core.errors import DiracXError, Unavailable
 from diracx_tasks.core.many import Columns, update_many
-from diracx_tasks.pilots import breaker, register
+from diracx_tasks.pilots import breaker, register, site_tests
 from diracx_tasks.pilots.breaker import Breaker
 from diracx_tasks.pilots.elements import ComputingElement, element
 from diracx_tasks.pilots.queues import Queue, options_of, stated
@@ -58,11 +58,11 @@ def submit_page(vo: str, ce: str) -> Submitted | None:
 
 
 def _open_queues(vo: str, ce: str) -> dict[str, Queue]:
-    """The queues of an element that may be used and whose breakers are not open."""
+    """The queues of an element that may be used, if for a test only, and whose breakers are not open."""
     with reading() as db:
-        gates = breaker.gates(db, vo)
+        gates, tests = breaker.gates(db, vo), site_tests.under_way(db, vo)
     shut = {key for key, gate in gates.items() if gate.breaker is Breaker.OPEN}
-    usable = [one for one in stated(vo) if one.ce == ce and not one.barred]
+    usable = [one for one in stated(vo) if one.ce == ce and (not one.barred or one.key in tests)]
     return {one.name: one for one in usable if one.key not in shut}
 
 
@@ -92,9 +92,12 @@ def _submit(made: ComputingElement, vo: str, queue: Queue, stamps: Sequence[str]
         _note_failure(vo, queue, f"{queue.ce} does not answer: {error}")
         return 0
     except DiracXError as error:
-        _withdraw(vo, stamps, f"{queue.ce} does not take it: {error}")
+        references = made.find(stamps)
+        lost = [stamp for stamp in stamps if stamp not in references]
+        _withdraw(vo, lost, f"{queue.ce} does not take it: {error}")
         _note_failure(vo, queue, str(error))
-        return 0
+        if not references:
+            return 0
     taken = {stamp: references[stamp] for stamp in stamps if stamp in references}
     with session() as db:
         note_submitted(db, taken)

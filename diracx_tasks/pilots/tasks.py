@@ -7,8 +7,8 @@ from diracx_tasks.core.deadlocks import patiently
 from diracx_tasks.engine.outbox import enqueue
 from diracx_tasks.engine.retries import Backoff
 from diracx_tasks.engine.task import task
-from diracx_tasks.pilots import clean, plan, submit, sync
-from diracx_tasks.pilots.queues import has_queues
+from diracx_tasks.pilots import clean, plan, site_tests, submit, sync
+from diracx_tasks.pilots.queues import has_queues, queues
 
 
 @task(size="medium", every=60, per_vo=True, timeout=300)
@@ -57,3 +57,18 @@ def clean_pilots(vo: str) -> str:
             found = clean.forget_old(db, vo)
         total += found
     return f"{stalled} were silent, {total} forgotten"
+
+
+@task(priority="background", cron="41 5 * * *", per_vo=True)
+def test_sites(vo: str) -> str:
+    """Submit a small job to each queue of a VO that may be used, to see whether it works."""
+    with session() as db:
+        found = site_tests.ask(db, vo, queues(vo), by=site_tests.service(vo))
+    return f"{len(found)} queues are tested"
+
+
+@task(priority="background", every=60, per_vo=True)
+def look_at_tests(vo: str) -> str:
+    """Note how tests of a VO's queues ended."""
+    with session() as db:
+        return f"{site_tests.look(db, vo)} tests ended"

@@ -67,6 +67,7 @@ BODIES: dict[str, Any] = {
     "data_register_files": {"files": [{"lfn": LFN, "se": "SE-USER", "checksum": HEX, "size": 3}]},
     "tasks_release_lock": {"name": "workflow:1"},
     "tasks_set_schedule_timing": {"every": 60},
+    "sites_test_queues": {},
 }
 FORMS: dict[str, dict[str, Any]] = {
     "wes_run_workflow": {

@@ -33,6 +33,8 @@ USERS_CLI = (
     "data",
     "fetching",
     "usage",
+    "pilots",
+    "sites",
 )
 SERVERS = (
     "sqlalchemy",

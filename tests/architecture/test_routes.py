@@ -60,6 +60,7 @@ OWN = {
     "usage_plot_usage",
     "usage_get_states",
     "usage_plot_states",
+    "sites_get_tests",
     "wes_list_runs",
     "wes_run_workflow",
 }

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 
-from tests.bench import api, cwl, lifecycle, matching, overhead, tasks
+from tests.bench import api, cwl, lifecycle, matching, overhead, pilots, tasks
 
 BENCHES: dict[str, Callable[..., None]] = {
     "api": api.main,
@@ -11,6 +11,7 @@ BENCHES: dict[str, Callable[..., None]] = {
     "lifecycle": lifecycle.main,
     "matching": matching.main,
     "overhead": overhead.main,
+    "pilots": pilots.main,
     "tasks": tasks.main,
 }
 # These have options, the others a count.

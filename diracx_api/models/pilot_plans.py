@@ -1,0 +1,71 @@
+"""What goes in and comes out of the routes about plans of pilots and tests of queues."""
+
+from pydantic import BaseModel, ConfigDict
+
+from diracx_api.models.fields import stated
+
+TIME = "2026-11-23T10:00:00.123456Z"
+
+
+class PlanWanted(BaseModel):
+    """Whether the plan is to be carried out."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    dry_run: bool = stated("Only say what would be done now.", True, default=True)
+
+
+class PlannedQueue(BaseModel):
+    """A queue, how many pilots it gets, and how it stands."""
+
+    site: str = stated("The site.", "LCG.CERN.ch")
+    ce: str = stated("The computing element.", "ce1.cern.ch")
+    queue: str = stated("The queue.", "long")
+    new: int = stated("Pilots that are sent there now.", 12)
+    waiting: int = stated("Pilots that are planned, submitted or wait there.", 3)
+    running: int = stated("Pilots that run there.", 80)
+    wait_seconds: float = stated("How long a new pilot is expected to wait.", 240.0)
+    breaker: str = stated("closed, open or half-open.", "closed")
+    words: str = stated("What holds it back; empty when nothing does.", "")
+
+
+class PilotPlan(BaseModel):
+    """What is planned for a VO."""
+
+    jobs: int = stated("Jobs that wait, of each kind counted as far as pilots could come for them.", 15)
+    homeless: int = stated("Jobs among these that fit no queue which may be used.", 0)
+    new: int = stated("Pilots that are sent now.", 12)
+    is_dry_run: bool = stated("Whether nothing is done.", True)
+    queues: list[PlannedQueue]
+
+
+class QueueNames(BaseModel):
+    """Which queues are meant: what is not stated is any."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    site: str = stated("The site.", "", default="", max_length=128)
+    ce: str = stated("The computing element.", "", default="", max_length=128)
+    queue: str = stated("The queue.", "", default="", max_length=128)
+
+
+class QueueTest(BaseModel):
+    """A queue that is tested, and the job that does it."""
+
+    site: str = stated("The site.", "LCG.CERN.ch")
+    ce: str = stated("The computing element.", "ce1.cern.ch")
+    queue: str = stated("The queue.", "long")
+    job_id: int = stated("The job.", 17)
+
+
+class QueueTested(BaseModel):
+    """The last test of a queue."""
+
+    site: str = stated("The site.", "LCG.CERN.ch")
+    ce: str = stated("The computing element.", "ce1.cern.ch")
+    queue: str = stated("The queue.", "long")
+    job_id: int | None = stated("The job; null: it was never tested.", 17)
+    status: str = stated("Running, Done or Failed; empty: it was never tested.", "Failed")
+    reason: str = stated("Why it failed.", "test job 17 is Failed (no space left)")
+    asked_at: str | None = stated("When it was asked for, UTC.", TIME)
+    ended_at: str | None = stated("When it ended, UTC.", TIME)

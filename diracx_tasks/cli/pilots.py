@@ -1,0 +1,39 @@
+"""`diracx pilots`: where pilots are sent."""
+
+import click
+
+from diracx_tasks.cli import output
+from diracx_tasks.cli.output import Column, output_option
+
+PLAN = (
+    Column("Site", lambda row: row["site"]),
+    Column("CE", lambda row: row["ce"]),
+    Column("Queue", lambda row: row["queue"]),
+    Column("New", lambda row: row["new"], is_number=True),
+    Column("Waiting", lambda row: row["waiting"], is_number=True),
+    Column("Running", lambda row: row["running"], is_number=True),
+    Column("Wait", lambda row: f"{row['wait_seconds']:.0f} s", is_number=True),
+    Column("Held back by", lambda row: row["words"]),
+)
+
+
+@click.group()
+def pilots() -> None:
+    """See where pilots are sent."""
+
+
+@pilots.command()
+@click.option("--dry-run", is_flag=True, help="Only say what would be done now.")
+@output_option
+def plan(dry_run: bool, form: str) -> None:
+    """Send pilots for the jobs that wait now, as is done every minute anyway; for service administrators."""
+    found = output.connect().post("/api/pilots/plan", {"dry_run": dry_run})
+    if not found["queues"]:
+        output.show_nothing("there are no queues in the configuration", form)
+        return
+    output.show_rows(found["queues"], form, key="queue", columns=PLAN)
+    if form == output.TABLE:
+        verb = "would be sent" if dry_run else "are being sent"
+        words = f"{found['new']} pilots {verb} for {found['jobs']} waiting jobs"
+        lost = f"; {found['homeless']} of the jobs fit no queue" if found["homeless"] else ""
+        click.echo(words + lost, err=True)

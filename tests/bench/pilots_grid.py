@@ -1,0 +1,279 @@
+"""A hundred batch queues and a day of LHCb's jobs, simulated: pilots wait, start, run jobs, idle and end."""
+
+import heapq
+import random
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from diracx_tasks.matching.specification import needs_json, specifications
+from diracx_tasks.matching.store import Class
+from diracx_tasks.pilots.fits import Fits
+from diracx_tasks.pilots.queues import Queue
+from tests.bench.lhcb import SEED, Totals
+from tests.bench.mixes import bursts, classes
+
+QUEUES = 100
+DAY = 86_400.0
+# A pilot that finds nothing for so long ends.
+IDLE = 300.0
+# Jobs ask for CPU time of DIRAC's unit; so much of it is a second on these nodes.
+POWER = 10.0
+# Of the slots so much is busy over the day, and so many queues abort what they are sent for some hours.
+LOAD = 0.75
+BROKEN, BROKEN_HOURS = 3, 6
+
+
+class Burst(NamedTuple):
+    """Jobs of a class that arrive at once."""
+
+    at: float
+    class_no: int
+    jobs: int
+
+
+@dataclass(frozen=True)
+class World:
+    """What is the same for every rule: queues, their slots and pauses, when they are broken, and the jobs."""
+
+    queues: Sequence[Queue]
+    slots: Sequence[int]
+    pauses: Sequence[float]
+    broken: Mapping[int, tuple[float, float]]
+    classes: Sequence[Class]
+    cpu_times: Sequence[float]
+    fits: Fits
+    at: Sequence[Mapping[int, int]]
+    arrivals: Sequence[Burst]
+
+
+@dataclass(eq=False)
+class SimulatedPilot:
+    """One pilot; `free` are its cores without a job, `ends` is when its time is over."""
+
+    queue: int
+    submitted: float
+    free: int = 0
+    ends: float = 0.0
+    ran: int = 0
+    since: float = 0.0
+    is_over: bool = False
+
+
+@dataclass
+class QueueNow:
+    """A batch queue at a moment, and what happened there lately."""
+
+    free_slots: int
+    waiting: deque[SimulatedPilot] = field(default_factory=deque)
+    running: int = 0
+    idle: dict[SimulatedPilot, None] = field(default_factory=dict)
+    waits: deque[tuple[float, float]] = field(default_factory=deque)
+    taken: deque[float] = field(default_factory=deque)
+    aborted: deque[float] = field(default_factory=deque)
+    ended: deque[float] = field(default_factory=deque)
+    wakes: bool = False
+
+
+@dataclass
+class Figures:
+    """What a day came to, times in seconds; `useless` pilots began and got no job, `left` jobs had no pilot."""
+
+    waits: list[float] = field(default_factory=list)
+    submitted: int = 0
+    useless: int = 0
+    aborted: int = 0
+    idle_core_seconds: float = 0.0
+    left: int = 0
+    most_waiting: int = 0
+
+
+def world(jobs: int) -> World:
+    """Queues at LHCb's sites and so many jobs of its task queues; always the same."""
+    chance = random.Random(SEED)
+    made = classes("lhcb", jobs)
+    of = [_class(one.number, one.record, one) for one in made]
+    cpu_times = [float(one.record["cpu_time"]) for one in made]
+    places = {one.number: place for place, one in enumerate(made)}
+    arrivals = sorted(
+        Burst(_moment(chance), places[one.of.number], one.jobs) for one in bursts(made)
+    )
+    demand = sum(one.jobs * cpu_times[one.class_no] / POWER / 2 for one in arrivals)
+    queues, slots = _queues(chance, demand / DAY / LOAD)
+    fits = Fits(queues)
+    begins = [chance.uniform(0, DAY / 2) for _ in range(BROKEN)]
+    return World(
+        queues=queues,
+        slots=slots,
+        pauses=[min(900.0, chance.lognormvariate(5.0, 0.7)) for _ in queues],
+        broken={n: (begin, begin + BROKEN_HOURS * 3600) for n, begin in enumerate(begins)},
+        classes=of,
+        cpu_times=cpu_times,
+        fits=fits,
+        at=[fits.of(one) for one in of],
+        arrivals=arrivals,
+    )
+
+
+def _moment(chance: random.Random) -> float:
+    """Half over the whole day, half in the working hours."""
+    return chance.uniform(0, 0.9 * DAY) if chance.random() < 0.5 else chance.uniform(8, 18) * 3600
+
+
+def _class(number: int, record: Mapping[str, Any], one: Any) -> Class:
+    needs = needs_json(specifications(record))
+    return Class(number, "lhcb", one.job_type, one.group, one.owner, one.priority, needs)
+
+
+def _queues(chance: random.Random, cores: float) -> tuple[list[Queue], list[int]]:
+    """Queues with so many cores in all, at the sites in the order of their size."""
+    sites = sorted(Totals().sites.items(), key=lambda one: -one[1].jobs)
+    names = [sites[number % len(sites)][0] for number in range(QUEUES)]
+    weights = [chance.paretovariate(1.2) for _ in names]
+    found, slots = [], []
+    for number, (site, weight) in enumerate(zip(names, weights, strict=True)):
+        processors = 8 if chance.random() < 0.3 else 1
+        count = max(2, round(cores * weight / sum(weights) / processors))
+        longest = chance.choice((518_400, 864_000, 1_080_000, 1_080_000))
+        most = max(10, count // 10)
+        limits = {"max_waiting": most, "max_total": count + most}
+        place = (site, f"ce{number}.{site.lower()}", "lhcb")
+        platform = chance.choice(("x86_64_v3-any", "x86_64_v3-any", None))
+        found.append(
+            Queue(
+                *place, processors=processors, max_cpu_seconds=longest, platform=platform, **limits
+            )
+        )
+        slots.append(count)
+    return found, slots
+
+
+class Simulation:
+    """One day under one rule."""
+
+    def __init__(self, of: World) -> None:
+        self.world, self.now, self.figures = of, 0.0, Figures()
+        self.queues = [QueueNow(slots) for slots in of.slots]
+        self.waiting: list[deque[float]] = [deque() for _ in of.classes]
+        # Classes with jobs, those that began to wait first before others.
+        self.live: dict[int, None] = {}
+        self._events: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
+        self._number = 0
+        self._chance = random.Random(SEED)
+
+    def at(self, moment: float, what: Callable[..., None], *arguments: Any) -> None:
+        """Have something happen at a moment."""
+        self._number += 1
+        heapq.heappush(self._events, (moment, self._number, what, arguments))
+
+    def run(self, every: float, rule: Callable[["Simulation"], Sequence[int]]) -> Figures:
+        """The figures of a day on which pilots are sent by a rule every so many seconds, to their last end."""
+        for burst in self.world.arrivals:
+            self.at(burst.at, self._arrive, burst)
+        for number in range(int(DAY / every)):
+            self.at(number * every, self._plan, rule)
+        while self._events:
+            self.now, _, what, arguments = heapq.heappop(self._events)
+            what(*arguments)
+        self.figures.left = sum(map(len, self.waiting))
+        return self.figures
+
+    def _count_idle(self, pilot: SimulatedPilot) -> None:
+        self.figures.idle_core_seconds += pilot.free * (self.now - pilot.since)
+        pilot.since = self.now
+
+    def _plan(self, rule: Callable[["Simulation"], Sequence[int]]) -> None:
+        for place, count in enumerate(rule(self)):
+            if count:
+                self.figures.submitted += count
+                queue = self.queues[place]
+                queue.waiting.extend(SimulatedPilot(place, self.now) for _ in range(count))
+                self._wake(place)
+        waiting = sum(len(one.waiting) for one in self.queues)
+        self.figures.most_waiting = max(self.figures.most_waiting, waiting)
+
+    def _arrive(self, burst: Burst) -> None:
+        self.waiting[burst.class_no].extend([self.now] * burst.jobs)
+        self.live.setdefault(burst.class_no)
+        for place in self.world.at[burst.class_no]:
+            for pilot in list(self.queues[place].idle):
+                self._match(pilot)
+            if burst.class_no not in self.live:
+                return
+
+    def _wake(self, place: int) -> None:
+        """Start what may be started, and come again when the next one may."""
+        queue, pause = self.queues[place], self.world.pauses[place]
+        queue.wakes = False
+        while queue.waiting and queue.free_slots and queue.waiting[0].submitted + pause <= self.now:
+            self._start(place, queue.waiting.popleft())
+        if queue.waiting and queue.free_slots and not queue.wakes:
+            queue.wakes = True
+            self.at(queue.waiting[0].submitted + pause, self._wake, place)
+
+    def _start(self, place: int, pilot: SimulatedPilot) -> None:
+        queue, about = self.queues[place], self.world.queues[place]
+        begin, end = self.world.broken.get(place, (DAY, DAY))
+        if begin <= self.now < end:
+            self.figures.aborted += 1
+            queue.aborted.append(self.now)
+            return
+        queue.free_slots -= 1
+        queue.running += 1
+        queue.waits.append((self.now, self.now - pilot.submitted))
+        pilot.since, pilot.free = self.now, about.processors
+        pilot.ends = self.now + (about.max_cpu_seconds or DAY) / POWER
+        self._match(pilot)
+
+    def _match(self, pilot: SimulatedPilot) -> None:
+        """Take jobs while there are such for its free cores; a pilot without any waits for a while."""
+        queue = self.queues[pilot.queue]
+        while pilot.free and (class_no := self._fitting(pilot)) is not None:
+            self._take(pilot, class_no)
+        if not pilot.free:
+            queue.idle.pop(pilot, None)
+        elif pilot not in queue.idle:
+            queue.idle[pilot] = None
+        if pilot.free == self.world.queues[pilot.queue].processors:
+            self.at(self.now + IDLE, self._give_up, pilot, pilot.ran)
+
+    def _fitting(self, pilot: SimulatedPilot) -> int | None:
+        left = (pilot.ends - self.now) * POWER
+        for class_no in self.live:
+            if pilot.queue in self.world.at[class_no] and self.world.cpu_times[class_no] <= left:
+                return class_no
+        return None
+
+    def _take(self, pilot: SimulatedPilot, class_no: int) -> None:
+        jobs = self.waiting[class_no]
+        self.figures.waits.append(self.now - jobs.popleft())
+        if not jobs:
+            del self.live[class_no]
+        if pilot.ran:
+            self.queues[pilot.queue].taken.append(self.now)
+        self._count_idle(pilot)
+        pilot.ran += 1
+        pilot.free -= 1
+        seconds = self.world.cpu_times[class_no] / POWER * self._chance.uniform(0.2, 0.8)
+        self.at(self.now + seconds, self._finish, pilot)
+
+    def _finish(self, pilot: SimulatedPilot) -> None:
+        self._count_idle(pilot)
+        pilot.free += 1
+        self._match(pilot)
+
+    def _give_up(self, pilot: SimulatedPilot, ran: int) -> None:
+        """End a pilot that has been without a job since it had run so many."""
+        is_idle = pilot.free == self.world.queues[pilot.queue].processors
+        if pilot.is_over or not is_idle or pilot.ran != ran:
+            return
+        pilot.is_over = True
+        queue = self.queues[pilot.queue]
+        queue.idle.pop(pilot, None)
+        queue.free_slots += 1
+        queue.running -= 1
+        queue.ended.append(self.now)
+        self.figures.useless += not pilot.ran
+        self._count_idle(pilot)
+        self._wake(pilot.queue)
