@@ -22,6 +22,7 @@ class PlannedQueue(BaseModel):
     ce: str = stated("The computing element.", "ce1.cern.ch")
     queue: str = stated("The queue.", "long")
     new: int = stated("Pilots that are sent there now.", 12)
+    surplus: int = stated("Waiting pilots that nobody needs and that are withdrawn.", 0)
     waiting: int = stated("Pilots that are planned, submitted or wait there.", 3)
     running: int = stated("Pilots that run there.", 80)
     wait_seconds: float = stated("How long a new pilot is expected to wait.", 240.0)

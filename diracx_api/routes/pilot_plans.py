@@ -49,6 +49,7 @@ def _queue(line: plan.Line) -> dict[str, Any]:
         "ce": line.queue.ce,
         "queue": line.queue.name,
         "new": line.new,
+        "surplus": line.surplus,
         "waiting": line.standing.waiting,
         "running": line.standing.running,
         "wait_seconds": round(line.standing.wait, 1),

@@ -28,6 +28,17 @@ class Room(NamedTuple):
     cost: float
 
 
+class Allocation(NamedTuple):
+    """Per queue: how many new pilots go there, and how many of those that are to come nobody needs.
+
+    `is_met` says that all jobs have pilots without new ones.
+    """
+
+    new: list[int]
+    unneeded: list[float]
+    is_met: bool
+
+
 @dataclass
 class _Rest:
     """A want, and how many of its jobs no pilot comes for yet."""
@@ -43,8 +54,8 @@ class _Rest:
 
 def allocate(
     wants: Sequence[Want], rooms: Sequence[Room], weights: Mapping[str, float] | None = None
-) -> list[int]:
-    """How many new pilots go to each queue.
+) -> Allocation:
+    """How many new pilots go to each queue, and how many are too many.
 
     Jobs go first to pilots that are to come anyway. What is left gets new ones, where groups share by their
     weights what cannot be for all; those that fit few queues choose before those that fit many.
@@ -52,12 +63,15 @@ def allocate(
     order = sorted(range(len(rooms)), key=lambda place: rooms[place].cost)
     rest = [_Rest(one, one.jobs) for one in wants if one.jobs and one.at]
     rest.sort(key=lambda one: len(one.want.at))
-    _spend(rest, [one.coming for one in rooms], order)
+    unneeded = [one.coming for one in rooms]
+    _spend(rest, unneeded, order)
+    is_met = all(one.jobs <= NOTHING for one in rest)
     left = [float(one.free) for one in rooms]
     if (room := sum(left)) and sum(one.pilots for one in rest) > room:
         _spend(rest, left, order, _quotas(rest, room, weights or {}))
     _spend(rest, left, order)
-    return [math.ceil(one.free - free - NOTHING) for one, free in zip(rooms, left, strict=True)]
+    new = [math.ceil(one.free - free - NOTHING) for one, free in zip(rooms, left, strict=True)]
+    return Allocation(new, unneeded, is_met)
 
 
 def fair(wanted: Mapping[str, float], room: float, weights: Mapping[str, float]) -> dict[str, float]:

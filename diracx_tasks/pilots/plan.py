@@ -19,8 +19,8 @@ from diracx_tasks.engine.outbox import enqueue
 from diracx_tasks.matching.demand import Demand, demand, group_weights
 from diracx_tasks.matching.match import TEST
 from diracx_tasks.matching.seen import seen
-from diracx_tasks.pilots import breaker
-from diracx_tasks.pilots.allocate import Room, Want, allocate
+from diracx_tasks.pilots import breaker, withdraw
+from diracx_tasks.pilots.allocate import Allocation, Room, Want, allocate
 from diracx_tasks.pilots.breaker import Breaker, Gate
 from diracx_tasks.pilots.fits import Fits
 from diracx_tasks.pilots.queues import Queue, stated
@@ -51,13 +51,14 @@ PILOT = (
 
 @dataclass(frozen=True)
 class Line:
-    """What is planned for a queue, how it stands, and in words what holds it back."""
+    """What is planned for a queue, how it stands, and what holds it back; `surplus` waiting pilots go."""
 
     queue: Queue
     standing: Standing
     gate: Gate
     room: Room
     new: int
+    surplus: int
     words: str
 
 
@@ -89,17 +90,16 @@ def plan(db: Session, vo: str) -> Plan:
     waiting = demand(db, vo, capacity)
     fits = Fits(queues, seen(vo) if waiting else ())
     wants = [_want(one, fits) for one in waiting]
-    new = allocate(wants, [one.room for one in about], group_weights(vo))
-    lines = [
-        Line(one.queue, one.standing, one.gate, one.room, n, one.words)
-        for one, n in zip(about, new, strict=True)
-    ]
+    found = allocate(wants, [one.room for one in about], group_weights(vo))
+    lines = [_line(one, place, found) for place, one in enumerate(about)]
     homeless = sum(one.jobs for one, want in zip(waiting, wants, strict=True) if not want.at)
     return Plan(vo, sum(one.jobs for one in waiting), homeless, lines)
 
 
 def plan_pilots(db: Session, vo: str) -> Plan:
     """Plan a VO's pilots, write them down as Planned, and have them submitted after this transaction.
+
+    Those that wait and that nobody needs are withdrawn.
 
     Of two who do so at once the second counts what the first has planned. Two who do so for the first time
     ever may end each other's transactions: call it `patiently`.
@@ -110,6 +110,9 @@ def plan_pilots(db: Session, vo: str) -> Plan:
     db.flush()
     found = plan(db, vo)
     write(db, vo, {line.queue: line.new for line in found.lines if line.new})
+    for line in found.lines:
+        if line.surplus:
+            withdraw.withdraw(db, vo, line.queue.key, line.surplus)
     return found
 
 
@@ -131,10 +134,10 @@ def write(db: Session, vo: str, new: dict[Queue, int]) -> list[str]:
             place = (queue.ce, queue.name, queue.site, vo, queue.ce_type)
             times = (moment.replace(microsecond=0),) * 2
             pilots.append((stamp, stamp, *place, *times, PLANNED, "planned", 0, 0, 0.0, "False"))
-            submissions.append((stamp, vo, queue.ce, queue.name, moment))
+            submissions.append((stamp, vo, queue.ce, queue.name, moment, 0))
         enqueue(db, "pilots.submit_pilots", f"ce-{vo}/{queue.ce}.submit", vo=vo, ce=queue.ce)
     insert_many(db, plain(Pilot), PILOT, pilots)
-    names = ("PilotStamp", "VO", "CE", "Queue", "PlannedAt")
+    names = ("PilotStamp", "VO", "CE", "Queue", "PlannedAt", "ToKill")
     insert_many(db, plain(Submission), names, submissions)
     return [row[0] for row in submissions]
 
@@ -174,6 +177,11 @@ def room_of(queue: Queue, standing: Standing, gate: Gate, most: int) -> tuple[Ro
 def _about(queue: Queue, standing: Standing, gate: Gate, most: int) -> _About:
     room, words = room_of(queue, standing, gate, most)
     return _About(queue, standing, gate, room, words)
+
+
+def _line(one: _About, place: int, found: Allocation) -> Line:
+    surplus = one.standing.surplus(found.unneeded[place], is_met=found.is_met)
+    return Line(one.queue, one.standing, one.gate, one.room, found.new[place], surplus, one.words)
 
 
 def _want(one: Demand, fits: Fits) -> Want:

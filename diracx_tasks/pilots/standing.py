@@ -21,6 +21,8 @@ HOUR = 3600.0
 # What pilots that run took within so many seconds says how many jobs they will take.
 RECENT = 120.0
 MOST_STARTS = 5000
+# A pilot that nobody needs is left where it is for so long: jobs may arrive.
+KEPT_WAITING = 300.0
 # What is taken for the wait of a queue of which little is known, and how many starts that counts.
 USUAL_WAIT, PRIOR = 300.0, 2
 # A pilot that has waited for so much longer than others is not counted on.
@@ -71,6 +73,15 @@ class Standing:
         """The part of the pilots of the last hour that were aborted."""
         known = self.aborted + len(self.waits)
         return self.aborted / known if known else 0.0
+
+    def surplus(self, unneeded: float, *, is_met: bool) -> int:
+        """How many waiting pilots may be withdrawn when so many of those that are to come are not needed.
+
+        Those that are not counted on may go when all jobs have others.
+        """
+        most = self.waiting if is_met else self.waiting - self.late
+        count = unneeded + self.late if is_met else unneeded
+        return min(int(count + 1e-6), most, sum(age > KEPT_WAITING for age in self.ages))
 
     def coming(self, processors: int) -> float:
         """Pilots' worth of jobs that need no new pilot: waiting ones, idle ones, and what will come free."""

@@ -95,6 +95,8 @@ class Submission(Table):
     planned_at: Mapped[datetime] = mapped_column("PlannedAt", Timestamp)
     claim: Mapped[str | None] = mapped_column("Claim", String(32))
     claimed_at: Mapped[datetime | None] = mapped_column("ClaimedAt", Timestamp)
+    # It was withdrawn, and the batch system is still to be told so.
+    to_kill: Mapped[int] = mapped_column("ToKill", Integer, default=0)
     # Noted within a minute of it.
     started_at: Mapped[datetime | None] = mapped_column("StartedAt", Timestamp)
 

@@ -7,7 +7,7 @@ from diracx_tasks.core.deadlocks import patiently
 from diracx_tasks.engine.outbox import enqueue
 from diracx_tasks.engine.retries import Backoff
 from diracx_tasks.engine.task import task
-from diracx_tasks.pilots import clean, plan, site_tests, submit, sync
+from diracx_tasks.pilots import clean, plan, site_tests, submit, sync, withdraw
 from diracx_tasks.pilots.queues import has_queues, queues
 
 
@@ -39,6 +39,8 @@ def follow_pilots(vo: str) -> str:
         for ce in names:
             enqueue(db, "pilots.sync_pilots", f"ce-{vo}/{ce}.sync", vo=vo, ce=ce)
             enqueue(db, "pilots.submit_pilots", f"ce-{vo}/{ce}.submit", vo=vo, ce=ce)
+        for ce in withdraw.marked(db, vo):
+            enqueue(db, "pilots.kill_pilots", f"ce-{vo}/{ce}.kill", vo=vo, ce=ce)
     return f"{len(names)} elements"
 
 
@@ -46,6 +48,15 @@ def follow_pilots(vo: str) -> str:
 def sync_pilots(vo: str, ce: str) -> str:
     """Write what a computing element knows of a VO's pilots into their rows."""
     return f"{sync.sync_pilots(vo, ce)} changed"
+
+
+@task(size="medium", lock="ce:{vo}/{ce}", retry=Backoff(first=5, times=3), dead_letter=False, subject="{ce}")
+def kill_pilots(vo: str, ce: str) -> str:
+    """Have a computing element end the pilots that were withdrawn, page by page."""
+    total = 0
+    while found := withdraw.kill_page(vo, ce):
+        total += found
+    return f"{total} withdrawn"
 
 
 @task(size="medium", priority="background", every=3600, per_vo=True, timeout=1800)

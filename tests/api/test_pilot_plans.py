@@ -44,6 +44,7 @@ def test_a_dry_run_says_what_would_be_sent_and_sends_nothing(api: Api) -> None:
         "ce": "ce1",
         "queue": "short",
         "new": 3,
+        "surplus": 0,
         "waiting": 0,
         "running": 0,
         "wait_seconds": 300.0,

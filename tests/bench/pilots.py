@@ -15,7 +15,7 @@ from diracx_tasks.core.scheduling import SiteDirector
 from diracx_tasks.pilots.allocate import Want, allocate
 from diracx_tasks.pilots.breaker import Breaker, Gate
 from diracx_tasks.pilots.plan import room_of
-from diracx_tasks.pilots.standing import HOUR, RECENT, Standing
+from diracx_tasks.pilots.standing import HOUR, KEPT_WAITING, RECENT, Standing
 from tests.bench.pilots_grid import Figures, QueueNow, Simulation, World, world
 
 JOBS = 40_000
@@ -44,7 +44,12 @@ class Ours:
             Want(self.of.classes[one].group, float(len(day.waiting[one])), self.of.at[one])
             for one in day.live
         ]
-        return allocate(wants, rooms)
+        found = allocate(wants, rooms)
+        for place, (unneeded, queue) in enumerate(zip(found.unneeded, day.queues, strict=True)):
+            if queue.waiting:
+                count = self._standing(day, place).surplus(unneeded, is_met=found.is_met)
+                day.withdraw(place, count, KEPT_WAITING)
+        return found.new
 
     def _standing(self, day: Simulation, place: int) -> Standing:
         queue = day.queues[place]
@@ -131,7 +136,7 @@ def main(jobs: int = JOBS) -> None:
 
 HEADER = (
     f"{'':14}{'jobs begun':>11}{'left':>7}{'wait p50':>10}{'p95':>9}{'mean':>9}{'pilots':>9}{'useless':>9}"
-    f"{'over need':>11}{'aborted':>9}{'most wait':>11}{'idle core h':>13}{'took':>8}"
+    f"{'over need':>11}{'aborted':>9}{'withdrawn':>11}{'most wait':>11}{'idle core h':>13}{'took':>8}"
 )
 
 
@@ -139,10 +144,10 @@ def line(name: str, found: Figures, seconds: float) -> str:
     """The figures of one rule; waits in minutes."""
     waits = sorted(found.waits)
     p50, p95, mean = waits[len(waits) // 2], waits[int(len(waits) * 0.95)], statistics.fmean(waits)
-    over = found.useless / max(1, found.submitted - found.useless - found.aborted)
+    over = found.useless / max(1, found.submitted - found.useless - found.aborted - found.withdrawn)
     return (
         f"{name:14}{len(waits):>11}{found.left:>7}{p50 / 60:>10.1f}{p95 / 60:>9.1f}{mean / 60:>9.1f}"
-        f"{found.submitted:>9}{found.useless:>9}{over:>11.1%}{found.aborted:>9}{found.most_waiting:>11}"
+        f"{found.submitted:>9}{found.useless:>9}{over:>11.1%}{found.aborted:>9}{found.withdrawn:>11}{found.most_waiting:>11}"
         f"{found.idle_core_seconds / 3600:>13.0f}{seconds:>7.1f}s"
     )
 

@@ -84,6 +84,7 @@ class Figures:
     submitted: int = 0
     useless: int = 0
     aborted: int = 0
+    withdrawn: int = 0
     idle_core_seconds: float = 0.0
     left: int = 0
     most_waiting: int = 0
@@ -182,6 +183,14 @@ class Simulation:
     def _count_idle(self, pilot: SimulatedPilot) -> None:
         self.figures.idle_core_seconds += pilot.free * (self.now - pilot.since)
         pilot.since = self.now
+
+    def withdraw(self, place: int, count: int, seconds: float) -> None:
+        """Take so many of the last pilots out of a queue that have waited for so many seconds."""
+        queue = self.queues[place]
+        old = [one for one in queue.waiting if self.now - one.submitted > seconds]
+        gone = set(old[len(old) - count :]) if count > 0 else set()
+        queue.waiting = deque(one for one in queue.waiting if one not in gone)
+        self.figures.withdrawn += len(gone)
 
     def _plan(self, rule: Callable[["Simulation"], Sequence[int]]) -> None:
         for place, count in enumerate(rule(self)):

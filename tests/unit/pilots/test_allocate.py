@@ -3,7 +3,12 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diracx_tasks.pilots.allocate import Room, Want, allocate, fair
+from diracx_tasks.pilots.allocate import Room, Want, fair
+from diracx_tasks.pilots.allocate import allocate as allocation
+
+
+def allocate(wants: list[Want], rooms: list[Room]) -> list[int]:
+    return allocation(wants, rooms).new
 
 
 def free(*rooms: int) -> list[Room]:
@@ -55,6 +60,13 @@ def test_groups_share_what_is_not_enough_for_all_by_their_weights() -> None:
 def test_a_group_with_few_jobs_is_not_crowded_out_of_a_queue_that_all_want() -> None:
     wants = [everywhere(1000, 1, group="many"), *(everywhere(2, 1, group="few") for _ in range(5))]
     assert allocate(wants, free(20)) == [20]
+
+
+def test_pilots_that_nobody_needs_are_named() -> None:
+    rooms = [Room(4.0, 9, 100.0), Room(3.0, 9, 300.0)]
+    found = allocation([everywhere(5, 2)], rooms)
+    assert (found.new, found.unneeded, found.is_met) == ([0, 0], [0.0, 2.0], True)
+    assert allocation([everywhere(8, 2)], rooms).is_met is False
 
 
 def test_what_fits_nowhere_gets_nothing() -> None:

@@ -7,9 +7,10 @@ from sqlalchemy import select
 
 from diracx_tasks.core.database import reading, session
 from diracx_tasks.core.errors import SettingsError
+from diracx_tasks.jobs import control
 from diracx_tasks.jobs.states import Status
 from diracx_tasks.jobs.tables import Job
-from diracx_tasks.pilots import clean, submit, sync
+from diracx_tasks.pilots import clean, submit, sync, withdraw
 from diracx_tasks.pilots.elements import element
 from diracx_tasks.pilots.tables import Pilot, Submission
 from tests.api.stores import installation, migrated  # noqa: F401
@@ -100,7 +101,8 @@ def test_a_submission_that_never_happened_is_given_up_and_planned_anew(grid: Gri
     synced("ce1")
     assert statuses() == {"Aborted": 2}
     assert reasons() == {"its submission was cut off, and ce1 does not know it"}
-    assert sum(new().values()) == 2
+    # A queue that has lost pilots costs more than one with eight processors.
+    assert new() == {"big": 1}
 
 
 def test_what_an_element_does_not_take_is_planned_anew(grid: Grid) -> None:
@@ -157,6 +159,52 @@ def test_pilots_for_a_queue_that_is_gone_are_withdrawn() -> None:
             one.queue = "closed"
     submitted("ce1")
     assert reasons() == {f"pilots of {VO} may not go to closed of ce1 now"}
+
+
+def test_waiting_pilots_that_nobody_needs_are_withdrawn_after_a_while(grid: Grid) -> None:
+    job_ids = waiting(6)
+    planned()
+    submitted()
+    synced()
+    with session() as db:
+        control.kill_all(db, job_ids[:4], "not wanted any more")
+    assert planned().lines[0].surplus == 0
+    age(400)
+    assert planned().lines[0].surplus == 4
+    assert statuses() == {"Waiting": 2, "Deleted": 4}
+    assert len(grid.jobs("ce1")) == 6
+    assert withdraw.kill_page(VO, "ce1") == 4
+    assert len(grid.jobs("ce1")) == 2
+    assert withdraw.kill_page(VO, "ce1") == 0
+    assert planned().lines[0].surplus == 0
+
+
+def test_a_withdrawn_pilot_that_took_a_job_meanwhile_gives_it_back(grid: Grid) -> None:
+    (job_id,) = waiting(1)
+    planned()
+    submitted()
+    synced()
+    (stamp,) = stamps()
+    age(400)
+    with session() as db:
+        assert withdraw.withdraw(db, VO, ("ce1", "short"), 1) == 1
+    with session() as db:
+        claim(db, job_id, pilot=stamp)
+    withdraw.kill_page(VO, "ce1")
+    with reading() as db:
+        assert db.get_one(Job, job_id).status in (Status.RECEIVED, Status.WAITING)
+
+
+def test_a_pilot_that_has_started_is_not_withdrawn(grid: Grid) -> None:
+    waiting(1)
+    planned()
+    submitted()
+    grid.tell("ce1", "Running")
+    synced()
+    age(400)
+    with session() as db:
+        assert withdraw.withdraw(db, VO, ("ce1", "short"), 1) == 0
+    assert statuses() == {"Running": 1}
 
 
 def test_silent_pilots_are_ended_and_killed_unless_they_hold_a_job(grid: Grid) -> None:

@@ -31,6 +31,7 @@ def upgrade() -> None:
         time("PlannedAt", nullable=False),
         sa.Column("Claim", sa.String(32), nullable=True),
         time("ClaimedAt"),
+        sa.Column("ToKill", sa.Integer(), nullable=False),
         time("StartedAt"),
         sa.PrimaryKeyConstraint("PilotStamp"),
     )
