@@ -51,9 +51,7 @@ class Tested(NamedTuple):
 def chosen(vo: str, *, site: str = "", ce: str = "", queue: str = "") -> list[Queue]:
     """The queues of a VO with these names, all when none is stated; NotFound when there is none."""
     found = [
-        one
-        for one in stated(vo)
-        if site in ("", one.site) and ce in ("", one.ce) and queue in ("", one.name)
+        one for one in stated(vo) if site in ("", one.site) and ce in ("", one.ce) and queue in ("", one.name)
     ]
     names = ", ".join(name for name in (site, ce, queue) if name)
     if names and not found:

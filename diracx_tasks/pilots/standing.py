@@ -25,8 +25,8 @@ MOST_STARTS = 5000
 KEPT_WAITING = 300.0
 # What is taken for the wait of a queue of which little is known, and how many starts that counts.
 USUAL_WAIT, PRIOR = 300.0, 2
-# A pilot that has waited for so much longer than others is not counted on.
-LATE_SECONDS, LATE_TIMES = 600.0, 3.0
+# A pilot that has waited for longer is not counted on: another queue may be faster.
+LATE_SECONDS = 600.0
 Key = tuple[str, str]
 
 
@@ -35,14 +35,14 @@ class Standing:
     """Of one queue: the ages in seconds of pilots that have not begun, how many run, and what was lately.
 
     `waits` are the seconds that pilots of the last hour waited; `taken` counts the jobs that running pilots
-    took after their first within RECENT, `idle` those of them that asked in vain.
+    took after their first within RECENT, `starting` pilots have begun within that time and have had no job yet.
     """
 
     ages: list[float] = field(default_factory=list)
     running: int = 0
     waits: list[float] = field(default_factory=list)
     taken: int = 0
-    idle: int = 0
+    starting: int = 0
     aborted: int = 0
 
     @property
@@ -59,9 +59,7 @@ class Standing:
     @property
     def late(self) -> int:
         """Those that have waited for so long that others should come in their place."""
-        known = (USUAL_WAIT * PRIOR + sum(self.waits)) / (PRIOR + len(self.waits))
-        limit = max(LATE_SECONDS, LATE_TIMES * known)
-        return sum(age > limit for age in self.ages)
+        return sum(age > LATE_SECONDS for age in self.ages)
 
     @property
     def is_stuck(self) -> bool:
@@ -84,9 +82,9 @@ class Standing:
         return min(int(count + 1e-6), most, sum(age > KEPT_WAITING for age in self.ages))
 
     def coming(self, processors: int) -> float:
-        """Pilots' worth of jobs that need no new pilot: waiting ones, idle ones, and what will come free."""
+        """Pilots' worth of jobs that need no new pilot: waiting ones, those that begin, and what will come free."""
         turns = self.taken / RECENT * min(self.wait, LATE_SECONDS) / max(1, processors)
-        return self.waiting - self.late + self.idle + turns
+        return self.waiting - self.late + self.starting + turns
 
 
 class _Age(NamedTuple):
@@ -113,8 +111,8 @@ def standings(db: Session, vo: str) -> dict[Key, Standing]:
     aborted = query.where(Pilot.vo == vo, Pilot.status == "Aborted", Pilot.updated_at > utc_now(-HOUR))
     for ce, queue, count in db.execute(aborted.group_by(Pilot.destination, Pilot.queue)):
         found[ce, queue].aborted = count
-    for ce, queue, taken, idle in _busy(db, vo):
-        found[ce, queue].taken, found[ce, queue].idle = int(taken or 0), int(idle or 0)
+    for ce, queue, taken, starting in _busy(db, vo):
+        found[ce, queue].taken, found[ce, queue].starting = int(taken or 0), int(starting or 0)
     return dict(found)
 
 
@@ -149,12 +147,15 @@ def _moment(value: datetime | str) -> datetime:
 
 
 def _busy(db: Session, vo: str) -> Iterable[tuple[str, str, int, int]]:
-    """By queue: how many further jobs running pilots took just now, and how many pilots asked in vain."""
+    """By queue: how many further jobs running pilots took just now, and how many pilots have just begun."""
     lately = utc_now(-RECENT)
     job = (PilotJob.pilot_id == Pilot.pilot_id) & (PilotJob.started_at > lately)
+    begun = (Submission.stamp == Pilot.stamp) & (Submission.started_at > lately)
     taken = func.sum(case((PilotJob.job_id != Pilot.initial_job, 1), else_=0))
-    idle = func.sum(case((PilotJob.job_id.is_(None), 1), else_=0))
-    query = select(Pilot.destination, Pilot.queue, taken, idle).outerjoin(PilotJob, job)
+    starting = func.sum(case((Submission.stamp.is_not(None) & (Pilot.initial_job == 0), 1), else_=0))
+    query = select(Pilot.destination, Pilot.queue, taken, starting).outerjoin(PilotJob, job)
     where = (Pilot.vo == vo, Pilot.status == RUNNING, Pilot.updated_at > lately)
-    rows = db.execute(query.where(*where).group_by(Pilot.destination, Pilot.queue))
+    rows = db.execute(
+        query.outerjoin(Submission, begun).where(*where).group_by(Pilot.destination, Pilot.queue)
+    )
     return ((row[0], row[1], row[2], row[3]) for row in rows)

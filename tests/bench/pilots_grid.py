@@ -78,7 +78,7 @@ class QueueNow:
 
 @dataclass
 class Figures:
-    """What a day came to, times in seconds; `useless` pilots began and got no job, `left` jobs had no pilot."""
+    """What a day came to, times in s; `useless` pilots began and got no job, `left` jobs had no pilot."""
 
     waits: list[float] = field(default_factory=list)
     submitted: int = 0
@@ -97,9 +97,7 @@ def world(jobs: int) -> World:
     of = [_class(one.number, one.record, one) for one in made]
     cpu_times = [float(one.record["cpu_time"]) for one in made]
     places = {one.number: place for place, one in enumerate(made)}
-    arrivals = sorted(
-        Burst(_moment(chance), places[one.of.number], one.jobs) for one in bursts(made)
-    )
+    arrivals = sorted(Burst(_moment(chance), places[one.of.number], one.jobs) for one in bursts(made))
     demand = sum(one.jobs * cpu_times[one.class_no] / POWER / 2 for one in arrivals)
     queues, slots = _queues(chance, demand / DAY / LOAD)
     fits = Fits(queues)
@@ -135,16 +133,14 @@ def _queues(chance: random.Random, cores: float) -> tuple[list[Queue], list[int]
     found, slots = [], []
     for number, (site, weight) in enumerate(zip(names, weights, strict=True)):
         processors = 8 if chance.random() < 0.3 else 1
-        count = max(2, round(cores * weight / sum(weights) / processors))
-        longest = chance.choice((518_400, 864_000, 1_080_000, 1_080_000))
+        count = max(4, round(cores * weight / sum(weights) / processors))
+        longest = 1_080_000 if number < len(sites) else chance.choice((345_600, 518_400, 864_000))
         most = max(10, count // 10)
         limits = {"max_waiting": most, "max_total": count + most}
         place = (site, f"ce{number}.{site.lower()}", "lhcb")
-        platform = chance.choice(("x86_64_v3-any", "x86_64_v3-any", None))
+        platform = None if number < len(sites) else "x86_64_v3-any"
         found.append(
-            Queue(
-                *place, processors=processors, max_cpu_seconds=longest, platform=platform, **limits
-            )
+            Queue(*place, processors=processors, max_cpu_seconds=longest, platform=platform, **limits)
         )
         slots.append(count)
     return found, slots
@@ -169,7 +165,7 @@ class Simulation:
         heapq.heappush(self._events, (moment, self._number, what, arguments))
 
     def run(self, every: float, rule: Callable[["Simulation"], Sequence[int]]) -> Figures:
-        """The figures of a day on which pilots are sent by a rule every so many seconds, to their last end."""
+        """The figures of a day on which pilots are sent by a rule every so many seconds."""
         for burst in self.world.arrivals:
             self.at(burst.at, self._arrive, burst)
         for number in range(int(DAY / every)):
@@ -248,11 +244,12 @@ class Simulation:
             self.at(self.now + IDLE, self._give_up, pilot, pilot.ran)
 
     def _fitting(self, pilot: SimulatedPilot) -> int | None:
-        left = (pilot.ends - self.now) * POWER
+        """A class that the pilot can run: a group by lot, as equal shares have it, the oldest of its classes."""
+        left, found = (pilot.ends - self.now) * POWER + 1, dict[str, int]()
         for class_no in self.live:
             if pilot.queue in self.world.at[class_no] and self.world.cpu_times[class_no] <= left:
-                return class_no
-        return None
+                found.setdefault(self.world.classes[class_no].group, class_no)
+        return self._chance.choice(list(found.values())) if found else None
 
     def _take(self, pilot: SimulatedPilot, class_no: int) -> None:
         jobs = self.waiting[class_no]

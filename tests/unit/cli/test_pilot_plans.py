@@ -8,7 +8,7 @@ STANDS = {"new": 12, "waiting": 3, "running": 80, "wait_seconds": 240.0, "breake
 PLAN = {"jobs": 15, "homeless": 2, "new": 12, "is_dry_run": True, "queues": [QUEUE | STANDS]}
 
 
-def tested(status: str, reason: str = "") -> list[dict[str, object]]:
+def last_tests(status: str, reason: str = "") -> list[dict[str, object]]:
     ended = None if status == "Running" else "2026-11-26T15:02:11.000000Z"
     times = {"asked_at": "2026-11-26T15:00:00.000000Z", "ended_at": ended}
     other = {**QUEUE, "queue": "big", "job_id": None, "status": "", "reason": "", **times}
@@ -32,7 +32,7 @@ def test_without_queues_that_is_said(diracx: Run, server: Server) -> None:
 
 def test_a_test_that_fails_is_an_exit_code(diracx: Run, server: Server) -> None:
     server.gives("POST", "/api/sites/test", [{**QUEUE, "job_id": 17}])
-    server.gives("GET", "/api/sites/tests", tested("Running"), tested("Failed", "no space left"))
+    server.gives("GET", "/api/sites/tests", last_tests("Running"), last_tests("Failed", "no space left"))
     found = diracx("sites", "test", "LCG.CERN.ch", "--queue", "long", "--wait", "-o", "table")
     assert server.requests[0].body == {"site": "LCG.CERN.ch", "ce": "", "queue": "long"}
     assert found.exit_code == 1
@@ -40,6 +40,6 @@ def test_a_test_that_fails_is_an_exit_code(diracx: Run, server: Server) -> None:
 
 
 def test_the_last_tests_are_shown(diracx: Run, server: Server) -> None:
-    server.gives("GET", "/api/sites/tests", tested("Done"))
+    server.gives("GET", "/api/sites/tests", last_tests("Done"))
     found = diracx("sites", "tests", "-o", "table").stdout
     assert "Done" in found and "never" in found

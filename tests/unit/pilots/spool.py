@@ -187,6 +187,5 @@ def age(seconds: float, *, pilots: bool = True, breakers: bool = False) -> None:
                 db,
                 update(QueueState)
                 .where(QueueState.open_until.is_not(None))
-                .values({QueueState.open_until: utc_now(-1)}),
+                .values({QueueState.open_until: utc_now()}),
             )
-

@@ -80,9 +80,7 @@ def test_what_fits_nowhere_gets_nothing() -> None:
         ),
         max_size=8,
     ),
-    st.lists(
-        st.tuples(st.integers(0, 20), st.integers(0, 30), st.integers(1, 999)), min_size=6, max_size=6
-    ),
+    st.lists(st.tuples(st.integers(0, 20), st.integers(0, 30), st.integers(1, 999)), min_size=6, max_size=6),
 )
 def test_no_queue_gets_more_than_it_takes_and_none_more_than_jobs_want(
     asked: list[tuple[int, dict[int, int], str]], given_rooms: list[tuple[int, int, int]]

@@ -38,7 +38,9 @@ def test_planned_pilots_are_submitted_once_with_their_scripts(grid: Grid) -> Non
         assert f"DIRACX_PILOT_STAMP={stamp}" in job["script"]
         assert "--tag diracx:queue:ce1/short" in job["script"]
     with reading() as db:
-        rows = db.execute(select(Pilot.stamp, Pilot.reference, Pilot.status, Pilot.site, Pilot.grid_type)).all()
+        rows = db.execute(
+            select(Pilot.stamp, Pilot.reference, Pilot.status, Pilot.site, Pilot.grid_type)
+        ).all()
     assert [tuple(row) for row in rows] == [
         (stamp, f"ce1/{stamp}", "Submitted", "LCG.CERN.ch", "spool") for stamp in stamps()
     ]

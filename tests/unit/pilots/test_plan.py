@@ -92,9 +92,7 @@ def test_a_round_sends_no_more_than_the_configuration_says_to_a_queue(grid: Grid
         ({"cores": 2, "system": {"glibc": "2.28"}}, {"big": 1}),
     ],
 )
-def test_pilots_go_where_the_job_can_run(
-    requirements: dict[str, object], expected: dict[str, int]
-) -> None:
+def test_pilots_go_where_the_job_can_run(requirements: dict[str, object], expected: dict[str, int]) -> None:
     wait(1, **requirements)
     assert new() == expected
 

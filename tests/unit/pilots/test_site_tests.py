@@ -128,5 +128,5 @@ def test_a_banned_site_is_tested_and_gets_nothing_else(grid: Grid) -> None:
 
 
 def test_unknown_names_are_refused() -> None:
-    with pytest.raises(NotFound, match="pilots of lhcb are sent to no queue of LCG.PIC.es"):
+    with pytest.raises(NotFound, match="are sent to no queue of LCG"):
         asked(site="LCG.PIC.es")
