@@ -128,10 +128,10 @@ def _plain(name: str) -> str:
     return "".join(letter if letter.isalnum() or letter in "._:/@-" else "_" for letter in name)
 
 
-def _under_way(db: Session, vo: str) -> Sequence[Row[Any]]:
+def _under_way(db: Session, vo: str) -> list[Row[Any]]:
     is_late = (QueueState.test_asked_at < utc_now(-PATIENCE)).label("is_late")
     query = select(QueueState.ce, QueueState.queue, QueueState.test_job, is_late)
-    return db.execute(query.where(QueueState.vo == vo, QueueState.test_status == RUNS)).all()
+    return [*db.execute(query.where(QueueState.vo == vo, QueueState.test_status == RUNS))]
 
 
 def _verdict(row: Row[Any], outcome: Outcome | None) -> tuple[str, str]:

@@ -1,5 +1,7 @@
 """`diracx pilots plan`, and `diracx sites test` and `tests`."""
 
+from typing import Any
+
 from tests.unit.cli.conftest import Run, json_of
 from tests.unit.cli.server import Server
 
@@ -8,10 +10,10 @@ STANDS = {"new": 12, "waiting": 3, "running": 80, "wait_seconds": 240.0, "breake
 PLAN = {"jobs": 15, "homeless": 2, "new": 12, "is_dry_run": True, "queues": [QUEUE | STANDS]}
 
 
-def last_tests(status: str, reason: str = "") -> list[dict[str, object]]:
+def last_tests(status: str, reason: str = "") -> list[dict[str, Any]]:
     ended = None if status == "Running" else "2026-11-26T15:02:11.000000Z"
     times = {"asked_at": "2026-11-26T15:00:00.000000Z", "ended_at": ended}
-    other = {**QUEUE, "queue": "big", "job_id": None, "status": "", "reason": "", **times}
+    other: dict[str, Any] = {**QUEUE, "queue": "big", "job_id": None, "status": "", "reason": "", **times}
     return [{**QUEUE, "job_id": 17, "status": status, "reason": reason, **times}, other]
 
 

@@ -16,6 +16,7 @@ from diracx_tasks.core.database import changed, reading, session, utc_now
 from diracx_tasks.core.deadlocks import patiently
 from diracx_tasks.pilots import plan, submit, sync
 from diracx_tasks.pilots.tables import Pilot, QueueState, Submission
+from diracx_tasks.resources import view
 from tests.builders import VO, Installation
 from tests.unit.matching.ends import configured
 
@@ -128,6 +129,8 @@ def grid(installation: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyP
     points = "[diracx.computing_elements]\nspool = spool_element:Spool\n"
     (about / "entry_points.txt").write_text(points)
     monkeypatch.syspath_prepend(str(package))
+    # What another test has banned in the same database is remembered for a while.
+    view.forget()
     with configured(installation, GRID.format(folder=folder)):
         yield Grid(folder)
 

@@ -9,6 +9,7 @@ from diracx_tasks.core.database import reading, session
 from diracx_tasks.engine.tables import Outbox
 from diracx_tasks.jobs.optimize import optimize
 from diracx_tasks.jobs.submit import create
+from diracx_tasks.matching.demand import demand
 from diracx_tasks.pilots import plan
 from diracx_tasks.pilots.fits import Fits
 from diracx_tasks.pilots.queues import queues
@@ -167,7 +168,7 @@ def test_planning_is_asked_for_once_when_jobs_arrive() -> None:
 def test_several_jobs_at_once_are_bounded_by_memory() -> None:
     wait(1, cores=1, ram_mb=4000)
     with reading() as db:
-        (one,) = [row.of for row in plan.demand(db, VO, 10)]
+        (one,) = [row.of for row in demand(db, VO, 10)]
     fits = Fits(queues(VO))
     assert {fits.queues[place].name: count for place, count in fits.of(one).items()} == {
         "short": 1,
