@@ -82,7 +82,7 @@ class Standing:
         return min(int(count + 1e-6), most, sum(age > KEPT_WAITING for age in self.ages))
 
     def coming(self, processors: int) -> float:
-        """Pilots' worth of jobs that need no new pilot: waiting ones, those that begin, and what will come free."""
+        """Pilots' worth of jobs that need no new pilot: waiting, those that begin, and what will come free."""
         turns = self.taken / RECENT * min(self.wait, LATE_SECONDS) / max(1, processors)
         return self.waiting - self.late + self.starting + turns
 

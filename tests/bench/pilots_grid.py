@@ -244,7 +244,7 @@ class Simulation:
             self.at(self.now + IDLE, self._give_up, pilot, pilot.ran)
 
     def _fitting(self, pilot: SimulatedPilot) -> int | None:
-        """A class that the pilot can run: a group by lot, as equal shares have it, the oldest of its classes."""
+        """A class that the pilot can run: a group by lot, as equal shares are, the oldest of its classes."""
         left, found = (pilot.ends - self.now) * POWER + 1, dict[str, int]()
         for class_no in self.live:
             if pilot.queue in self.world.at[class_no] and self.world.cpu_times[class_no] <= left:
