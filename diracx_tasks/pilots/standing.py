@@ -35,7 +35,7 @@ class Standing:
     """Of one queue: the ages in seconds of pilots that have not begun, how many run, and what was lately.
 
     `waits` are the seconds that pilots of the last hour waited; `taken` counts the jobs that running pilots
-    took after their first within RECENT, `starting` pilots have begun within that time and have had no job yet.
+    took after their first within RECENT, `starting` pilots began within that time and have had no job yet.
     """
 
     ages: list[float] = field(default_factory=list)
@@ -82,7 +82,7 @@ class Standing:
         return min(int(count + 1e-6), most, sum(age > KEPT_WAITING for age in self.ages))
 
     def coming(self, processors: int) -> float:
-        """Pilots' worth of jobs that need no new pilot: waiting, those that begin, and what will come free."""
+        """Pilots' worth of jobs that need no new pilot: waiting, those that begin, what will come free."""
         turns = self.taken / RECENT * min(self.wait, LATE_SECONDS) / max(1, processors)
         return self.waiting - self.late + self.starting + turns
 

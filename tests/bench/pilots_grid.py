@@ -136,11 +136,17 @@ def _queues(chance: random.Random, cores: float) -> tuple[list[Queue], list[int]
         count = max(4, round(cores * weight / sum(weights) / processors))
         longest = 1_080_000 if number < len(sites) else chance.choice((345_600, 518_400, 864_000))
         most = max(10, count // 10)
-        limits = {"max_waiting": most, "max_total": count + most}
-        place = (site, f"ce{number}.{site.lower()}", "lhcb")
-        platform = None if number < len(sites) else "x86_64_v3-any"
         found.append(
-            Queue(*place, processors=processors, max_cpu_seconds=longest, platform=platform, **limits)
+            Queue(
+                site,
+                f"ce{number}.{site.lower()}",
+                "lhcb",
+                processors=processors,
+                max_cpu_seconds=longest,
+                platform=None if number < len(sites) else "x86_64_v3-any",
+                max_waiting=most,
+                max_total=count + most,
+            )
         )
         slots.append(count)
     return found, slots

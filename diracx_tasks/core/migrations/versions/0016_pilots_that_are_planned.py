@@ -1,5 +1,7 @@
 """Pilots are planned before they are submitted; what queues do with pilots and tests is remembered."""
 
+from datetime import datetime
+
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import mysql
@@ -17,7 +19,7 @@ def place(title: str) -> sa.Column[str]:
     return sa.Column(title, PLACE, nullable=False)
 
 
-def time(title: str, *, nullable: bool = True) -> sa.Column[sa.DateTime]:
+def time(title: str, *, nullable: bool = True) -> sa.Column[datetime]:
     return sa.Column(title, TIME, nullable=nullable)
 
 
