@@ -42,7 +42,7 @@ KillWait=1
 MinJobAge=300
 SchedulerParameters=batch_sched_delay=0,sched_min_interval=0,sched_interval=1,bf_interval=1
 NodeName=node1 NodeHostname={host} NodeAddr={address} CPUs={cores} RealMemory=64000 State=UNKNOWN
-PartitionName=short Nodes=node1 Default=YES DefaultTime=10 MaxTime=60 State=UP
+PartitionName=short Nodes=node1 Default=YES DefaultTime=10 MaxTime=60 MaxCPUsPerNode={short} State=UP
 PartitionName=long Nodes=node1 MaxTime=1440 MaxNodes=1 State=UP
 {accounting}
 """
@@ -146,14 +146,15 @@ class Node(Server):
 class Slurm(Server):
     """A controller with a node of 16 cores; `kill` ends the controller only, jobs go on.
 
-    With a MariaDB it has accounting, which `sacct` asks.
+    With a MariaDB it has accounting, which `sacct` asks. Of the cores `short` may use so many.
     """
 
     programs = ("slurmctld", "sbatch", "squeue", "sacct", "scancel")
     cores = 16
 
-    def __init__(self, folder: Path, database: MariaDB | None = None) -> None:
+    def __init__(self, folder: Path, database: MariaDB | None = None, short: int = cores) -> None:
         super().__init__(folder)
+        self.short = short
         self.node = Node(folder)
         self.accounts = None if database is None else Accounts(folder, database)
         self._database = database
@@ -187,11 +188,11 @@ class Slurm(Server):
         return [need("slurmctld"), "-D", "-f", str(self.settings)]
 
     def is_ready(self) -> bool:
-        """Whether the node may run jobs."""
+        """Whether the node runs jobs, or would."""
         if not listens(self.port):
             return False
         try:
-            return self.client("sinfo", "--noheader", "--format=%T").split()[:1] in (["idle"], ["mixed"])
+            return self.client("sinfo", "--noheader", "--format=%T").split()[:1] in (["idle"], ["mixed"], ["allocated"])
         except NotReady:
             return False
 
@@ -229,6 +230,7 @@ class Slurm(Server):
             user=user(),
             folder=self.folder,
             cores=self.cores,
+            short=self.short,
             accounting=accounting,
         )
         self.settings.write_text(text)
