@@ -88,14 +88,17 @@ def grid(tmp_path: Path, mariadb: MariaDB) -> Iterator[Grid]:
     cluster = Slurm(tmp_path / "slurm", mariadb, short=SHORT)
     with MariaDB(tmp_path / "mariadb") as database, Redis(tmp_path / "redis") as redis, cluster as slurm:
         configuration = tmp_path / "configuration.yml"
-        where = {"folder": tmp_path / "area", "settings": f"{slurm.settings} PYTHONPATH=/tmp/w8", "user": getpass.getuser()}
+        where = {
+            "folder": tmp_path / "area",
+            "settings": slurm.settings,
+            "user": getpass.getuser(),
+        }
         configuration.write_text(CONFIGURATION.format(**where, short=SHORT, long=LONG))
         environment = {
             "DIRACX_DATABASE_URL": database.url,
             "DIRACX_REDIS_URL": redis.url,
             "DIRACX_CONFIG_BACKEND_URL": str(configuration),
             "DIRACX_VO": "lhcb",
-            "PATH": "/work/main/.venv/bin:/usr/bin:/bin:/usr/sbin:/sbin",
         }
         with System(tmp_path / "data", environment, "--slots=0") as system:
             yield Grid(system, slurm, tmp_path / "ledger")

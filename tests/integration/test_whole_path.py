@@ -69,12 +69,20 @@ def test_the_example_runs_on_embedded_defaults(tmp_path: Path) -> None:
             assert shown.returncode == 0, shown.stderr
 
 
-def test_a_system_that_was_stopped_still_has_everything(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """A system that runs one job at a time; tests may stop and kill it, and leave it running."""
+    stated = {"DIRACX_STALLED_SECONDS": "1"}
+    with System(tmp_path_factory.mktemp("small") / "data", stated, "--slots", "1") as system:
+        yield system
+
+
+def test_a_system_that_was_stopped_still_has_everything(small: System) -> None:
     tool = "cwlVersion: v1.2\nclass: CommandLineTool\nbaseCommand: [sleep, '1']\ninputs: []\noutputs: []\n"
-    with System(tmp_path / "data") as system:
-        ids = [system.submit({"workflow.cwl": tool}, {}) for _ in range(6)]
-    with system:
-        assert [system.wait(workflow_id)["status"] for workflow_id in ids] == ["Done"] * 6
+    ids = [small.submit({"workflow.cwl": tool}, {}) for _ in range(6)]
+    small.stop()
+    small.start()
+    assert [small.wait(workflow_id)["status"] for workflow_id in ids] == ["Done"] * 6
 
 
 class Production:
@@ -199,57 +207,46 @@ def answers(client: Client) -> bool:
         return False
 
 
-def test_a_job_whose_pilot_is_killed_is_rescheduled_and_ends_well(tmp_path: Path) -> None:
+def test_a_job_whose_pilot_is_killed_is_rescheduled_and_ends_well(small: System) -> None:
     tool = "cwlVersion: v1.2\nclass: CommandLineTool\nbaseCommand: [sleep, '4']\ninputs: []\noutputs: []\n"
-    with System(tmp_path / "data", None, "--slots", "1") as system:
-        workflow_id = system.submit({"workflow.cwl": tool}, {})
-        wait_for(
-            lambda: any(j["Status"] == "Running" for j in system.jobs(workflow_id)), 60, lambda: system.log
-        )
-        assert system.kill("pilot") == 1
-        ended = system.wait(workflow_id)
-        assert ended["status"] == "Done"
-        (job,) = system.jobs(workflow_id)
-        assert job["Attempt"] == 2
-        history = system.client.get(f"/api/jobs/{job['JobID']}/history")
-        assert "Rescheduled" in [event["Status"] for event in history]
+    workflow_id = small.submit({"workflow.cwl": tool}, {})
+    runs(small, workflow_id)
+    assert small.kill("pilot") == 1
+    assert small.wait(workflow_id)["status"] == "Done"
+    (job,) = small.jobs(workflow_id)
+    assert job["Attempt"] == 2
+    assert "Rescheduled" in history(small, job["JobID"])
 
 
-def test_a_job_whose_factory_and_pilot_are_killed_is_noticed_by_its_missed_heartbeats(tmp_path: Path) -> None:
+def test_a_job_whose_factory_and_pilot_are_killed_is_noticed_by_its_missed_heartbeats(small: System) -> None:
     tool = "cwlVersion: v1.2\nclass: CommandLineTool\nbaseCommand: [sleep, '5']\ninputs: []\noutputs: []\n"
-    with System(tmp_path / "data", {"DIRACX_STALLED_SECONDS": "1"}, "--slots", "1") as system:
-        workflow_id = system.submit({"workflow.cwl": tool}, {})
-        wait_for(
-            lambda: any(j["Status"] == "Running" for j in system.jobs(workflow_id)), 60, lambda: system.log
-        )
-        (job,) = system.jobs(workflow_id)
-        # The stopped process cannot beat, and nobody learns that it ended.
-        for pid in [*system.pids("factory"), *system.pids("pilot")]:
-            os.kill(pid, signal.SIGSTOP)
-        history: list[str] = []
-
-        def is_stalled() -> bool:
-            history[:] = [e["Status"] for e in system.client.get(f"/api/jobs/{job['JobID']}/history")]
-            return "Stalled" in history and "Rescheduled" in history
-
-        wait_for(is_stalled, 60, lambda: f"{history}\n{system.log[-3000:]}")
-        for pid in [*system.pids("factory"), *system.pids("pilot")]:
-            os.kill(pid, signal.SIGCONT)
-        assert system.wait(workflow_id)["status"] == "Done"
+    workflow_id = small.submit({"workflow.cwl": tool}, {})
+    runs(small, workflow_id)
+    (job,) = small.jobs(workflow_id)
+    # The stopped process cannot beat, and nobody learns that it ended.
+    for pid in [*small.pids("factory"), *small.pids("pilot")]:
+        os.kill(pid, signal.SIGSTOP)
+    wait_for(
+        lambda: {"Stalled", "Rescheduled"} <= set(history(small, job["JobID"])),
+        60,
+        lambda: f"{history(small, job['JobID'])}\n{small.log[-3000:]}",
+    )
+    for pid in [*small.pids("factory"), *small.pids("pilot")]:
+        os.kill(pid, signal.SIGCONT)
+    assert small.wait(workflow_id)["status"] == "Done"
 
 
-def test_a_killed_workflow_stops_its_payloads(tmp_path: Path) -> None:
+def test_a_killed_workflow_stops_its_payloads(small: System) -> None:
     tool = (
         "cwlVersion: v1.2\nclass: CommandLineTool\nbaseCommand: [sleep, '600.25']\ninputs: []\noutputs: []\n"
     )
-    with System(tmp_path / "data", None, "--slots", "1") as system:
-        workflow_id = system.submit({"workflow.cwl": tool}, {})
-        wait_for(lambda: payloads() == 1, 60, lambda: system.log)
-        system.client.post(f"/api/workflows/{workflow_id}/kill")
-        assert system.wait(workflow_id)["status"] == "Killed"
-        wait_for(lambda: payloads() == 0, 60, lambda: system.log)
-        assert {job["Status"] for job in system.jobs(workflow_id)} == {"Killed"}
-        assert system.workflow(workflow_id)["status"] in FINAL
+    workflow_id = small.submit({"workflow.cwl": tool}, {})
+    wait_for(lambda: payloads() == 1, 60, lambda: small.log)
+    small.client.post(f"/api/workflows/{workflow_id}/kill")
+    assert small.wait(workflow_id)["status"] == "Killed"
+    wait_for(lambda: payloads() == 0, 60, lambda: small.log)
+    assert {job["Status"] for job in small.jobs(workflow_id)} == {"Killed"}
+    assert small.workflow(workflow_id)["status"] in FINAL
 
 
 def payloads() -> int:
@@ -258,13 +255,23 @@ def payloads() -> int:
     return int(listed.stdout or 0)
 
 
-def test_the_system_starts_again_at_once_after_it_was_killed(tmp_path: Path) -> None:
-    system = System(tmp_path / "data")
-    system.start()
-    assert system.process is not None
-    system.process.kill()
-    system.process.wait()
+def runs(system: System, workflow_id: int) -> None:
+    """Wait until a job of a workflow runs."""
+    wait_for(
+        lambda: any(job["Status"] == "Running" for job in system.jobs(workflow_id)), 60, lambda: system.log
+    )
+
+
+def history(system: System, job_id: int) -> list[str]:
+    """The states that a job has been in."""
+    return [event["Status"] for event in system.client.get(f"/api/jobs/{job_id}/history")]
+
+
+def test_the_system_starts_again_at_once_after_it_was_killed(small: System) -> None:
+    assert small.process is not None
+    small.process.kill()
+    small.process.wait()
     time.sleep(0.5)
-    with system:
-        tool = "cwlVersion: v1.2\nclass: CommandLineTool\nbaseCommand: 'true'\ninputs: []\noutputs: []\n"
-        assert system.wait(system.submit({"workflow.cwl": tool}, {}))["status"] == "Done"
+    small.start()
+    tool = "cwlVersion: v1.2\nclass: CommandLineTool\nbaseCommand: 'true'\ninputs: []\noutputs: []\n"
+    assert small.wait(small.submit({"workflow.cwl": tool}, {}))["status"] == "Done"

@@ -192,9 +192,10 @@ class Slurm(Server):
         if not listens(self.port):
             return False
         try:
-            return self.client("sinfo", "--noheader", "--format=%T").split()[:1] in (["idle"], ["mixed"], ["allocated"])
+            states = self.client("sinfo", "--noheader", "--format=%T").split()
         except NotReady:
             return False
+        return bool(states) and states[0] in {"idle", "mixed", "allocated"}
 
     def environment(self) -> dict[str, str]:
         """Where the settings are."""
