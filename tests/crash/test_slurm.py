@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,10 @@ class Grid:
     def runs(self) -> Counter[int]:
         """How often each job ran to its end."""
         return Counter(map(int, self.ledger.read_text().split())) if self.ledger.exists() else Counter()
+
+    def has_run(self, least: int) -> bool:
+        """Whether so many jobs have run to their end."""
+        return len(self.runs()) >= least
 
     def pilots(self) -> list[dict[str, Any]]:
         """All pilots that the system knows."""
@@ -150,8 +155,7 @@ def test_all_jobs_end_well_and_no_pilot_is_unknown_or_one_too_many(grid: Grid) -
     jdl = JDL.format(ledger=grid.ledger, jobs=JOBS)
     assert len(grid.system.client.post("/api/jobs/jdl", [jdl])) == JOBS
     for number, fault in enumerate(FAULTS, start=1):
-        least = number * JOBS // 6
-        wait_for(lambda least=least: len(grid.runs()) >= least, 240, lambda: grid.system.log[-6000:])
+        wait_for(partial(grid.has_run, number * JOBS // 6), 240, lambda: grid.system.log[-6000:])
         fault(grid)
     jobs: list[dict[str, Any]] = []
 
