@@ -28,6 +28,7 @@ from diracx_api.routes import (
     login,
     matching,
     pilot_plans,
+    pilot_tokens,
     pilots,
     resources,
     sandboxes,
@@ -49,6 +50,7 @@ from diracx_tasks.workflows import isolate
 # An address is compared with one route after the other: those that are asked most go first.
 ROUTERS = (
     pilots.router,
+    pilot_tokens.router,
     pilot_plans.router,
     # Fixed words of an address go before those that may be a number.
     job_changes.router,

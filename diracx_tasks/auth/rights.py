@@ -28,6 +28,7 @@ def _any_of(*properties: str) -> Callable[[User], bool]:
 anyone = Right("anyone", lambda user: True, is_open=True)
 signed_url = Right("the bearer of a signed URL", lambda user: True, is_open=True)
 legacy_key = Right("the bearer of the legacy exchange's key", lambda user: True, is_open=True)
+pilot_secret = Right("the bearer of a pilot's secret", lambda user: True, is_open=True)
 authenticated = Right("anybody with a token", lambda user: True)
 submit = Right("a normal user", _any_of(USER))
 read = Right("a normal user or administrator of the VO", _any_of(USER, ADMIN))

@@ -19,11 +19,11 @@ AWAY = (502, 503, 504)
 class Client:
     """Talks to one API as one user; safe to use from several threads.
 
-    `token` is his access token, or gives the one that holds now.
+    `token` is his access token, or gives the one that holds now; None: he shows none.
     """
 
     def __init__(
-        self, url: str, token: str | Callable[[], str], *, retries: int = 5, timeout: float = 60
+        self, url: str, token: str | Callable[[], str] | None, *, retries: int = 5, timeout: float = 60
     ) -> None:
         self.url = url.rstrip("/")
         self._token = token
@@ -55,7 +55,9 @@ class Client:
 
     @property
     def token(self) -> str:
-        """The access token that holds now; LoginNeeded when there is none any more."""
+        """The access token that holds now; LoginNeeded when there is none (any more)."""
+        if self._token is None:
+            raise LoginNeeded(f"there is no token for {self.url}")
         return self._token if isinstance(self._token, str) else self._token()
 
     def traced(self, trace: str | None) -> "Client":
@@ -143,8 +145,11 @@ class Client:
         given = {key: value for key, value in query.items() if value is not None}
         if given:
             url += "?" + urlencode(given, doseq=True)
-        traced = {"traceparent": self.trace} if self.trace else {}
-        sent = {"Authorization": f"Bearer {self.token}", "Accept": "application/json", **traced}
+        sent = {"Accept": "application/json"}
+        if self._token is not None:
+            sent["Authorization"] = f"Bearer {self.token}"
+        if self.trace:
+            sent["traceparent"] = self.trace
         return self._checked(self._request(method, url, headers={**sent, **(headers or {})}, **options))
 
     def _request(self, method: str, url: str, **options: Any) -> urllib3.BaseHTTPResponse:
@@ -158,7 +163,8 @@ class Client:
             return answer
         detail = _detail(answer)
         if answer.status == 401:
-            raise LoginNeeded(f"{self.url} does not accept the token: {detail}")
+            shown = "refuses" if self._token is None else "does not accept the token"
+            raise LoginNeeded(f"{self.url} {shown}: {detail}")
         if answer.status in AWAY:
             raise Unreachable(f"{self.url} is not ready: {detail}")
         raise ApiError(answer.status, detail)

@@ -25,12 +25,16 @@ def patiently(db: Session, work: Callable[[], T]) -> T:
         except OperationalError as error:
             if not is_deadlock(error):
                 raise
-        db.rollback()
-        # What the transaction wanted to happen with its commit, it will want again.
-        for wish in ("enqueued", "after_commit"):
-            db.info.pop(wish, None)
+        undo(db)
         time.sleep(random.uniform(0, LONGEST_PAUSE))
     return work()
+
+
+def undo(db: Session) -> None:
+    """Roll back, to begin again: what was to happen with the commit will be wanted again then."""
+    db.rollback()
+    for wish in ("enqueued", "after_commit"):
+        db.info.pop(wish, None)
 
 
 def is_deadlock(error: OperationalError) -> bool:

@@ -24,6 +24,7 @@ from sqlalchemy import (
     Numeric,
     String,
     Table,
+    Update,
     bindparam,
     column,
     insert,
@@ -38,6 +39,8 @@ from sqlalchemy.types import TypeEngine
 
 Columns = Mapping[str, ColumnElement[Any]]
 Row = Sequence[Any]
+Values = Callable[[Columns], Mapping[str, Any]]
+Only = Callable[[], ColumnElement[bool]] | None
 ROWS = "rows"
 
 
@@ -76,19 +79,23 @@ def update_many(
     db: Session,
     table: Table,
     names: Sequence[str],
-    values: Callable[[Columns], Mapping[str, Any]],
+    values: Values,
     rows: Sequence[Row],
     *,
     keys: int = 1,
-) -> None:
-    """Update rows by their key, the first `keys` of the names; `values` makes the SET of what is in a row."""
+    only: Only = None,
+) -> int:
+    """Update rows by their key, the first `keys` of the names; `values` makes the SET of what is in a row.
+
+    With `only` those stay as they are of which it does not hold. Answers how many rows there were to update.
+    """
     if not rows:
-        return
+        return 0
     if db.get_bind().dialect.name == "sqlite":
         given = [{f"new_{name}": value for name, value in zip(names, row, strict=True)} for row in rows]
-        db.connection().execute(_update_each(table, tuple(names), values, keys), given)
-    else:
-        db.connection().execute(_update(table, tuple(names), values, keys), {ROWS: _document(rows)})
+        return db.connection().execute(_update_each(table, tuple(names), values, keys, only), given).rowcount
+    document = {ROWS: _document(rows)}
+    return db.connection().execute(_update(table, tuple(names), values, keys, only), document).rowcount
 
 
 @lru_cache(64)
@@ -126,21 +133,19 @@ def _insert(table: Table, names: tuple[str, ...]) -> Executable:
 
 
 @lru_cache(64)
-def _update(
-    table: Table, names: tuple[str, ...], values: Callable[[Columns], Mapping[str, Any]], keys: int
-) -> Executable:
-    new = _new(table, names)
-    same = (table.c[name] == new[name] for name in names[:keys])
-    return update(table).where(*same).values(dict(values(new)))
+def _update(table: Table, names: tuple[str, ...], values: Values, keys: int, only: Only) -> Update:
+    return _setting(table, _new(table, names), names[:keys], values, only)
 
 
 @lru_cache(64)
-def _update_each(
-    table: Table, names: tuple[str, ...], values: Callable[[Columns], Mapping[str, Any]], keys: int
-) -> Executable:
+def _update_each(table: Table, names: tuple[str, ...], values: Values, keys: int, only: Only) -> Update:
     new = {name: bindparam(f"new_{name}", type_=table.c[name].type) for name in names}
-    same = (table.c[name] == new[name] for name in names[:keys])
-    return update(table).where(*same).values(dict(values(new)))
+    return _setting(table, new, names[:keys], values, only)
+
+
+def _setting(table: Table, new: Columns, keys: tuple[str, ...], values: Values, only: Only) -> Update:
+    same = [table.c[name] == new[name] for name in keys]
+    return update(table).where(*same, *([only()] if only else [])).values(dict(values(new)))
 
 
 def _new(table: Table, names: tuple[str, ...]) -> Columns:

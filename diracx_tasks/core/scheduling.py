@@ -201,6 +201,9 @@ class SiteDirector(Open):
 
     A queue gets no pilots for BackoffSeconds, then twice as long and so on, after FailuresInARow submissions
     that failed, or when AbortedFraction of at least AbortedLeast pilots within the last hour were aborted.
+
+    A pilot may begin within SecretSeconds of its submission: as long as one may wait. It gets tokens of
+    TokenSeconds for as long as its queue lets it run, PilotSeconds where that is not stated.
     """
 
     MaxPilotsToSubmit: Annotated[int, Field(ge=1, le=10_000)] = 100
@@ -209,3 +212,6 @@ class SiteDirector(Open):
     AbortedLeast: Annotated[int, Field(ge=1, le=10_000)] = 5
     BackoffSeconds: Annotated[float, Field(ge=1, le=DAY)] = 600
     MaxBackoffSeconds: Annotated[float, Field(ge=1, le=7 * DAY)] = 21_600
+    SecretSeconds: Annotated[float, Field(ge=60, le=30 * DAY)] = 4 * DAY
+    TokenSeconds: Annotated[float, Field(ge=60, le=DAY)] = 3600
+    PilotSeconds: Annotated[float, Field(ge=60, le=90 * DAY)] = 7 * DAY

@@ -118,6 +118,7 @@ def _enrolled(vo: str, ce: str, site: str) -> str:
         except Conflict:
             # It is there since the first batch.
             db.rollback()
+            register.keep_alive(db, vo, stamp)
     return stamp
 
 

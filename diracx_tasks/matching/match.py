@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from diracx_tasks.core.config import vos
 from diracx_tasks.core.database import after_commit, session
+from diracx_tasks.core.deadlocks import undo
 from diracx_tasks.core.errors import Unavailable
 from diracx_tasks.core.gather import Gathered
 from diracx_tasks.core.settings import settings
@@ -99,8 +100,10 @@ def match(
     With `in_turn` each fits by itself: they run one after the other. `heartbeat_seconds` is how often the
     pilot will report on each; None: as the settings say.
     They are in the database under the pilot when this returns. Raises Unavailable when Redis does not answer,
-    or when many pilots of the VO are being answered: the jobs keep waiting.
+    or when many pilots of the VO are being answered: the jobs keep waiting. Raises PilotEnded when the pilot
+    is registered and has ended; one that is not registered may ask.
     """
+    register.must_go_on(vo, stamp)
     at_once = max(LEAST_OF_VO, min(MOST_OF_VO, THREADS // max(1, len(vos()))))
     hand = _hand(vo, at_once)
     if not hand.acquire(blocking=False):
@@ -147,6 +150,9 @@ def _found(asked: _Asked, count: int, in_turn: bool) -> Matches:
         if not answer.taken:
             break
         works = _claim(vo)(asked._replace(taken=answer.taken))
+        if works is None:
+            # What it would have got is under a lease still, and waits again when that ends.
+            raise register.refused(vo, asked.stamp)
         given = [one for one in answer.taken if one.job_id in works]
         # If all were killed meanwhile, others may wait. If some were, what is left of the node is not known.
         if given:
@@ -173,7 +179,19 @@ def _rules(found: Rules) -> str:
     return orjson.dumps({"limits": found.limits, "delays": found.delays}).decode()
 
 
-def _claim_many(db: Session, asked: Sequence[_Asked]) -> list[dict[int, Work]]:
+def _claim_many(db: Session, asked: Sequence[_Asked]) -> list[dict[int, Work] | None]:
+    """The jobs of each that asks; None for a pilot that has ended."""
+    answers, gone = _give(db, asked)
+    if not gone:
+        return list(answers)
+    undo(db)
+    rest = [ask for ask in asked if ask.stamp not in gone]
+    others = iter(_claim_many(db, rest) if rest else ())
+    return [None if ask.stamp in gone else next(others) for ask in asked]
+
+
+def _give(db: Session, asked: Sequence[_Asked]) -> tuple[list[dict[int, Work]], set[str]]:
+    """The jobs of each that asks, and who of them must not get any: then it is all to be undone."""
     vo, leased = asked[0].vo, [one.job_id for ask in asked for one in ask.taken]
     works = claims.hold_waiting(db, vo, leased)
     classes = queue.classes_of_jobs(db, works)
@@ -190,9 +208,9 @@ def _claim_many(db: Session, asked: Sequence[_Asked]) -> list[dict[int, Work]]:
     claims.give(db, given)
     queue.claimed(db, [claim.job_id for claim in given])
     got_some = [(ask.stamp, list(got)) for ask, got in zip(asked, answers, strict=True) if got]
-    register.seen_many(db, vo, got_some)
+    gone = register.seen_many(db, vo, got_some)
     after_commit(db, lambda: store.confirm(vo, leased))
-    return answers
+    return answers, gone
 
 
 def _ask_for_queue(vo: str) -> None:
@@ -209,6 +227,6 @@ def _hand(vo: str, at_once: int) -> threading.Semaphore:
 
 
 @lru_cache(1024)
-def _claim(vo: str) -> Gathered[_Asked, dict[int, Work]]:
+def _claim(vo: str) -> Gathered[_Asked, dict[int, Work] | None]:
     """One for each VO: what holds up one VO's claims does not hold up another's."""
     return Gathered(_claim_many)

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from diracx_tasks.core.database import changed, reading, session, utc_now
 from diracx_tasks.core.errors import DiracXError
 from diracx_tasks.jobs.holders import holders
-from diracx_tasks.pilots import register
+from diracx_tasks.pilots import register, secrets
 from diracx_tasks.pilots.elements import element
 from diracx_tasks.pilots.queues import options_of
 from diracx_tasks.pilots.tables import Pilot, PilotJob, PilotOutput, Submission
@@ -57,6 +57,7 @@ def forget_old(db: Session, vo: str) -> int:
     for table in (PilotJob, PilotOutput):
         changed(db, delete(table).where(table.pilot_id.in_(ids)))
     changed(db, delete(Submission).where(Submission.stamp.in_(stamps)))
+    secrets.forget(db, stamps)
     return changed(db, delete(Pilot).where(Pilot.pilot_id.in_(ids)))
 
 

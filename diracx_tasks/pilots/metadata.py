@@ -32,14 +32,16 @@ PAGE = 500
 def correct(db: Session, updates: Mapping[str, Mapping[str, Any]], *, by: User) -> None:
     """Set columns (DIRAC's names) of pilots (by stamp): all of them or none.
 
-    NotFound when there is no such pilot, Forbidden when one is of another VO or somebody else.
+    A pilot that has ended does not take that back: its status and the reason stay. NotFound when there is no
+    such pilot, Forbidden when one is of another VO or somebody else.
     """
     if SERVICE not in by.properties and len(updates) > 1:
         raise Forbidden("Insufficient permissions to modify more than one pilot.")
     for stamp in updates:
         must_be(by, stamp)
     held = _held(db, updates, by)
-    changes = {number: updates[stamp] for number, stamp in held.items() if updates[stamp]}
+    stated = {number: _allowed(updates[stamp], status, by) for number, (stamp, status) in held.items()}
+    changes = {number: change for number, change in stated.items() if change}
     for page in _pages(sorted(changes)):
         _write(db, {number: changes[number] for number in page})
     gone = [
@@ -52,17 +54,25 @@ def correct(db: Session, updates: Mapping[str, Mapping[str, Any]], *, by: User) 
         recover.pilots_ended(db, by.vo, gone)
 
 
-def _held(db: Session, updates: Mapping[str, Any], by: User) -> dict[int, str]:
-    """The pilots' numbers and stamps; their rows are held until the transaction ends."""
+def _allowed(change: Mapping[str, Any], status: str, by: User) -> Mapping[str, Any]:
+    if SERVICE in by.properties or status not in ENDED:
+        return change
+    return {name: value for name, value in change.items() if name not in ("Status", "StatusReason")}
+
+
+def _held(db: Session, updates: Mapping[str, Any], by: User) -> dict[int, tuple[str, str]]:
+    """The pilots' numbers with stamps and statuses; their rows are held until the transaction ends."""
     given = {stamp.lower(): stamp for stamp in updates}
-    query = select(Pilot.pilot_id, Pilot.stamp, Pilot.vo).where(Pilot.stamp.in_(list(updates)))
+    columns = (Pilot.pilot_id, Pilot.stamp, Pilot.vo, Pilot.status)
+    query = select(*columns).where(Pilot.stamp.in_(list(updates)))
     # In one order everywhere, or two who correct the same pilots could wait for each other.
     rows = db.execute(query.order_by(Pilot.pilot_id).with_for_update()).all()
     if any(row.vo != by.vo for row in rows):
         raise Forbidden("Insufficient permissions to access all of the provided pilots.")
     # Databases that take letters for the same which Python does not may find more than was asked for.
-    found = {row.pilot_id: given[row.stamp.lower()] for row in rows if row.stamp.lower() in given}
-    if set(found.values()) != set(updates):
+    known = [row for row in rows if row.stamp.lower() in given]
+    found = {row.pilot_id: (given[row.stamp.lower()], row.status) for row in known}
+    if {stamp for stamp, _ in found.values()} != set(updates):
         raise NotFound("At least one pilot does not exist.")
     return found
 

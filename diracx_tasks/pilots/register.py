@@ -7,15 +7,16 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import case, func, or_, select, update
+from sqlalchemy import ColumnElement, case, func, select, update
 from sqlalchemy.orm import Session
 
 from diracx_tasks.auth.rights import SERVICE
 from diracx_tasks.auth.tokens import User
 from diracx_tasks.core import config
 from diracx_tasks.core.database import changed, now, plain, session, utc_now
-from diracx_tasks.core.errors import BadRequest, Conflict, Forbidden
+from diracx_tasks.core.errors import BadRequest, Conflict, Forbidden, Unauthenticated
 from diracx_tasks.core.many import Columns, update_many
+from diracx_tasks.core.settings import settings
 from diracx_tasks.jobs import recover
 from diracx_tasks.pilots import mapping
 from diracx_tasks.pilots.tables import Pilot, StampLock
@@ -23,10 +24,21 @@ from diracx_tasks.pilots.tables import Pilot, StampLock
 ENDED = ("Done", "Failed", "Aborted", "Deleted")
 IDLE_NOTED = 60.0
 MOST_IDLE = 100_000
+# A pilot that was refused because it has ended is not looked at again for so long.
+GONE_SECONDS = 60.0
 # As many rows as the migration has made.
 STAMP_LOCKS = 64
 
 _idle: dict[str, float] = {}
+_gone: dict[tuple[str, str, str], float] = {}
+
+
+class PilotEnded(Unauthenticated):
+    """The pilot is known to have ended, or was killed: its token holds no more."""
+
+    def __init__(self, stamp: str, status: str = "") -> None:
+        status = f" ({status})" if status else ""
+        super().__init__(f"the pilot {stamp} has ended{status}: its token holds no more")
 
 
 @dataclass(frozen=True)
@@ -72,13 +84,14 @@ def must_be(by: User, stamp: str) -> None:
         raise Forbidden(f"this token is of the pilot {by.pilot_stamp}, not {stamp}")
 
 
-def seen_many(db: Session, vo: str, given: Sequence[tuple[str, Sequence[int]]]) -> None:
+def seen_many(db: Session, vo: str, given: Sequence[tuple[str, Sequence[int]]]) -> set[str]:
     """Note which jobs a VO's pilots got, by their stamps; calling twice is harmless.
 
-    Pilots that are not known are left out.
+    Answers those that have ended: they must not get any, which is for the caller to undo. Pilots that are not
+    known are left out.
     """
     if not given:
-        return
+        return set()
     # A pilot that asked twice at the same time is there once, with all its jobs.
     jobs: dict[str, list[int]] = {}
     for stamp, job_ids in given:
@@ -86,21 +99,52 @@ def seen_many(db: Session, vo: str, given: Sequence[tuple[str, Sequence[int]]]) 
     numbers = mapping.note(db, vo, jobs)
     moment = now().replace(microsecond=0)
     rows = [(number, min(jobs[stamp]), moment) for stamp, number in sorted(numbers.items())]
-    update_many(db, plain(Pilot), ("PilotID", "CurrentJobID", "LastUpdateTime"), _working, rows)
+    names = ("PilotID", "CurrentJobID", "LastUpdateTime")
+    # Who ends a pilot meanwhile waits for this, and then finds its jobs; or was first, and this finds that.
+    if update_many(db, plain(Pilot), names, _working, rows, only=_goes_on) == len(rows):
+        return set()
+    over = select(Pilot.stamp).where(Pilot.pilot_id.in_(numbers.values()), Pilot.status.in_(ENDED))
+    return set(db.scalars(over)).intersection(jobs)
 
 
 def note_idle(vo: str, stamp: str) -> None:
-    """Note that a pilot asked for work and got none, at most once in IDLE_NOTED seconds by this process."""
+    """Note that a pilot asked for work and got none, at most once in IDLE_NOTED seconds by this process.
+
+    Raises PilotEnded.
+    """
     moment = time.monotonic()
     if moment - _idle.get(stamp, -IDLE_NOTED) < IDLE_NOTED:
         return
     with session() as db:
         values = {"status": "Running", "updated_at": utc_now()}
-        where = (Pilot.stamp == stamp, Pilot.vo == vo, Pilot.status.not_in(ENDED))
-        changed(db, update(Pilot).where(*where).values(values))
+        where = (Pilot.stamp == stamp, Pilot.vo == vo)
+        goes_on = (*where, Pilot.status.not_in(ENDED))
+        is_noted = changed(db, update(Pilot).where(*goes_on).values(values))
+        if not is_noted and (status := db.scalar(select(Pilot.status).where(*where).limit(1))):
+            raise refused(vo, stamp, status)
     if len(_idle) >= MOST_IDLE:
         _idle.clear()
     _idle[stamp] = moment
+
+
+def must_go_on(vo: str, stamp: str) -> None:
+    """Raise PilotEnded when the pilot was `refused` just now."""
+    if _gone and time.monotonic() < _gone.get((settings().database, vo, stamp), 0):
+        raise PilotEnded(stamp)
+
+
+def refused(vo: str, stamp: str, status: str = "") -> PilotEnded:
+    """The error for a pilot that has ended; this process remembers for a while that it has."""
+    if len(_gone) >= MOST_IDLE:
+        _gone.clear()
+    _gone[settings().database, vo, stamp] = time.monotonic() + GONE_SECONDS
+    return PilotEnded(stamp, status)
+
+
+def keep_alive(db: Session, vo: str, stamp: str) -> None:
+    """Have a pilot run that only stands for something and never ends, whatever was said of it."""
+    over = (Pilot.stamp == stamp, Pilot.vo == vo, Pilot.status.in_(ENDED))
+    changed(db, update(Pilot).where(*over).values({"status": "Running", "updated_at": utc_now()}))
 
 
 def ended(db: Session, vo: str, stamps: Collection[str], *, status: str, reason: str) -> int:
@@ -142,14 +186,16 @@ def _add(db: Session, vo: str, pilot: NewPilot) -> None:
     db.flush()
 
 
+def _goes_on() -> ColumnElement[bool]:
+    return plain(Pilot).c.Status.not_in(ENDED)
+
+
 def _working(new: Columns) -> dict[str, Any]:
-    """A pilot with a job runs, unless it is known to have ended: then what is known of its end stays."""
+    """A pilot with a job runs."""
     pilot = plain(Pilot).c
-    has_ended = or_(*(pilot.Status == status for status in ENDED))
-    first = case((pilot.InitialJobID == 0, new["CurrentJobID"]), else_=pilot.InitialJobID)
     return {
-        "InitialJobID": case((has_ended, pilot.InitialJobID), else_=first),
-        "CurrentJobID": case((has_ended, pilot.CurrentJobID), else_=new["CurrentJobID"]),
-        "LastUpdateTime": case((has_ended, pilot.LastUpdateTime), else_=new["LastUpdateTime"]),
-        "Status": case((has_ended, pilot.Status), else_="Running"),
+        "InitialJobID": case((pilot.InitialJobID == 0, new["CurrentJobID"]), else_=pilot.InitialJobID),
+        "CurrentJobID": new["CurrentJobID"],
+        "LastUpdateTime": new["LastUpdateTime"],
+        "Status": "Running",
     }

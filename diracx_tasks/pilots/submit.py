@@ -17,6 +17,7 @@ from diracx_tasks.pilots.breaker import Breaker
 from diracx_tasks.pilots.elements import ComputingElement, element
 from diracx_tasks.pilots.queues import Queue, options_of, stated
 from diracx_tasks.pilots.script import script
+from diracx_tasks.pilots.secrets import give
 from diracx_tasks.pilots.standing import PLANNED
 from diracx_tasks.pilots.tables import Pilot, Submission
 
@@ -84,7 +85,10 @@ def _claim(db: Session, vo: str, ce: str) -> list[tuple[str, str]]:
 
 def _submit(made: ComputingElement, vo: str, queue: Queue, stamps: Sequence[str]) -> int:
     """Submit pilots to one queue; answers how many it has taken."""
-    scripts = [script(vo, queue, stamp, secrets.token_urlsafe(32)) for stamp in stamps]
+    with session() as db:
+        # One that starts before its submission is noted must be able to begin.
+        given = give(db, vo, stamps, wall_seconds=queue.max_wall_seconds)
+    scripts = [script(vo, queue, stamp, given[stamp]) for stamp in stamps]
     try:
         references = made.submit(queue.name, scripts)
     except (Unavailable, OSError) as error:

@@ -129,3 +129,20 @@ class Planning(Table):
 
     vo: Mapped[str] = mapped_column("VO", Place, primary_key=True)
     planned_at: Mapped[datetime] = mapped_column("PlannedAt", Timestamp)
+
+
+class PilotSecret(Table):
+    """The hash of what a pilot begins with: until `expires_at`, or `used_by` the hash of somebody's nonce.
+
+    When it is used `expires_at` becomes the time until which the pilot may run.
+    """
+
+    __tablename__ = "PilotSecrets"
+    __table_args__ = (Index("SecretsExpiry", "ExpiresAt"),)
+
+    stamp: Mapped[str] = mapped_column("PilotStamp", String(32), primary_key=True)
+    hashed: Mapped[str] = mapped_column("HashedSecret", String(64))
+    expires_at: Mapped[datetime] = mapped_column("ExpiresAt", Timestamp)
+    life_seconds: Mapped[float] = mapped_column("LifeSeconds", Double)
+    used_at: Mapped[datetime | None] = mapped_column("UsedAt", Timestamp)
+    used_by: Mapped[str | None] = mapped_column("UsedBy", String(64))

@@ -7,7 +7,7 @@ from diracx_tasks.core.deadlocks import patiently
 from diracx_tasks.engine.outbox import enqueue
 from diracx_tasks.engine.retries import Backoff
 from diracx_tasks.engine.task import task
-from diracx_tasks.pilots import clean, plan, site_tests, submit, sync, withdraw
+from diracx_tasks.pilots import clean, plan, secrets, site_tests, submit, sync, withdraw
 from diracx_tasks.pilots.queues import has_queues, queues
 
 
@@ -61,11 +61,12 @@ def kill_pilots(vo: str, ce: str) -> str:
 
 @task(size="medium", priority="background", every=3600, per_vo=True, timeout=1800)
 def clean_pilots(vo: str) -> str:
-    """End pilots that have been silent for three days, and forget those that ended long ago."""
+    """End pilots that have been silent for three days; forget those that ended long ago, and old secrets."""
     stalled, total, found = clean.end_stalled(vo), 0, 1
     while found:
         with session() as db:
             found = clean.forget_old(db, vo)
+            secrets.forget_expired(db)
         total += found
     return f"{stalled} were silent, {total} forgotten"
 

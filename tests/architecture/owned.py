@@ -24,7 +24,7 @@ from diracx_tasks.jobs.states import Status
 from diracx_tasks.jobs.tables import Attempt, Heartbeat, Job, JobEvent, JobJDL, Parameter
 from diracx_tasks.matching.tables import Queued
 from diracx_tasks.pilots import mapping
-from diracx_tasks.pilots.tables import Pilot
+from diracx_tasks.pilots.tables import Pilot, PilotSecret
 from diracx_tasks.sandboxes import metadata
 from diracx_tasks.sandboxes.store import FolderStore, store
 from diracx_tasks.sandboxes.tables import Mapping
@@ -38,7 +38,12 @@ from tests.builders import HEX, TOOL, a_job, a_pilot, a_user, a_workflow
 
 SECRET = "the-secret-of-lhcb"
 STAMP = "stamp-1"
-OPEN = ("anyone", "the bearer of a signed URL", "the bearer of the legacy exchange's key")
+OPEN = (
+    "anyone",
+    "the bearer of a signed URL",
+    "the bearer of the legacy exchange's key",
+    "the bearer of a pilot's secret",
+)
 ROUTES = {operation["operationId"]: (name, operation) for name, operation in operations()}
 GUARDED = [key for key, (_, operation) in ROUTES.items() if operation["x-right"] not in OPEN]
 OWNER = metadata.Owner("alice", "user", "lhcb")
@@ -57,6 +62,7 @@ BODIES: dict[str, Any] = {
     "jobs_initiate_sandbox_upload": {"checksum": HEX, "size": 3, "format": "file"},
     "jobs_assign_sandbox_to_job": PFN,
     "pilots_update_pilot_metadata": {STAMP: {"Status": "Failed"}},
+    "pilots_create_pilot_secrets": {"pilot_stamps": [STAMP]},
     "pilots_match_jobs": {"stamp": STAMP, "site": "LCG.CERN.ch", "cores": 1, "ram_mb": 4096},
     "pilots_initiate_uploads": {"attempt": 1, "files": [{"checksum": HEX, "size": 3}]},
     "pilots_get_downloads": {"attempt": 1, "locations": [metadata.location_of(PFN)]},
@@ -99,6 +105,7 @@ KEPT: tuple[type[Table], ...] = (
     Parameter,
     Mapping,
     Pilot,
+    PilotSecret,
     RefreshToken,
     File,
     Replica,

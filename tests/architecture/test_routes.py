@@ -70,8 +70,8 @@ FILES = ("jobs_get_sandbox_file", "wes_get_run_file")
 MISSING = {"jobs_reschedule_jobs": 400, "jobs_unassign_bulk_jobs_sandboxes": 204}
 # What adds to the stranger's own.
 ADDS = {"jobs_submit_jdl_jobs", "jobs_submit_cwl_jobs", "jobs_initiate_sandbox_upload"}
-# Nobody holds the lock; the letter was just tried again.
-GONE = {"tasks_release_lock": 404, "tasks_drop_dead": 409}
+# Nobody holds the lock; the letter was just tried again; the pilot is another VO's.
+GONE = {"tasks_release_lock": 404, "tasks_drop_dead": 409, "pilots_create_pilot_secrets": 404}
 
 
 def right(key: str) -> str:
