@@ -30,9 +30,9 @@ Said = dict[str, Any]
 
 
 @contextmanager
-def served() -> Iterator[str]:
+def served(port: int = 0) -> Iterator[str]:
     """The API at an address, as uvicorn serves it behind a proxy."""
-    port = free_port()
+    port = port or free_port()
     options = uvicorn.Config(application(), port=port, log_config=None, proxy_headers=True)
     server = uvicorn.Server(options)
     thread = threading.Thread(target=server.run)
