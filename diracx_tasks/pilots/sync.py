@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, select, update
+from sqlalchemy import ColumnElement, or_, select, update
 from sqlalchemy.orm import Session
 
 from diracx_tasks.core.database import changed, reading, session, utc_now
@@ -22,6 +22,8 @@ UNKNOWN_SECONDS = 3600.0
 UNKNOWN = "Unknown"
 # What a pilot says of itself is newer than that a batch system has it waiting.
 BEFORE_RUNNING = ("Submitted", "Ready", "Scheduled", "Waiting", UNKNOWN)
+# So it is planned; a pilot may begin before its submission, and its reference, are noted.
+UNNOTED = Pilot.reference == Pilot.stamp
 
 
 class _Row(NamedTuple):
@@ -66,7 +68,7 @@ def _page(db: Session, vo: str, ce: str, after: int) -> list[_Row]:
     is_lost = (Pilot.status == UNKNOWN) & (Pilot.updated_at < utc_now(-UNKNOWN_SECONDS))
     query = select(Pilot.pilot_id, Pilot.stamp, Pilot.reference, Pilot.status, is_lost)
     mine = query.join(Submission, Submission.stamp == Pilot.stamp).where(Submission.ce == ce)
-    where = (*_unfinished(vo), Pilot.status != PLANNED, Pilot.pilot_id > after)
+    where = (*_unfinished(vo), Pilot.status != PLANNED, ~UNNOTED, Pilot.pilot_id > after)
     return [_Row(*row) for row in db.execute(mine.where(*where).order_by(Pilot.pilot_id).limit(PAGE))]
 
 
@@ -111,10 +113,11 @@ def _find_cut_off(made: ComputingElement, vo: str, ce: str) -> int:
 
 
 def _cut_off(db: Session, vo: str, ce: str) -> Iterable[tuple[str, bool]]:
-    """Stamps, and whether they are looked for for the last time."""
-    is_given_up = Submission.claimed_at < utc_now(-GIVEN_UP)
+    """Stamps, and whether they are looked for for the last time: those that have begun are there."""
+    is_given_up = (Submission.claimed_at < utc_now(-GIVEN_UP)) & (Pilot.status == PLANNED)
     query = select(Submission.stamp, is_given_up).join(Pilot, Pilot.stamp == Submission.stamp)
-    mine = query.where(Submission.vo == vo, Submission.ce == ce, Pilot.status == PLANNED)
+    unknown = or_(Pilot.status == PLANNED, UNNOTED)
+    mine = query.where(*_unfinished(vo), Submission.vo == vo, Submission.ce == ce, unknown)
     rows = db.execute(mine.where(Submission.claimed_at < utc_now(-CUT_OFF)).limit(PAGE))
     return ((row[0], bool(row[1])) for row in rows)
 

@@ -62,12 +62,11 @@ def kill_pilots(vo: str, ce: str) -> str:
 @task(size="medium", priority="background", every=3600, per_vo=True, timeout=1800)
 def clean_pilots(vo: str) -> str:
     """End pilots that have been silent for three days; forget those that ended long ago, and old secrets."""
-    stalled, total, found = clean.end_stalled(vo), 0, 1
-    while found:
+    stalled, total, is_more = clean.end_stalled(vo), 0, True
+    while is_more:
         with session() as db:
-            found = clean.forget_old(db, vo)
-            secrets.forget_expired(db)
-        total += found
+            found, expired = clean.forget_old(db, vo), secrets.forget_expired(db)
+        total, is_more = total + found, bool(found or expired)
     return f"{stalled} were silent, {total} forgotten"
 
 

@@ -20,6 +20,8 @@ from diracx_tasks.matching import batch, tasks
 from diracx_tasks.matching.batch import Handed, match_batch
 from diracx_tasks.matching.match import Matches, match
 from diracx_tasks.matching.node import Node
+from diracx_tasks.pilots import register
+from diracx_tasks.pilots.tables import Pilot
 from tests.builders import VO, Installation
 from tests.unit.matching.ends import configured, waiting
 
@@ -221,3 +223,16 @@ def test_what_is_wrong_with_an_element_is_said(installation: Installation, spool
         pytest.raises(BadRequest, match="CPUTime"),
     ):
         match_batch(VO, "hpc01")
+
+
+def test_the_pilot_of_an_element_gets_jobs_also_when_it_was_said_to_have_ended(hpc: Path) -> None:
+    waiting(1)
+    assert match_batch(VO, "hpc01") == Handed(1, 0)
+    with session() as db:
+        stamp = db.scalars(select(Pilot.stamp)).one()
+        register.ended(db, VO, [stamp], status="Deleted", reason="it has been silent for 3 days")
+    (new,) = waiting(1)
+    match_batch(VO, "hpc01")
+    assert new in orders(hpc)
+    with reading() as db:
+        assert db.scalars(select(Pilot.status)).all() == ["Running"]
