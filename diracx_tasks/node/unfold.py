@@ -1,0 +1,120 @@
+"""How the pilot's one file begins: does it run here, and where is it unfolded. Standard library only.
+
+`pilots/package.py` writes this text into the file, before what unfolds it, and a call of `begin`.
+"""
+
+import fcntl
+import os
+import platform
+import shutil
+import stat
+import sys
+import tempfile
+from contextlib import suppress
+
+ROOT, LOCK = "DIRACX_PILOT_ROOT", "DIRACX_PILOT_LOCK"
+SUFFIX = ".lock"
+WRONG_PYTHON = 78
+
+
+def begin(content: str, targets: "list[tuple[str, str, str]]", glibc: "dict[str, tuple[int, int]]") -> None:
+    """Go on with the file when it can run here; `targets` are the Pythons, systems and machines in it.
+
+    `glibc` are the oldest ones of the machines. What is unfolded is shared by all pilots of this user with
+    this content on this node. What pilots that were killed have left is removed.
+    """
+    # The file may be begun anew, by another of the same Pythons.
+    if os.environ.get(ROOT, "").endswith(content):
+        return
+    # No newer syntax here: old Pythons are to say it as well.
+    words = obstacle(targets, glibc)
+    if words:
+        sys.stderr.write(f"diracx-pilot: {words}\n")
+        raise SystemExit(WRONG_PYTHON)
+    for name in [name for name in os.environ if name.startswith("PEX_")]:
+        del os.environ[name]
+    top = _own_folder()
+    for name in os.listdir(top):
+        if name.endswith(SUFFIX) and name != content + SUFFIX:
+            remove(os.path.join(top, name[: -len(SUFFIX)]))
+    root = os.path.join(top, content)
+    lock = _locked(root)
+    os.set_inheritable(lock, True)
+    os.environ.update({ROOT: root, LOCK: str(lock), "PEX_ROOT": root, "PEX_PYTHON": sys.executable})
+
+
+def obstacle(targets: "list[tuple[str, str, str]]", glibc: "dict[str, tuple[int, int]]") -> str:
+    """Why the file cannot run on this node, in one line; empty when it can."""
+    here = (f"{sys.version_info[0]}.{sys.version_info[1]}", sys.platform, platform.machine())
+    if here not in targets:
+        there = ", ".join(_words(one) for one in sorted(targets))
+        return f"this is {_words(here)}, and the file is for {there}"
+    library, version = platform.libc_ver()
+    least = glibc.get(here[2])
+    if least and (library != "glibc" or _numbers(version) < least):
+        found = " ".join((library, version)).strip() or "another C library"
+        return f"this node has {found}, and the file needs glibc {least[0]}.{least[1]}"
+    return ""
+
+
+def remove(root: str) -> bool:
+    """Remove what was unfolded, unless a pilot uses it; whether it is gone."""
+    try:
+        lock = os.open(root + SUFFIX, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if _is_same(lock, root + SUFFIX):
+            shutil.rmtree(root, ignore_errors=True)
+            os.unlink(root + SUFFIX)
+    except OSError:
+        return False
+    finally:
+        os.close(lock)
+    with suppress(OSError):
+        os.rmdir(os.path.dirname(root))
+    return True
+
+
+def _own_folder() -> str:
+    """A folder that belongs to this user alone, below TMPDIR, or here where programs may not run there."""
+    for place in (tempfile.gettempdir(), os.getcwd()):
+        if os.statvfs(place).f_flag & os.ST_NOEXEC:
+            continue
+        folder = os.path.join(place, f"diracx-pilot-{os.getuid()}")
+        with suppress(FileExistsError):
+            os.mkdir(folder, 0o700)
+        found = os.lstat(folder)
+        if stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077:
+            return folder
+    # Somebody else was there first.
+    return tempfile.mkdtemp(prefix="diracx-pilot-")
+
+
+def _locked(root: str) -> int:
+    """A lock that says that it is in use, shared with others that use it."""
+    while True:
+        os.makedirs(os.path.dirname(root), 0o700, exist_ok=True)
+        with suppress(FileNotFoundError):
+            lock = os.open(root + SUFFIX, os.O_RDWR | os.O_CREAT, 0o600)
+            fcntl.flock(lock, fcntl.LOCK_SH)
+            # Whoever was last has just removed it.
+            if _is_same(lock, root + SUFFIX):
+                return lock
+            os.close(lock)
+
+
+def _is_same(descriptor: int, path: str) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def _words(one: "tuple[str, str, str]") -> str:
+    return f"Python {one[0]} on {one[1]} {one[2]}"
+
+
+def _numbers(version: str) -> "tuple[int, ...]":
+    return tuple(int(part) for part in version.split(".")[:2] if part.isdigit())

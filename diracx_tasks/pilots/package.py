@@ -1,0 +1,146 @@
+"""The pilot as one file that a bare node with Python runs: made with pex, of what is installed here."""
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import sys
+import zipfile
+from collections.abc import Sequence
+from functools import lru_cache
+from importlib.metadata import Distribution, version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from diracx_tasks.core.errors import DiracXError
+from diracx_tasks.pilots import contents, wheels
+from diracx_tasks.pilots.contents import ROOT, Lacking
+from diracx_tasks.pilots.wheels import Target
+
+NAME = "diracx-pilot.pyz"
+ENTRY = "diracx_tasks.node.one_file"
+PREAMBLE = "node/unfold.py"
+SECONDS = 600
+# Enough to tell contents apart; it is the name of a folder.
+LENGTH = 16
+
+
+class NotPacked(DiracXError):
+    """The pilot's file cannot be made of what is installed here."""
+
+
+def build(to: Path, targets: Sequence[Target] = ()) -> str:
+    """Make the file for this Python and for others, whose wheels come from an index; answers its SHA-256.
+
+    The same content gives the same bytes. The file is there whole or not at all.
+    """
+    found = contents.closure(contents.packages())
+    here = {name: one for name, one in found.items() if isinstance(one, Distribution)}
+    _check(found)
+    with TemporaryDirectory(prefix="diracx-pack-", dir=to.parent) as name:
+        work = Path(name)
+        house, source = work / "wheels", work / "source"
+        house.mkdir()
+        for one in here.values():
+            wheels.rebuilt(one, house)
+        for target in targets:
+            wanted = contents.closure(contents.packages(), target.markers)
+            wheels.for_target(wanted, target, house)
+        for inside, file in contents.modules().items():
+            (source / inside).parent.mkdir(parents=True, exist_ok=True)
+            (source / inside).write_bytes(file.read_bytes())
+        (work / "preamble.py").write_text(_preamble(here, targets, house))
+        _pex(work, targets)
+        made = work / NAME
+        digest = sha256(made)
+        made.replace(to)
+    return digest
+
+
+@lru_cache(1)
+def content_key() -> str:
+    """What tells the file that would be made here of this installation from others."""
+    found = contents.closure(contents.packages())
+    named = [f"{name}=={one.version}" for name, one in found.items() if isinstance(one, Distribution)]
+    texts = {
+        inside: hashlib.sha256(file.read_bytes()).hexdigest() for inside, file in contents.modules().items()
+    }
+    makers = [version("pex"), _own(Path(__file__)), _own(Path(wheels.__file__))]
+    return _short(json.dumps([_here(), named, texts, makers]))
+
+
+def sha256(file: Path) -> str:
+    """The checksum of a file, in hexadecimal digits."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def platforms_in(file: Path) -> list[str]:
+    """The kinds of compiled parts in a pilot's file, as wheels name them."""
+    with zipfile.ZipFile(file) as packed:
+        names = {name.split("/")[1] for name in packed.namelist() if name.startswith(".deps/")}
+    tags = {"-".join(name.removesuffix(".whl").rsplit("-", 3)[1:]) for name in names if name.endswith(".whl")}
+    return sorted(tag for tag in tags if not tag.endswith("-any"))
+
+
+def _check(found: dict[str, Distribution | Lacking]) -> None:
+    lacking = [one.requirement for one in found.values() if isinstance(one, Lacking)]
+    if lacking:
+        raise NotPacked(f"packages that the pilot needs are not installed here: {', '.join(lacking)}")
+
+
+def _preamble(here: dict[str, Distribution], targets: Sequence[Target], house: Path) -> str:
+    """Our beginning of the file: its platforms, and the name of its content."""
+    fitting = sorted({_here(), *((one.python, "linux", one.machine) for one in targets)})
+    glibc = {platform.machine(): wheels.glibc_of(here.values())}
+    for one in targets:
+        known = glibc.get(one.machine)
+        glibc[one.machine] = (
+            max(known, one.glibc) if known and one.machine == platform.machine() else one.glibc
+        )
+    text = (ROOT / PREAMBLE).read_text()
+    least = {machine: stated for machine, stated in sorted(glibc.items()) if stated}
+    names = sorted(file.name for file in house.iterdir())
+    sources = {inside: _own(file) for inside, file in contents.modules().items()}
+    content = _short(json.dumps([text, names, sources]))
+    return f"{text}\n\nbegin({content!r}, {fitting!r}, {least!r})\n"
+
+
+def _pex(work: Path, targets: Sequence[Target]) -> None:
+    options = ["--pre-resolved-dists=wheels", "--sources-directory=source", "--preamble-file=preamble.py"]
+    options += [f"--entry-point={ENTRY}", "--venv", "--no-pypi", f"--output-file={NAME}"]
+    options += ["--python-shebang=/usr/bin/env python3", "--no-compile"]
+    if targets:
+        options += [f"--python={sys.executable}", *(f"--platform={_as_pex(one)}" for one in targets)]
+    # Settings of whoever runs this are not for the file.
+    stated = {name: value for name, value in os.environ.items() if not name.startswith(("PEX_", "PYTHON"))}
+    done = subprocess.run(
+        [sys.executable, "-m", "pex", *options, *contents.packages()],
+        cwd=work,
+        env={**stated, "PEX_ROOT": str(work / "pex"), "PEX_IGNORE_RCFILES": "1"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    if done.returncode:
+        raise NotPacked(f"the pilot's file is not made: {' '.join(done.stderr.split())[-1000:]}")
+
+
+def _as_pex(one: Target) -> str:
+    short = "".join(map(str, one.version))
+    return f"{one.platforms[0]}-cp-{one.python}.0-cp{short}"
+
+
+def _here() -> tuple[str, str, str]:
+    return f"{sys.version_info[0]}.{sys.version_info[1]}", sys.platform, platform.machine()
+
+
+def _own(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:LENGTH]
