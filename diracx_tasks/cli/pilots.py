@@ -4,6 +4,7 @@ import click
 
 from diracx_tasks.cli import output
 from diracx_tasks.cli.output import Column, output_option
+from diracx_tasks.cli.pilot_file import pack
 
 PLAN = (
     Column("Site", lambda row: row["site"]),
@@ -37,3 +38,6 @@ def plan(dry_run: bool, form: str) -> None:
         words = f"{found['new']} pilots {verb} for {found['jobs']} waiting jobs"
         lost = f"; {found['homeless']} of the jobs fit no queue" if found["homeless"] else ""
         click.echo(words + lost, err=True)
+
+
+pilots.add_command(pack)

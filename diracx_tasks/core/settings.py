@@ -115,6 +115,10 @@ class Settings(BaseSettings):
     ssh_known_hosts: str = Field(
         "", description="File with the keys of their hosts, as OpenSSH's known_hosts; others are refused."
     )
+    pilot_file: str = Field(
+        "",
+        description="The pilot's one file, made with `diracx pilots pack`; empty: made when it is needed.",
+    )
     history_days: float = Field(14, gt=0, description="The history of tasks is kept so many days.")
     snapshot_days: float = Field(30, gt=0, description="Snapshots of jobs' states are kept so many days.")
     usage_days: float = Field(730, gt=0, description="Hourly sums of what jobs used are kept so many days.")

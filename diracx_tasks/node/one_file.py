@@ -2,11 +2,12 @@
 
 import os
 import shutil
+from pathlib import Path
 
 from diracx_tasks.node.unfold import LOCK, ROOT, remove
 
-# The folder of the script that has fetched the file.
-FOLDER = "DIRACX_PILOT_FOLDER"
+# The folder of the script that has fetched the file, for the jobs' files as well.
+FOLDER, FILE = "DIRACX_PILOT_FOLDER", "diracx-pilot.pyz"
 # What the node, or the unfolding, says of Python is not for what the pilot starts.
 OF_PYTHON = ("PEX", "VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP")
 
@@ -16,6 +17,9 @@ def main() -> None:
     root, lock, folder = (os.environ.pop(name, "") for name in (ROOT, LOCK, FOLDER))
     for name in OF_PYTHON:
         os.environ.pop(name, None)
+    if folder:
+        # It is unfolded.
+        Path(folder, FILE).unlink(missing_ok=True)
     try:
         from diracx_tasks.node.pilot import main as pilot
 

@@ -11,46 +11,54 @@ import stat
 import sys
 import tempfile
 from contextlib import suppress
+from typing import Dict, Optional, Tuple  # noqa: UP035
 
 ROOT, LOCK = "DIRACX_PILOT_ROOT", "DIRACX_PILOT_LOCK"
+# Set by who only wants to know whether it can run here.
+TRIAL = "DIRACX_PILOT_TRIAL"
 SUFFIX = ".lock"
 WRONG_PYTHON = 78
+# Python, system and machine: the oldest glibc; None when there are no compiled parts.
+Targets = Dict[Tuple[str, str, str], Optional[Tuple[int, int]]]  # noqa: UP006, UP045 - for old Pythons' words
 
 
-def begin(content: str, targets: "list[tuple[str, str, str]]", glibc: "dict[str, tuple[int, int]]") -> None:
-    """Go on with the file when it can run here; `targets` are the Pythons, systems and machines in it.
+def begin(content: str, targets: "Targets") -> None:
+    """Go on with the file when it can run here; `targets` are what it is for, with the oldest glibc of each.
 
-    `glibc` are the oldest ones of the machines. What is unfolded is shared by all pilots of this user with
-    this content on this node. What pilots that were killed have left is removed.
+    What is unfolded is shared by all pilots of this user with this content on this node. What pilots that
+    were killed have left is removed.
     """
     # The file may be begun anew, by another of the same Pythons.
     if os.environ.get(ROOT, "").endswith(content):
         return
     # No newer syntax here: old Pythons are to say it as well.
-    words = obstacle(targets, glibc)
+    words = obstacle(targets)
     if words:
         sys.stderr.write(f"diracx-pilot: {words}\n")
         raise SystemExit(WRONG_PYTHON)
     for name in [name for name in os.environ if name.startswith("PEX_")]:
         del os.environ[name]
+    if os.environ.pop(TRIAL, ""):
+        raise SystemExit(0)
     top = _own_folder()
-    for name in os.listdir(top):
-        if name.endswith(SUFFIX) and name != content + SUFFIX:
-            remove(os.path.join(top, name[: -len(SUFFIX)]))
+    with suppress(FileNotFoundError):
+        for name in os.listdir(top):
+            if name.endswith(SUFFIX) and name != content + SUFFIX:
+                remove(os.path.join(top, name[: -len(SUFFIX)]))
     root = os.path.join(top, content)
     lock = _locked(root)
     os.set_inheritable(lock, True)
     os.environ.update({ROOT: root, LOCK: str(lock), "PEX_ROOT": root, "PEX_PYTHON": sys.executable})
 
 
-def obstacle(targets: "list[tuple[str, str, str]]", glibc: "dict[str, tuple[int, int]]") -> str:
+def obstacle(targets: "Targets") -> str:
     """Why the file cannot run on this node, in one line; empty when it can."""
     here = (f"{sys.version_info[0]}.{sys.version_info[1]}", sys.platform, platform.machine())
     if here not in targets:
         there = ", ".join(_words(one) for one in sorted(targets))
         return f"this is {_words(here)}, and the file is for {there}"
     library, version = platform.libc_ver()
-    least = glibc.get(here[2])
+    least = targets[here]
     if least and (library != "glibc" or _numbers(version) < least):
         found = " ".join((library, version)).strip() or "another C library"
         return f"this node has {found}, and the file needs glibc {least[0]}.{least[1]}"

@@ -1,9 +1,11 @@
 """The pilot as one file that a bare node with Python runs: made with pex, of what is installed here."""
 
+import ast
 import hashlib
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 import zipfile
@@ -76,12 +78,18 @@ def sha256(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def platforms_in(file: Path) -> list[str]:
-    """The kinds of compiled parts in a pilot's file, as wheels name them."""
+def runs_on(file: Path) -> list[str]:
+    """The nodes that a pilot's file is for, in words."""
     with zipfile.ZipFile(file) as packed:
-        names = {name.split("/")[1] for name in packed.namelist() if name.startswith(".deps/")}
-    tags = {"-".join(name.removesuffix(".whl").rsplit("-", 3)[1:]) for name in names if name.endswith(".whl")}
-    return sorted(tag for tag in tags if not tag.endswith("-any"))
+        began = re.search(r"^begin\(.*\)$", packed.read("__main__.py").decode(), re.MULTILINE)
+    if began is None:
+        raise NotPacked(f"{file} is no file of the pilot")
+    _, targets = ast.literal_eval(began[0].removeprefix("begin"))
+    words = []
+    for (python, system, machine), glibc in targets.items():
+        least = f" (glibc {glibc[0]}.{glibc[1]})" if glibc else ""
+        words.append(f"Python {python} on {system} {machine}{least}")
+    return words
 
 
 def _check(found: dict[str, Distribution | Lacking]) -> None:
@@ -92,19 +100,13 @@ def _check(found: dict[str, Distribution | Lacking]) -> None:
 
 def _preamble(here: dict[str, Distribution], targets: Sequence[Target], house: Path) -> str:
     """Our beginning of the file: its platforms, and the name of its content."""
-    fitting = sorted({_here(), *((one.python, "linux", one.machine) for one in targets)})
-    glibc = {platform.machine(): wheels.glibc_of(here.values())}
-    for one in targets:
-        known = glibc.get(one.machine)
-        glibc[one.machine] = (
-            max(known, one.glibc) if known and one.machine == platform.machine() else one.glibc
-        )
+    fitting = {_here(): wheels.glibc_of(here.values())}
+    fitting |= {(one.python, "linux", one.machine): one.glibc for one in targets}
     text = (ROOT / PREAMBLE).read_text()
-    least = {machine: stated for machine, stated in sorted(glibc.items()) if stated}
     names = sorted(file.name for file in house.iterdir())
     sources = {inside: _own(file) for inside, file in contents.modules().items()}
     content = _short(json.dumps([text, names, sources]))
-    return f"{text}\n\nbegin({content!r}, {fitting!r}, {least!r})\n"
+    return f"{text}\n\nbegin({content!r}, {dict(sorted(fitting.items()))!r})\n"
 
 
 def _pex(work: Path, targets: Sequence[Target]) -> None:
@@ -112,7 +114,7 @@ def _pex(work: Path, targets: Sequence[Target]) -> None:
     options += [f"--entry-point={ENTRY}", "--venv", "--no-pypi", f"--output-file={NAME}"]
     options += ["--python-shebang=/usr/bin/env python3", "--no-compile"]
     if targets:
-        options += [f"--python={sys.executable}", *(f"--platform={_as_pex(one)}" for one in targets)]
+        options += [f"--python={sys.executable}", *(f"--complete-platform={_as_pex(one)}" for one in targets)]
     # Settings of whoever runs this are not for the file.
     stated = {name: value for name, value in os.environ.items() if not name.startswith(("PEX_", "PYTHON"))}
     done = subprocess.run(
@@ -130,8 +132,8 @@ def _pex(work: Path, targets: Sequence[Target]) -> None:
 
 
 def _as_pex(one: Target) -> str:
-    short = "".join(map(str, one.version))
-    return f"{one.platforms[0]}-cp-{one.python}.0-cp{short}"
+    tags = [str(tag) for tag in one.tags]
+    return json.dumps({"marker_environment": one.markers, "compatible_tags": tags})
 
 
 def _here() -> tuple[str, str, str]:

@@ -65,11 +65,11 @@ class Target(NamedTuple):
         return found
 
     @property
-    def tags(self) -> frozenset[Tag]:
-        """The tags of wheels that can be installed there."""
+    def tags(self) -> list[Tag]:
+        """The tags of wheels that can be installed there, the best first."""
         version, short = self.version, f"cp{''.join(map(str, self.version))}"
         ours = cpython_tags(version, platforms=self.platforms)
-        return frozenset([*ours, *compatible_tags(version, short, self.platforms)])
+        return [*ours, *compatible_tags(version, short, self.platforms)]
 
     @property
     def version(self) -> tuple[int, int]:
@@ -83,12 +83,17 @@ class Target(NamedTuple):
     def markers(self) -> dict[str, str]:
         """Its environment markers (PEP 508)."""
         return {
-            "python_version": self.python,
-            "python_full_version": f"{self.python}.0",
+            "implementation_name": "cpython",
             "implementation_version": f"{self.python}.0",
+            "os_name": "posix",
             "platform_machine": self.machine,
-            "sys_platform": "linux",
+            "platform_python_implementation": "CPython",
+            "platform_release": "",
             "platform_system": "Linux",
+            "platform_version": "",
+            "python_full_version": f"{self.python}.0",
+            "python_version": self.python,
+            "sys_platform": "linux",
         }
 
     @property
@@ -133,7 +138,7 @@ def for_target(found: Mapping[str, Distribution | Lacking], target: Target, fold
     for name, one in found.items():
         if isinstance(one, Lacking):
             lacking.append(one.requirement)
-        elif not tags_of(one) & target.tags:
+        elif tags_of(one).isdisjoint(target.tags):
             lacking.append(f"{name}=={one.version}")
     if lacking:
         _download(lacking, target, folder)
