@@ -34,6 +34,7 @@ from diracx_tasks.matching import queue
 from diracx_tasks.sandboxes import store as store_module
 from diracx_tasks.workflows import submit
 from diracx_tasks.workflows.tables import Workflow
+from tests import small_pilot
 from tests.servers import Redis
 
 VO = "lhcb"
@@ -106,6 +107,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with environment(DIRACX_DATA=str(folder)):
         keys.create(settings().keys_file)
         migrate()
+    small_pilot.write(folder / "pilot.pyz")
     return folder
 
 
@@ -119,6 +121,7 @@ def installation(template: Path, tmp_path: Path, redis_server: Redis) -> Iterato
         "DIRACX_DATA": str(folder),
         "DIRACX_REDIS_URL": redis_server.url,
         "DIRACX_URL": "http://testserver",
+        "DIRACX_PILOT_FILE": str(folder / "pilot.pyz"),
     }
     with environment(**stated):
         yield Installation(folder, redis_server)

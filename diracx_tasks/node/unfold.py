@@ -87,17 +87,17 @@ def remove(root: str) -> bool:
 
 def _own_folder() -> str:
     """A folder that belongs to this user alone, below TMPDIR, or here where programs may not run there."""
-    for place in (tempfile.gettempdir(), os.getcwd()):
-        if os.statvfs(place).f_flag & os.ST_NOEXEC:
-            continue
-        folder = os.path.join(place, f"diracx-pilot-{os.getuid()}")
-        with suppress(FileExistsError):
-            os.mkdir(folder, 0o700)
-        found = os.lstat(folder)
-        if stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077:
-            return folder
+    places = (tempfile.gettempdir(), os.getcwd())
+    usable = [place for place in places if not os.statvfs(place).f_flag & os.ST_NOEXEC]
+    place = usable[0] if usable else places[0]
+    folder = os.path.join(place, f"diracx-pilot-{os.getuid()}")
+    with suppress(FileExistsError):
+        os.mkdir(folder, 0o700)
+    found = os.lstat(folder)
+    if stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077:
+        return folder
     # Somebody else was there first.
-    return tempfile.mkdtemp(prefix="diracx-pilot-")
+    return tempfile.mkdtemp(prefix="diracx-pilot-", dir=place)
 
 
 def _locked(root: str) -> int:
