@@ -169,6 +169,7 @@ def _attempt(matched: dict[str, Any]) -> tuple[int, int]:
 @click.option("--url", envvar="DIRACX_URL", help="Base URL of the API.")
 @click.option("--site", envvar="DIRACX_SITE", required=True, help="Site for which jobs are asked.")
 @click.option("--ce", default="", help="Computing element that has started this pilot.")
+@click.option("--queue", default="", help="The computing element's queue.")
 @click.option("--cores", default=1, show_default=True, help="Cores of the one slot.")
 @click.option("--ram-mb", type=int, help="Memory of the slot [default: the cores' share of the node].")
 @click.option("--disk-mb", default=0, help="What a job may write; 0: what is free.")
@@ -191,6 +192,7 @@ def main(
     url: str | None,
     site: str,
     ce: str,
+    queue: str,
     cores: int,
     ram_mb: int | None,
     disk_mb: int,
