@@ -112,7 +112,7 @@ def _preamble(here: dict[str, Distribution], targets: Sequence[Target], house: P
 def _pex(work: Path, targets: Sequence[Target]) -> None:
     options = ["--pre-resolved-dists=wheels", "--sources-directory=source", "--preamble-file=preamble.py"]
     options += [f"--entry-point={ENTRY}", "--venv", "--no-pypi", f"--output-file={NAME}"]
-    options += ["--python-shebang=/usr/bin/env python3", "--no-compile"]
+    options += ["--python-shebang=/usr/bin/env python3", "--no-compile", "--no-emit-warnings"]
     if targets:
         options += [f"--python={sys.executable}", *(f"--complete-platform={_as_pex(one)}" for one in targets)]
     # Settings of whoever runs this are not for the file.

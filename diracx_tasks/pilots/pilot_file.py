@@ -97,7 +97,7 @@ def _made() -> PilotFile | None:
 def _make() -> PilotFile:
     folder = _folder()
     folder.mkdir(parents=True, exist_ok=True)
-    with _one_at_a_time(folder):
+    with one_at_a_time(folder):
         if found := _made():
             return found
         log.info("the pilot's file is being made")
@@ -107,7 +107,7 @@ def _make() -> PilotFile:
         noted = folder / f"{package.content_key()}.noted"
         noted.write_text(digest)
         noted.replace(noted.with_suffix(".sha256"))
-        _forget(folder, but=digest)
+        forget(folder, but=digest)
     return PilotFile(folder / f"{digest}.pyz", digest)
 
 
@@ -123,14 +123,15 @@ def _make_once() -> None:
 
 
 @contextmanager
-def _one_at_a_time(folder: Path) -> Iterator[None]:
+def one_at_a_time(folder: Path) -> Iterator[None]:
     """Only one process of this machine makes the file; the others wait for it."""
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
-def _forget(folder: Path, *, but: str) -> None:
+def forget(folder: Path, *, but: str) -> None:
+    """Remove files for which no pilot can wait any more; one stays in any case."""
     until = time.time() - KEPT_DAYS * DAY
     for file in folder.glob("*.pyz"):
         if file.stem != but and file.stat().st_mtime < until:

@@ -41,9 +41,8 @@ def script(vo: str, queue: Queue, stamp: str, secret: str) -> PilotScript:
         return PilotScript(stamp, "\n".join([*lines, f"exec {start} {_arguments(queue)}", ""]))
     lines += [f"{name}={shlex.quote(value)}" for name, value in _fetched(stated).items()]
     lines.append((files("diracx_tasks.pilots") / "on_node.sh").read_text())
-    return PilotScript(
-        stamp, "\n".join([*lines, f'exec "$python" -I "$folder/$name" {_arguments(queue)}', ""])
-    )
+    start = f'exec "$python" -I "$folder/$name" --work-dir "$folder" {_arguments(queue)}'
+    return PilotScript(stamp, "\n".join([*lines, start, ""]))
 
 
 def _fetched(stated: NodeOptions) -> Mapping[str, str]:
