@@ -6,6 +6,7 @@ Earlier ones stay for a while: pilots that wait in a queue know the checksum of 
 import fcntl
 import logging
 import re
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -79,12 +80,20 @@ def _given(path: Path) -> PilotFile:
         stated = path.stat()
     except OSError as error:
         raise SettingsError(f"DIRACX_PILOT_FILE: {path} cannot be read: {error.strerror}") from error
-    return PilotFile(path, _checksum(path, stated.st_mtime_ns, stated.st_size))
+    return _copied(path, _folder(), stated.st_mtime_ns, stated.st_size)
 
 
 @lru_cache(8)
-def _checksum(path: Path, changed: int, size: int) -> str:
-    return package.sha256(path)
+def _copied(path: Path, folder: Path, changed: int, size: int) -> PilotFile:
+    """Our copy of a file: when another takes its place, there are still pilots that wait for this one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with one_at_a_time(folder):
+        part = folder / "given.part"
+        shutil.copyfile(path, part)
+        digest = package.sha256(part)
+        part.replace(folder / f"{digest}.pyz")
+        forget(folder, but=digest)
+    return PilotFile(folder / f"{digest}.pyz", digest)
 
 
 def _made() -> PilotFile | None:

@@ -82,7 +82,7 @@ def test_a_bare_node_runs_a_tool_and_a_job_with_sandboxes_and_is_left_as_it_was(
     (user.folder / "run.sh").write_text("#!/bin/sh\ntr a-z A-Z < in.txt\nenv\n")
     pfn = user.sandbox(data, user.folder / "run.sh")
     job_id = user.submits(
-        f'Executable = "run.sh"; InputSandbox = {{"{pfn}"}}; OutputSandbox = {{"std.out"}}; Tags = {{"bare"}};'
+        f'Executable = "run.sh"; InputSandbox = {{"{pfn}"}}; OutputSandbox = {{"std.out"}};Tags = {{"bare"}};'
     )
     workflow_id = user.system.submit({"workflow.cwl": TOOL}, {"words": CONTENT})
     node = folder / "node"
