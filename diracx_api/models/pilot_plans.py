@@ -37,7 +37,7 @@ class PilotPlan(BaseModel):
     homeless: int = stated("Jobs among these that fit no queue which may be used.", 0)
     new: int = stated("Pilots that are sent now.", 12)
     is_dry_run: bool = stated("Whether nothing is done.", True)
-    queues: list[PlannedQueue]
+    queues: list[PlannedQueue] = stated("The queues of the VO.", [])
 
 
 class QueueNames(BaseModel):

@@ -78,7 +78,10 @@ class QueueNow:
 
 @dataclass
 class Figures:
-    """What a day came to, times in s; `useless` pilots began and got no job, `left` jobs had no pilot."""
+    """What a day came to, times in s; `useless` pilots began and got no job, `left` jobs had no pilot.
+
+    `with_room` of those fit a queue that had a free slot when pilots were sent for the last time.
+    """
 
     waits: list[float] = field(default_factory=list)
     submitted: int = 0
@@ -87,6 +90,7 @@ class Figures:
     withdrawn: int = 0
     idle_core_seconds: float = 0.0
     left: int = 0
+    with_room: int = 0
     most_waiting: int = 0
 
 
@@ -163,6 +167,8 @@ class Simulation:
         self.live: dict[int, None] = {}
         self._events: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self._number = 0
+        # The queues without a free slot when pilots were sent last.
+        self._full: set[int] = set()
         self._chance = random.Random(SEED)
 
     def at(self, moment: float, what: Callable[..., None], *arguments: Any) -> None:
@@ -180,6 +186,9 @@ class Simulation:
             self.now, _, what, arguments = heapq.heappop(self._events)
             what(*arguments)
         self.figures.left = sum(map(len, self.waiting))
+        self.figures.with_room = sum(
+            len(self.waiting[one]) for one in self.live if not self._full.issuperset(self.world.at[one])
+        )
         return self.figures
 
     def _count_idle(self, pilot: SimulatedPilot) -> None:
@@ -201,6 +210,7 @@ class Simulation:
                 queue = self.queues[place]
                 queue.waiting.extend(SimulatedPilot(place, self.now) for _ in range(count))
                 self._wake(place)
+        self._full = {place for place, one in enumerate(self.queues) if not one.free_slots}
         waiting = sum(len(one.waiting) for one in self.queues)
         self.figures.most_waiting = max(self.figures.most_waiting, waiting)
 
