@@ -1,10 +1,8 @@
-"""What goes in and comes out of the routes about plans of pilots and tests of queues."""
+"""What goes in and comes out of the route about plans of pilots."""
 
 from pydantic import BaseModel, ConfigDict
 
 from diracx_api.models.fields import stated
-
-TIME = "2026-11-23T10:00:00.123456Z"
 
 
 class PlanWanted(BaseModel):
@@ -38,35 +36,3 @@ class PilotPlan(BaseModel):
     new: int = stated("Pilots that are sent now.", 12)
     is_dry_run: bool = stated("Whether nothing is done.", True)
     queues: list[PlannedQueue] = stated("The queues of the VO.", [])
-
-
-class QueueNames(BaseModel):
-    """Which queues are meant: what is not stated is any."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    site: str = stated("The site.", "", default="", max_length=128)
-    ce: str = stated("The computing element.", "", default="", max_length=128)
-    queue: str = stated("The queue.", "", default="", max_length=128)
-
-
-class QueueTest(BaseModel):
-    """A queue that is tested, and the job that does it."""
-
-    site: str = stated("The site.", "LCG.CERN.ch")
-    ce: str = stated("The computing element.", "ce1.cern.ch")
-    queue: str = stated("The queue.", "long")
-    job_id: int = stated("The job.", 17)
-
-
-class QueueTested(BaseModel):
-    """The last test of a queue."""
-
-    site: str = stated("The site.", "LCG.CERN.ch")
-    ce: str = stated("The computing element.", "ce1.cern.ch")
-    queue: str = stated("The queue.", "long")
-    job_id: int | None = stated("The job; null: it was never tested.", 17)
-    status: str = stated("Running, Done or Failed; empty: it was never tested.", "Failed")
-    reason: str = stated("Why it failed.", "test job 17 is Failed (no space left)")
-    asked_at: str | None = stated("When it was asked for, UTC.", TIME)
-    ended_at: str | None = stated("When it ended, UTC.", TIME)

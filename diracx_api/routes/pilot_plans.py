@@ -1,15 +1,14 @@
-"""Where pilots are sent, and tests of the queues they are sent to."""
+"""Where pilots are sent."""
 
 from typing import Any
 
-from diracx_api.deps import Db, Me, ReadDb, Router
+from diracx_api.deps import Db, Me, Router
 from diracx_api.models import pilot_plans as models
 from diracx_tasks.auth import rights
 from diracx_tasks.engine.outbox import enqueue
-from diracx_tasks.pilots import plan, site_tests
+from diracx_tasks.pilots import plan
 
 router = Router("pilots", "/api/pilots")
-sites = Router("sites", "/api/sites")
 
 
 @router.post("/plan", right=rights.operate, response_model=models.PilotPlan)
@@ -28,19 +27,6 @@ def plan_pilots(db: Db, me: Me, body: models.PlanWanted) -> Any:
         "is_dry_run": body.dry_run,
         "queues": [_queue(line) for line in found.lines],
     }
-
-
-@sites.post("/test", right=rights.operate, response_model=list[models.QueueTest])
-def test_queues(db: Db, me: Me, body: models.QueueNames) -> Any:
-    """Submit a small job to each queue that is meant; one that is being tested is not tested twice."""
-    found = site_tests.chosen(me.vo, site=body.site, ce=body.ce, queue=body.queue)
-    return site_tests.ask(db, me.vo, found, by=site_tests.service(me.vo))
-
-
-@sites.get("/tests", right=rights.not_a_pilot, response_model=list[models.QueueTested])
-def get_tests(db: ReadDb, me: Me) -> Any:
-    """The last test of each queue of your VO."""
-    return site_tests.tested(db, me.vo)
 
 
 def _queue(line: plan.Line) -> dict[str, Any]:

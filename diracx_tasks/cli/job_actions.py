@@ -116,7 +116,7 @@ def _act(
     if job_ids:
         output.agree(question, yes=yes)
     else:
-        _must_agree(question, yes=yes)
+        output.must_agree(question, yes=yes)
     _follow(client, client.post(BULK, body)["bulk_id"])
 
 
@@ -144,13 +144,6 @@ def _reschedule(client: "Client", job_ids: Sequence[int]) -> None:
         click.echo(f"diracx: job {job_id}: {words}", err=True)
     if found["failed"]:
         raise click.exceptions.Exit(1)
-
-
-def _must_agree(question: str, *, yes: bool) -> None:
-    """As `output.agree`, but a script must have said yes: a search may find more than its writer thought."""
-    if not yes and not sys.stdin.isatty():
-        raise click.UsageError(f"{question} Nobody can be asked here: say --yes, or --dry-run to count only")
-    output.agree(question, yes=yes)
 
 
 def _jobs(count: int) -> str:

@@ -36,8 +36,10 @@ SUBJECTS = {
     "matching": Subject(
         "diracx_tasks.cli.matching:matching", "See what waits, which nodes ask, and what holds jobs back."
     ),
-    "pilots": Subject("diracx_tasks.cli.pilots:pilots", "See where pilots are sent."),
-    "sites": Subject("diracx_tasks.cli.sites:sites", "See whether the queues of sites work."),
+    "pilots": Subject(
+        "diracx_tasks.cli.pilots:pilots", "See pilots, their logs, where they are sent; kill them."
+    ),
+    "sites": Subject("diracx_tasks.cli.sites:sites", "See sites and their queues; test, ban and allow them."),
     "usage": Subject("diracx_tasks.cli.usage:usage", "Say what jobs have used, by site, owner, ..."),
     "login": Subject("diracx_tasks.cli.login:login", "Log in to a VO."),
     "whoami": Subject("diracx_tasks.cli.login:whoami", "Say who you are to the server."),

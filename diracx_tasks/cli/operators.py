@@ -14,24 +14,18 @@ from diracx_tasks.cli.output import (
     TABLE,
     Column,
     Row,
-    console,
     moment,
     show_nothing,
     show_rows,
+    show_table,
     span,
-    table,
 )
 from diracx_tasks.core.errors import Unavailable
 
 if TYPE_CHECKING:
-    from rich.table import Table
     from sqlalchemy.orm import Session
 
-# The last column of a table needs so much room, or what stands before it is folded as well.
-ROOM = 14
 LATE = timedelta(seconds=5)
-# What may be cut off at the end of a line: `show` has all of it.
-WORDS = ("Says", "Error")
 
 
 def show(rows: list[Row], form: str, key: str, columns: tuple[Column, ...], *, empty: str) -> None:
@@ -42,22 +36,6 @@ def show(rows: list[Row], form: str, key: str, columns: tuple[Column, ...], *, e
         show_table(rows, columns)
     else:
         show_rows(rows, form, key=key, columns=columns)
-
-
-def show_table(rows: list[Row], columns: tuple[Column, ...]) -> None:
-    """A table; keys and names stay in one piece where the last column has room beside them."""
-    out = console()
-    made: Table = table(rows, columns)
-    before = columns[:-1]
-    widths = [max(len(one.title), *(len(str(one.cell(row) or "")) for row in rows)) for one in before]
-    room = out.width - sum(widths) - 2 * len(widths)
-    if room >= ROOM:
-        for column in made.columns[:-1]:
-            column.no_wrap = True
-        if columns[-1].title in WORDS:
-            last = made.columns[-1]
-            last.no_wrap, last.overflow, last.max_width = True, "ellipsis", room
-    out.print(made)
 
 
 def show_failure(number: object, at: str | None, worker: str | None, text: str) -> None:

@@ -36,6 +36,10 @@ LOOKS = {"Submitting": "Received", "Checking": "Received", "Scouting": "Received
 LOOKS |= {"Rescheduled": "Waiting", "Matched": "Running", "Stalled": "Running", "Completing": "Running"}
 LOOKS |= {"Completed": "Done", "Killing": "Killed", "Deleted": "Killed"}
 WIDE = 200
+# The last column of a table needs so much room, or what stands before it is folded as well.
+ROOM = 14
+# What may be cut off at the end of a line: `show` has all of it.
+WORDS = ("Says", "Error", "Reason")
 
 
 class Column(NamedTuple):
@@ -94,6 +98,22 @@ def show_rows(rows: Sequence[Row], form: str, *, key: str, columns: Iterable[Col
         out.print(table(rows, columns))
         if more:
             out.print(more, style="bright_black")
+
+
+def show_table(rows: Sequence[Row], columns: Sequence[Column]) -> None:
+    """A table; keys and names stay in one piece where the last column has room beside them."""
+    out = console()
+    made: Table = table(rows, columns)
+    before = columns[:-1]
+    widths = [max(len(one.title), *(len(str(one.cell(row) or "")) for row in rows)) for one in before]
+    room = out.width - sum(widths) - 2 * len(widths)
+    if room >= ROOM:
+        for column in made.columns[:-1]:
+            column.no_wrap = True
+        if columns[-1].title in WORDS:
+            last = made.columns[-1]
+            last.no_wrap, last.overflow, last.max_width = True, "ellipsis", room
+    out.print(made)
 
 
 def show_one(thing: Row, form: str, *, key: str) -> None:
@@ -199,6 +219,13 @@ def agree(question: str, *, yes: bool) -> None:
     """Return if the user agrees, has agreed, or is no person at a terminal; exit with 1 otherwise."""
     if not yes and sys.stdin.isatty() and not click.confirm(question, err=True):
         raise click.exceptions.Exit(1)
+
+
+def must_agree(question: str, *, yes: bool) -> None:
+    """As `agree`, but a script must have said yes: a search may find more than its writer thought."""
+    if not yes and not sys.stdin.isatty():
+        raise click.UsageError(f"{question} Nobody can be asked here: say --yes, or --dry-run to count only")
+    agree(question, yes=yes)
 
 
 def for_each(ids: Iterable[int], act: Callable[[int], None]) -> None:

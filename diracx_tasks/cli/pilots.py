@@ -4,7 +4,9 @@ import click
 
 from diracx_tasks.cli import output
 from diracx_tasks.cli.output import Column, output_option
+from diracx_tasks.cli.pilot_actions import kill, logs
 from diracx_tasks.cli.pilot_file import pack
+from diracx_tasks.cli.pilot_search import list_pilots, show
 
 PLAN = (
     Column("Site", lambda row: row["site"]),
@@ -20,7 +22,11 @@ PLAN = (
 
 @click.group()
 def pilots() -> None:
-    """See where pilots are sent."""
+    """See pilots, their logs, and where they are sent; kill them."""
+
+
+for one in (list_pilots, show, logs, kill):
+    pilots.add_command(one)
 
 
 @pilots.command()

@@ -15,7 +15,6 @@ from diracx_tasks.cli.operators import (
     reading,
     show,
     show_failure,
-    show_table,
     since,
     took,
 )
@@ -73,7 +72,7 @@ def queues(form: str) -> None:
     elif form == output.ID:
         show(rows, form, "queue", QUEUES, empty="")
     else:
-        show_table(rows, QUEUES)
+        output.show_table(rows, QUEUES)
         click.echo(_summary(rows, totals))
 
 

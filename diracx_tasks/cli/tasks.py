@@ -14,7 +14,6 @@ from diracx_tasks.cli.operators import (
     reading,
     show,
     show_failure,
-    show_table,
     since,
     took,
     until,
@@ -88,7 +87,7 @@ def list_tasks(form: str, limit: int, **wanted: Any) -> None:
         return
     # Processes write their runs some seconds late, each at its time.
     ended = sorted((row for row in found if row["run_id"]), key=lambda row: row["at"], reverse=True)
-    show_table([row for row in found if not row["run_id"]] + ended, LISTED)
+    output.show_table([row for row in found if not row["run_id"]] + ended, LISTED)
     if ended and len(found) == limit:
         oldest = min(row["run_id"] for row in ended)
         click.echo(f"there may be more: --before {oldest}", err=True)
@@ -119,7 +118,7 @@ def show_task(key: str, form: str) -> None:
     output.console().print(output.facts(_facts(found)))
     if rows := [*([found["waiting"]] if found["waiting"] else []), *found["runs"]]:
         click.echo()
-        show_table(rows, RUNS)
+        output.show_table(rows, RUNS)
     failed = [run for run in found["runs"] if run["state"] != "Done"]
     for run in reversed(failed[:TRACEBACKS]):
         show_failure(run["try"], run["at"], run["worker"], run["words"])

@@ -32,6 +32,25 @@ NAMES = (
     "Attempt",
     "PilotStamp",
 )
+PILOT_NAMES = (
+    "PilotStamp",
+    "Status",
+    "GridSite",
+    "DestinationSite",
+    "Queue",
+    "VO",
+    "GridType",
+    "JobID",
+    "CurrentJobID",
+    "InitialJobID",
+    "PilotJobReference",
+    "SubmissionTime",
+    "LastUpdateTime",
+    "StatusReason",
+    "BenchMark",
+    "AccountingSent",
+    "PilotID",
+)
 SIGNS = {"=": "eq", "!=": "neq", "<": "lt", ">": "gt"}
 # The official client's words hold as well.
 WORDS = ("not like", "not in", "like", "in", "regex", "eq", "neq", "gt", "lt")
@@ -42,9 +61,12 @@ FORMS = "NAME=VALUE, NAME!=VALUE, NAME<VALUE, NAME>VALUE, 'NAME in A,B' or 'NAME
 
 
 class Where(click.ParamType[Condition]):
-    """One condition, as the API takes it."""
+    """One condition on jobs, or on what else has these names, as the API takes it."""
 
     name = "condition"
+
+    def __init__(self, names: tuple[str, ...] = NAMES, noun: str = "job") -> None:
+        self.names, self.noun = names, noun
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Condition:
         """The condition; a usage error that says what would be right."""
@@ -54,8 +76,8 @@ class Where(click.ParamType[Condition]):
         if not found:
             self.fail(f"{value!r} is no condition: write {FORMS}", param, ctx)
         name, sign, text = found.groups()
-        if name not in NAMES:
-            self.fail(f"{value!r}: {_unknown(name)}", param, ctx)
+        if name not in self.names:
+            self.fail(f"{value!r}: {self._unknown(name)}", param, ctx)
         if text.startswith("=") and sign in SIGNS:
             self.fail(f"{value!r}: there is no {sign}=; {_instead(name, sign, text[1:].strip())}", param, ctx)
         if not text:
@@ -68,6 +90,12 @@ class Where(click.ParamType[Condition]):
             self.fail(f"{value!r} lacks its value: write {FORMS}", param, ctx)
         return {"parameter": name, "operator": operator, "values": values}
 
+    def _unknown(self, name: str) -> str:
+        lower = {one.lower(): one for one in self.names}
+        close = get_close_matches(name.lower(), lower, n=1)
+        meant = f"did you mean {lower[close[0]]}?" if close else f"there are {', '.join(self.names)}"
+        return f"a {self.noun} has no {name}; {meant}"
+
 
 def _instead(name: str, sign: str, text: str) -> str:
     if sign in "<>" and text.isdecimal():
@@ -75,10 +103,3 @@ def _instead(name: str, sign: str, text: str) -> str:
     elif sign in "<>":
         return f"{name}{sign}{text} leaves out {text} itself"
     return f"write {name}{sign}{text}"
-
-
-def _unknown(name: str) -> str:
-    lower = {one.lower(): one for one in NAMES}
-    close = get_close_matches(name.lower(), lower, n=1)
-    meant = f"did you mean {lower[close[0]]}?" if close else f"there are {', '.join(NAMES)}"
-    return f"a job has no {name}; {meant}"

@@ -1,12 +1,37 @@
-"""Which pilots hold a job."""
+"""Which pilots hold a job, and which jobs a pilot held."""
 
 from collections.abc import Collection
+from datetime import datetime
+from typing import NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import case, false, select, true
 from sqlalchemy.orm import Session
 
 from diracx_tasks.jobs.states import HELD
 from diracx_tasks.jobs.tables import Attempt, Job
+
+
+class Held(NamedTuple):
+    """A job that a pilot had: its attempt, how that is or ended, and whether the pilot has it still."""
+
+    job_id: int
+    attempt: int
+    status: str
+    reason: str
+    started_at: datetime
+    ended_at: datetime | None
+    is_held: bool
+
+
+def jobs_held(db: Session, vo: str, stamp: str, most: int) -> list[Held]:
+    """The last jobs of a VO that a pilot took, so many at most, the newest first."""
+    is_now = (Job.attempt == Attempt.attempt) & Attempt.ended_at.is_(None) & Job.status.in_(HELD)
+    status = case((is_now, Job.status), else_=Attempt.status)
+    columns = (Attempt.job_id, Attempt.attempt, status, Attempt.reason, Attempt.started_at, Attempt.ended_at)
+    query = select(*columns, case((is_now, true()), else_=false())).join(Job, Job.job_id == Attempt.job_id)
+    mine = query.where(Job.vo == vo, Attempt.pilot == stamp)
+    newest = mine.order_by(Attempt.started_at.desc(), Attempt.job_id.desc()).limit(most)
+    return [Held(*row) for row in db.execute(newest)]
 
 
 def holders(db: Session, vo: str, stamps: Collection[str]) -> set[str]:

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from diracx_tasks.core.database import changed, reading, session, utc_now
 from diracx_tasks.core.errors import DiracXError
 from diracx_tasks.jobs.holders import holders
-from diracx_tasks.pilots import register, secrets
+from diracx_tasks.pilots import logs, register, secrets
 from diracx_tasks.pilots.elements import element
 from diracx_tasks.pilots.queues import options_of
 from diracx_tasks.pilots.tables import Pilot, PilotJob, PilotOutput, Submission
@@ -44,7 +44,7 @@ def end_stalled(vo: str) -> int:
 
 
 def forget_old(db: Session, vo: str) -> int:
-    """Forget a page of pilots that ended long ago, with their jobs and output; 0 when there are none."""
+    """Forget a page of pilots that ended long ago, with all that is stored of them; 0 when there are none."""
     aborted = Pilot.status.in_(("Aborted", "Deleted")) & (
         Pilot.updated_at < utc_now(-KEPT_ABORTED_DAYS * DAY)
     )
@@ -54,6 +54,7 @@ def forget_old(db: Session, vo: str) -> int:
     if not rows:
         return 0
     ids, stamps = [row.pilot_id for row in rows], [row.stamp for row in rows]
+    logs.forget(vo, stamps)
     for table in (PilotJob, PilotOutput):
         changed(db, delete(table).where(table.pilot_id.in_(ids)))
     changed(db, delete(Submission).where(Submission.stamp.in_(stamps)))
@@ -72,8 +73,10 @@ def _silent(db: Session, vo: str, after: int) -> Sequence[tuple[int, str, str, s
 
 def _kill(rows: Sequence[tuple[int, str, str, str]]) -> None:
     by_element: Mapping[str, list[str]] = defaultdict(list)
-    for _, _, reference, ce in rows:
-        by_element[ce].append(reference)
+    for _, stamp, reference, ce in rows:
+        # One that has no reference was never submitted: elements refuse what they have not named.
+        if reference != stamp:
+            by_element[ce].append(reference)
     for ce, references in by_element.items():
         try:
             element(ce, options_of(ce)).kill(references)

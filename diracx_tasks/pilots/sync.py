@@ -14,10 +14,11 @@ from diracx_tasks.pilots.queues import options_of, stated
 from diracx_tasks.pilots.standing import PLANNED, RUNNING
 from diracx_tasks.pilots.submit import KEPT_SECONDS, note_submitted
 from diracx_tasks.pilots.tables import Pilot, Submission
+from diracx_tasks.pilots.withdraw import GIVEN_UP
 
 PAGE = 500
-# A submission that takes longer was cut off; after so long it will not be found any more.
-CUT_OFF, GIVEN_UP = 120.0, 600.0
+# A submission that takes longer was cut off.
+CUT_OFF = 120.0
 UNKNOWN_SECONDS = 3600.0
 UNKNOWN = "Unknown"
 # What a pilot says of itself is newer than that a batch system has it waiting.

@@ -7,7 +7,7 @@ from diracx_tasks.core.deadlocks import patiently
 from diracx_tasks.engine.outbox import enqueue
 from diracx_tasks.engine.retries import Backoff
 from diracx_tasks.engine.task import task
-from diracx_tasks.pilots import clean, plan, secrets, site_tests, submit, sync, withdraw
+from diracx_tasks.pilots import clean, logs, plan, secrets, site_tests, submit, sync, withdraw
 from diracx_tasks.pilots.queues import has_queues, queues
 
 
@@ -52,11 +52,18 @@ def sync_pilots(vo: str, ce: str) -> str:
 
 @task(size="medium", lock="ce:{vo}/{ce}", retry=Backoff(first=5, times=3), dead_letter=False, subject="{ce}")
 def kill_pilots(vo: str, ce: str) -> str:
-    """Have a computing element end the pilots that were withdrawn, page by page."""
+    """Have a computing element end the pilots that were withdrawn or killed, page by page."""
     total = 0
     while found := withdraw.kill_page(vo, ce):
         total += found
-    return f"{total} withdrawn"
+    return f"{total} ended"
+
+
+@task(priority="realtime", retry=Backoff(first=2, times=3), dead_letter=False, subject="{stamp}")
+def fetch_output(vo: str, stamp: str) -> str:
+    """Ask a pilot's computing element for what it has written, because somebody wants to read it."""
+    found = logs.fetch_output(vo, stamp)
+    return f"{len(found.output)} letters of output, {len(found.errors)} of errors"
 
 
 @task(size="medium", priority="background", every=3600, per_vo=True, timeout=1800)

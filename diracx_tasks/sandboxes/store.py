@@ -44,6 +44,9 @@ class Store(Protocol):
     def read(self, key: str, most: int) -> bytes:
         """Its first bytes."""
 
+    def put(self, key: str, content: bytes) -> None:
+        """Store something small, over what was there."""
+
     def delete(self, keys: Sequence[str]) -> None:
         """Remove objects; those that are not there are no error."""
 
@@ -143,6 +146,13 @@ class S3Store:
             raise Unavailable(f"the bucket {self.bucket} does not answer: {error}") from error
         return found
 
+    def put(self, key: str, content: bytes) -> None:
+        """Store something small, over what was there."""
+        try:
+            self.client.put_object(Bucket=self.bucket, Key=key, Body=content)
+        except (ClientError, BotoCoreError) as error:
+            raise Unavailable(f"the bucket {self.bucket} does not take {key}: {error}") from error
+
     def delete(self, keys: Sequence[str]) -> None:
         """Remove up to DELETE_AT_ONCE objects."""
         objects: Any = {"Objects": [{"Key": key} for key in keys], "Quiet": True}
@@ -210,6 +220,14 @@ class FolderStore:
                 return stream.read(most)
         except OSError as error:
             raise NotFound(f"{key} is not in the sandbox store") from error
+
+    def put(self, key: str, content: bytes) -> None:
+        """Write a small file, at once or not at all, over what was there."""
+        target = self._path(key)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = target.with_name(f".{target.name}.{time.monotonic_ns()}")
+        part.write_bytes(content)
+        part.replace(target)
 
     def delete(self, keys: Sequence[str]) -> None:
         """Remove files."""

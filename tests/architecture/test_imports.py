@@ -34,6 +34,8 @@ USERS_CLI = (
     "fetching",
     "usage",
     "pilots",
+    "pilot_search",
+    "pilot_actions",
     "sites",
 )
 SERVERS = (

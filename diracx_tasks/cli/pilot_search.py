@@ -1,0 +1,136 @@
+"""Which pilots are meant: by stamps or by conditions; `diracx pilots list` and `show`."""
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import click
+
+from diracx_tasks.cli import output
+from diracx_tasks.cli.output import Column, Row, output_option
+from diracx_tasks.cli.where import PILOT_NAMES, Condition, Where
+
+if TYPE_CHECKING:
+    from diracx_tasks.core.client import Client
+
+PAGE = 100
+LONG_PAGE = 1000
+NAMES = {"site": "GridSite", "ce": "DestinationSite", "queue": "Queue", "status": "Status"}
+ENDED = ("Done", "Failed", "Aborted", "Deleted")
+COLUMNS = (
+    Column("Stamp", lambda row: row["PilotStamp"]),
+    Column("Status", lambda row: output.state(row["Status"])),
+    Column("Site", lambda row: row["GridSite"]),
+    Column("CE", lambda row: row["DestinationSite"]),
+    Column("Queue", lambda row: row["Queue"]),
+    Column("Job", lambda row: row["CurrentJobID"] or "", is_number=True),
+    Column("Heard of", lambda row: output.ago(row["LastUpdateTime"])),
+    Column("Reason", lambda row: _reason(row["StatusReason"])),
+)
+JOBS = (
+    Column("Job", lambda row: row["job_id"], is_number=True),
+    Column("Attempt", lambda row: row["attempt"], is_number=True),
+    Column("Status", lambda row: output.state(row["status"])),
+    Column("Began", lambda row: output.ago(row["started_at"])),
+    Column("Took", lambda row: output.took(row["started_at"], row["ended_at"])),
+    Column("Reason", lambda row: row["reason"]),
+)
+EVENTS = (
+    Column("Time (UTC)", lambda row: row["at"]),
+    Column("What", lambda row: row["words"]),
+)
+FACTS = {"reference": "Reference", "site": "Site", "ce": "CE", "queue": "Queue", "kind": "Kind"}
+
+
+def filtered(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that say which pilots are meant; `chosen` makes conditions of them."""
+    words = "Pilots that fit; several must all hold.  [NAME=VALUE, !=, <, >, in A,B, like %x%]"
+    for add in (
+        click.option("--where", "conditions", type=Where(PILOT_NAMES, "pilot"), multiple=True, help=words),
+        click.option("--status", help="Only pilots in this status, e.g. Running."),
+        click.option("--queue", help="Only pilots of this queue."),
+        click.option("--ce", help="Only pilots of this computing element."),
+        click.option("--site", help="Only pilots at this site."),
+    ):
+        command = add(command)
+    return command
+
+
+def chosen(conditions: tuple[Condition, ...], **named: str | None) -> list[Condition]:
+    """The conditions that the options of `filtered` state."""
+    given = {name: value for name, value in named.items() if value}
+    if "status" in given:
+        given["status"] = given["status"].capitalize()
+    mine = [{"parameter": NAMES[name], "operator": "eq", "value": value} for name, value in given.items()]
+    return [*mine, *conditions]
+
+
+def found(client: "Client", conditions: list[Condition], most: int | None = None) -> Iterator[Row]:
+    """Up to `most` pilots, the newest first; pages begin below the last one, so that new ones shift nothing."""
+    below: list[Condition] = []
+    count = 0
+    while most is None or count < most:
+        size = LONG_PAGE if most is None else min(PAGE, most - count)
+        body = {"search": [*conditions, *below], "sort": [{"parameter": "PilotID", "direction": "desc"}]}
+        rows = client.post("/api/pilots/search", body, page=1, per_page=size)
+        yield from rows
+        count += len(rows)
+        if len(rows) < size:
+            return
+        below = [{"parameter": "PilotID", "operator": "lt", "value": rows[-1]["PilotID"]}]
+
+
+@click.command("list")
+@filtered
+@click.option("--all", "is_all", is_flag=True, help="Those that have ended as well.")
+@click.option("--limit", type=click.IntRange(1), default=25, show_default=True, help="How many at most.")
+@output_option
+def list_pilots(
+    conditions: tuple[Condition, ...], is_all: bool, limit: int, form: str, **named: str | None
+) -> None:
+    """List pilots that have not ended, the newest first."""
+    wanted = chosen(conditions, **named)
+    is_open = not is_all and not any(one["parameter"] == "Status" for one in wanted)
+    alive = [{"parameter": "Status", "operator": "not in", "values": list(ENDED)}] if is_open else []
+    rows = list(found(output.connect(), [*wanted, *alive], limit + 1))
+    if not rows:
+        output.show_nothing("no pilots" + (" that have not ended: --all shows the others" * is_open), form)
+    elif form != output.TABLE:
+        output.show_rows(rows[:limit], form, key="PilotStamp", columns=COLUMNS)
+    else:
+        output.show_table(rows[:limit], COLUMNS)
+        if len(rows) > limit:
+            click.echo(f"There are more: --limit {limit * 4}.", err=True)
+
+
+@click.command()
+@click.argument("stamp")
+@output_option
+def show(stamp: str, form: str) -> None:
+    """Show a pilot: its queue, its jobs, what happened to it."""
+    row = output.connect().get(f"/api/pilots/{quote(stamp, safe='')}/history")
+    if form != output.TABLE:
+        output.show_one(row, form, key="stamp")
+        return
+    out = output.console()
+    out.print(output.facts(_facts(row)))
+    for title, rows, columns in (("Jobs", row["jobs"], JOBS), ("History", row["events"], EVENTS)):
+        if rows:
+            out.print(f"\n{title}", style="bold")
+            out.print(output.table(rows, columns))
+
+
+def _facts(row: Row) -> Iterator[tuple[str, Any]]:
+    yield "Status", output.state(row["status"])
+    yield "Reason", row["reason"]
+    for name, title in FACTS.items():
+        yield title, row[name]
+    yield "Power", f"{row['benchmark']:.3g} HS23" if row["benchmark"] else None
+    yield "Heard of", output.ago(row["updated_at"])
+    yield "Has now", ", ".join(f"job {one['job_id']}" for one in row["jobs"] if one["is_held"])
+    yield "Had", f"{len(row['job_ids'])} jobs"
+    yield "To be killed", f"{row['ce']} has not heard it yet" if row["is_to_be_killed"] else None
+
+
+def _reason(words: str) -> str:
+    return "" if words == "Unknown" else words
