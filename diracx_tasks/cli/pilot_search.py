@@ -66,7 +66,7 @@ def chosen(conditions: tuple[Condition, ...], **named: str | None) -> list[Condi
 
 
 def found(client: "Client", conditions: list[Condition], most: int | None = None) -> Iterator[Row]:
-    """Up to `most` pilots, the newest first; pages begin below the last one, so that new ones shift nothing."""
+    """Up to `most` pilots, the newest first; pages begin below the last: new ones shift nothing."""
     below: list[Condition] = []
     count = 0
     while most is None or count < most:

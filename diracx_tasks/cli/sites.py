@@ -18,6 +18,17 @@ TESTS = (
     Column("Ended", lambda row: row["ended_at"] or ""),
     Column("Reason", lambda row: row["reason"]),
 )
+QUEUES = (
+    Column("Site", lambda row: row["site"]),
+    Column("CE", lambda row: row["ce"]),
+    Column("Queue", lambda row: row["queue"]),
+    Column("Used", lambda row: "yes" if row["is_allowed"] else "no"),
+    Column("Breaker", lambda row: row["breaker"]),
+    Column("Waiting", lambda row: row["waiting"], is_number=True),
+    Column("Running", lambda row: row["running"], is_number=True),
+    Column("Test", lambda row: row["test"] or "never"),
+    Column("Reason", lambda row: _why(row)),
+)
 Names = tuple[str, str, str]
 
 
@@ -98,21 +109,8 @@ def _state(verb: str, site: str, ce: str, reason: str) -> None:
 
 def _why(row: Row) -> str:
     """What keeps pilots from a queue, or its jobs from running."""
-    breaker = f"{row['breaker_reason']}" if row["breaker"] != "closed" else ""
+    breaker = row["breaker_reason"] if row["breaker"] != "closed" else ""
     return "; ".join(words for words in (row["barred"], breaker, row["test_reason"]) if words)
-
-
-QUEUES = (
-    Column("Site", lambda row: row["site"]),
-    Column("CE", lambda row: row["ce"]),
-    Column("Queue", lambda row: row["queue"]),
-    Column("Used", lambda row: "yes" if row["is_allowed"] else "no"),
-    Column("Breaker", lambda row: row["breaker"]),
-    Column("Waiting", lambda row: row["waiting"], is_number=True),
-    Column("Running", lambda row: row["running"], is_number=True),
-    Column("Test", lambda row: row["test"] or "never"),
-    Column("Reason", _why),
-)
 
 
 def _rows(client: Any, chosen: set[Names]) -> list[Row]:

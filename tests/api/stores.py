@@ -13,8 +13,9 @@ from tests.builders import Installation, environment
 from tests.integration.upstream import Databases, migrated
 from tests.servers import Redis
 
-__all__ = ["ON_MARIADB", "installation", "migrated"]
+__all__ = ["ON_MARIADB", "ON_SQLITE", "installation", "migrated"]
 MARIADB = pytest.param("mariadb", marks=pytest.mark.integration)
+ON_SQLITE = pytest.mark.parametrize("installation", ["sqlite"], indirect=True)
 ON_MARIADB = pytest.mark.parametrize("installation", [MARIADB], indirect=True)
 
 

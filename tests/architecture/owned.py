@@ -74,6 +74,8 @@ BODIES: dict[str, Any] = {
     "tasks_release_lock": {"name": "workflow:1"},
     "tasks_set_schedule_timing": {"every": 60},
     "sites_test_queues": {},
+    "pilots_kill_pilots": {"stamps": [STAMP]},
+    "pilots_upload_log": {"stamp": STAMP, "text": "ends"},
 }
 FORMS: dict[str, dict[str, Any]] = {
     "wes_run_workflow": {
@@ -182,6 +184,7 @@ class Property:
             bulk_id=self.bulk_id,
             name="words" if key.startswith("workflows_") else "jobs.optimize",
             sandbox_type="output",
+            stamp=STAMP,
             jti=self.jti,
         )
         query = QUERIES.get(key)

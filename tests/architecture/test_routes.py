@@ -61,17 +61,29 @@ OWN = {
     "usage_get_states",
     "usage_plot_states",
     "sites_get_tests",
+    "sites_list_sites",
     "wes_list_runs",
     "wes_run_workflow",
 }
+# What the service's administrator of another VO does not find there.
+NOT_FOUND = (
+    "tasks_release_lock",
+    "pilots_kill_pilots",
+    "pilots_get_log",
+    "pilots_get_output",
+    "pilots_ask_for_output",
+    "pilots_create_pilot_secrets",
+    "sites_ban",
+    "sites_allow",
+)
 # Files belong to their owner alone.
 FILES = ("jobs_get_sandbox_file", "wes_get_run_file")
 # Jobs that are not there: 400 with the reasons, or nothing to be done.
 MISSING = {"jobs_reschedule_jobs": 400, "jobs_unassign_bulk_jobs_sandboxes": 204}
 # What adds to the stranger's own.
 ADDS = {"jobs_submit_jdl_jobs", "jobs_submit_cwl_jobs", "jobs_initiate_sandbox_upload"}
-# Nobody holds the lock; the letter was just tried again; the pilot is another VO's.
-GONE = {"tasks_release_lock": 404, "tasks_drop_dead": 409, "pilots_create_pilot_secrets": 404}
+# The letter was just tried again.
+GONE = dict.fromkeys(NOT_FOUND, 404) | {"tasks_drop_dead": 409}
 
 
 def right(key: str) -> str:

@@ -65,7 +65,12 @@ class Spool:
             (self.folder / f"{one.rpartition('/')[2]}.job").unlink(missing_ok=True)
 
     def output(self, reference):
-        return "", ""
+        if words := self._rule("refuses"):
+            raise Refused(words)
+        if words := self._rule("away"):
+            raise Unavailable(words)
+        path = self.folder / f"{reference.rpartition('/')[2]}.out"
+        return (path.read_text() if path.exists() else ""), ""
 """
 GRID = """\
 Registry: {{lhcb: {{DefaultGroup: user, Groups: {{user: {{Properties: [NormalUser]}}}}}}}}
@@ -110,6 +115,10 @@ class Grid:
         """From now on an element says this of all pilots that it has."""
         for stamp, job in self.jobs(ce).items():
             (self.folder / ce / f"{stamp}.job").write_text(json.dumps({**job, "told": told}))
+
+    def write(self, ce: str, stamp: str, text: str) -> None:
+        """From now on an element has this output of a pilot."""
+        (self.folder / ce / f"{stamp}.out").write_text(text)
 
     def forget(self, ce: str) -> None:
         """An element knows nothing of its pilots any more."""

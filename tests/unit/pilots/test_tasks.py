@@ -50,8 +50,8 @@ def test_what_was_withdrawn_is_killed_also_when_the_first_message_is_lost(grid: 
     ran("plan_pilots")
     ran("follow_pilots")
     assert asked("ce-lhcb/ce1.kill") == ["ce-lhcb/ce1.kill"]
-    assert ran("kill_pilots", ce="ce1") == "2 withdrawn"
-    assert ran("kill_pilots", ce="ce1") == "0 withdrawn"
+    assert ran("kill_pilots", ce="ce1") == "2 ended"
+    assert ran("kill_pilots", ce="ce1") == "0 ended"
     assert grid.jobs("ce1") == {}
 
 
