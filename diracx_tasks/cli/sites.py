@@ -9,6 +9,14 @@ from diracx_tasks.cli import output
 from diracx_tasks.cli.output import Column, Row, output_option
 
 PERIOD = 2.0
+
+
+def _why(row: Row) -> str:
+    """What keeps pilots from a queue, or its jobs from running."""
+    breaker = row["breaker_reason"] if row["breaker"] != "closed" else ""
+    return "; ".join(words for words in (row["barred"], breaker, row["test_reason"]) if words)
+
+
 TESTS = (
     Column("Site", lambda row: row["site"]),
     Column("CE", lambda row: row["ce"]),
@@ -27,7 +35,7 @@ QUEUES = (
     Column("Waiting", lambda row: row["waiting"], is_number=True),
     Column("Running", lambda row: row["running"], is_number=True),
     Column("Test", lambda row: row["test"] or "never"),
-    Column("Reason", lambda row: _why(row)),
+    Column("Reason", _why),
 )
 Names = tuple[str, str, str]
 
@@ -105,12 +113,6 @@ def _state(verb: str, site: str, ce: str, reason: str) -> None:
     found = output.connect().post(f"/api/sites/{verb}", {"site": site, "ce": ce, "reason": reason})
     closed = f"; {found['closed']} queues get pilots again" if found["closed"] else ""
     click.echo(f"{found['name']} is {found['status']}: {found['reason']}{closed}")
-
-
-def _why(row: Row) -> str:
-    """What keeps pilots from a queue, or its jobs from running."""
-    breaker = row["breaker_reason"] if row["breaker"] != "closed" else ""
-    return "; ".join(words for words in (row["barred"], breaker, row["test_reason"]) if words)
 
 
 def _rows(client: Any, chosen: set[Names]) -> list[Row]:

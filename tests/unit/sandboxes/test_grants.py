@@ -73,3 +73,11 @@ def test_another_checksum_key_or_size_than_was_granted_is_refused(store: S3Store
         assert sent(grant, **changed) in (400, 403), changed
     assert sent(grant, CONTENT + b"!") in (400, 403)
     assert not store.has("fixed")
+
+
+def test_what_the_server_puts_there_is_read_replaced_and_removed(store: S3Store) -> None:
+    for content in (b"one", b"another one"):
+        store.put("pilots/lhcb/stamp.log", content)
+        assert store.read("pilots/lhcb/stamp.log", 100) == content
+    store.delete(["pilots/lhcb/stamp.log"])
+    assert not store.has("pilots/lhcb/stamp.log")
