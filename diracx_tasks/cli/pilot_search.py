@@ -128,7 +128,7 @@ def _facts(row: Row) -> Iterator[tuple[str, Any]]:
     yield "Power", f"{row['benchmark']:.3g} HS23" if row["benchmark"] else None
     yield "Heard of", output.ago(row["updated_at"])
     yield "Has now", ", ".join(f"job {one['job_id']}" for one in row["jobs"] if one["is_held"])
-    yield "Had", f"{len(row['job_ids'])} jobs"
+    yield "Had", f"{len(row['job_ids'])} job{'s' * (len(row['job_ids']) != 1)}"
     yield "To be killed", f"{row['ce']} has not heard it yet" if row["is_to_be_killed"] else None
 
 

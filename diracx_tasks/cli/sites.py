@@ -111,7 +111,8 @@ def _state(verb: str, site: str, ce: str, reason: str) -> None:
     if not site and not ce:
         raise click.UsageError(f"say which site to {verb}, or which --ce")
     found = output.connect().post(f"/api/sites/{verb}", {"site": site, "ce": ce, "reason": reason})
-    closed = f"; {found['closed']} queues get pilots again" if found["closed"] else ""
+    queues = f"{found['closed']} queue{'s get' if found['closed'] > 1 else ' gets'} pilots again"
+    closed = f"; {queues}" if found["closed"] else ""
     click.echo(f"{found['name']} is {found['status']}: {found['reason']}{closed}")
 
 
