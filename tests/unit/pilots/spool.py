@@ -23,7 +23,7 @@ from tests.unit.matching.ends import configured
 # Jobs are files of the queue's folder, what is to be told of them is written there by the test.
 PACKAGE = """
 import json, pathlib
-from diracx_tasks.core.errors import Unavailable
+from diracx_tasks.core.errors import BadRequest, Unavailable
 from diracx_tasks.pilots.elements import Refused, State, Told
 
 class Spool:
@@ -61,6 +61,9 @@ class Spool:
         return Told(*json.loads(path.read_text()).get("told", ["Waiting"]))
 
     def kill(self, references):
+        for one in references:
+            if not one.startswith(f"{self.folder.name}/"):
+                raise BadRequest(f"{one} is no reference of {self.folder.name}")
         for one in references:
             (self.folder / f"{one.rpartition('/')[2]}.job").unlink(missing_ok=True)
 

@@ -222,6 +222,19 @@ def test_silent_pilots_are_ended_and_killed_unless_they_hold_a_job(grid: Grid) -
     assert clean.end_stalled(VO) == 0
 
 
+def test_a_silent_pilot_that_was_never_submitted_keeps_no_other_alive(grid: Grid) -> None:
+    waiting(2)
+    planned()
+    grid.rule("ce1", "takes", "1")
+    submitted()
+    with session() as db:
+        # Its row was made, and a worker died before anything else.
+        db.add(Pilot(stamp="never", vo=VO, destination="ce1", reference="never", status="Submitted"))
+    age(4 * 86400)
+    assert clean.end_stalled(VO) == 2
+    assert grid.jobs("ce1") == {}
+
+
 @pytest.mark.parametrize(
     ("status", "days", "is_left"),
     [("Aborted", 6, True), ("Aborted", 8, False), ("Done", 8, True), ("Done", 31, False)],
