@@ -21,7 +21,7 @@ TOKEN_PERIOD = 43200
     "--data", type=click.Path(path_type=Path, file_okay=False), help="Folder for everything that is kept."
 )
 @click.option("--port", type=int, help="Port of the API.  [default: 8000, or a free one]")
-@click.option("--slots", type=click.IntRange(min=0), help="Jobs at a time; 0 starts no pilots.  [default: one per core]")
+@click.option("--slots", type=click.IntRange(min=0), help="Jobs at a time, if any.  [default: one per core]")
 @click.option("--workers", type=int, help="Celery processes.  [default: one per core, at least 2]")
 @click.option("--no-flower", is_flag=True, help="Leave Flower out.")
 def up(data: Path | None, port: int | None, slots: int | None, workers: int | None, no_flower: bool) -> None:
@@ -31,7 +31,8 @@ def up(data: Path | None, port: int | None, slots: int | None, workers: int | No
     os.environ["DIRACX_DATA"] = str((data or data_folder()).expanduser().resolve())
     home = Home(Path(os.environ["DIRACX_DATA"]))
     home.take()
-    System(home, port).run(cores() if slots is None else slots, workers or max(2, cores()), with_flower=not no_flower)
+    at_once = cores() if slots is None else slots
+    System(home, port).run(at_once, workers or max(2, cores()), with_flower=not no_flower)
 
 
 class System:
