@@ -88,13 +88,16 @@ def submitted(
     pilots: Sequence[PilotScript],
     submit: Callable[[Sequence[PilotScript]], tuple[dict[str, str], Exception | None]],
 ) -> dict[str, str]:
-    """Submit pilots some at a time, until there is trouble, which is raised when none was taken."""
+    """Submit pilots some at a time, until there is trouble, which is raised when none was taken.
+
+    Unavailable is raised in any case: what was cut off may have been taken without a word.
+    """
     checked(pilots)
     taken: dict[str, str] = {}
     for some in in_portions(pilots, AT_ONCE):
         found, trouble = submit(some)
         taken |= found
-        if trouble and not taken:
+        if trouble and (not taken or isinstance(trouble, Unavailable)):
             raise trouble
         if trouble:
             LOG.warning("%d of %d pilots were taken: %s", len(taken), len(pilots), trouble)

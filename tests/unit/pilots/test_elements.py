@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from diracx_tasks.core.errors import SettingsError
+from diracx_tasks.core.errors import SettingsError, Unavailable
 from diracx_tasks.pilots.elements import PilotScript, element, kinds
 
 CLOUD = """
@@ -51,3 +51,17 @@ def test_a_queue_that_the_element_does_not_have_is_said(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="the computing element box has no queue lang: short, long"):
         element("box", stated).submit("lang", [PilotScript("ab", "")])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_submission_that_is_cut_off_says_of_no_pilot_that_it_was_not_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sbatch = tmp_path / "sbatch"
+    # The third job is there, and its number never comes back.
+    sbatch.write_text("#!/bin/sh\necho >> jobs\n[ $(wc -l < jobs) -lt 3 ] || exec sleep 60\nwc -l < jobs\n")
+    sbatch.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    stated = {"CEType": "slurm", "SharedArea": str(tmp_path), "Timeout": 2}
+    with pytest.raises(Unavailable, match="box does not answer: no answer within 2 s"):
+        element("box", stated).submit("", [PilotScript(f"pilot-{number}", "") for number in range(5)])
+    assert (tmp_path / "box" / "jobs").read_text() == "\n" * 3
