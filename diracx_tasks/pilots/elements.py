@@ -58,7 +58,8 @@ class ComputingElement(Protocol):
     def submit(self, queue: str, pilots: Sequence[PilotScript]) -> dict[str, str]:
         """Submit pilots; answers the references of those that were taken, by stamp.
 
-        Raises Refused or Unavailable when none was taken as far as is known: `find` knows it.
+        A reference is never the stamp itself. Raises Refused when none was taken, and Unavailable when it is
+        not known which: `find` knows it.
         """
 
     def find(self, stamps: Collection[str]) -> dict[str, str]:

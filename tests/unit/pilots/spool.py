@@ -51,8 +51,14 @@ class Spool:
         there = [stamp for stamp in stamps if (self.folder / f"{stamp}.job").exists()]
         return {stamp: f"{self.folder.name}/{stamp}" for stamp in there}
 
+    def _stamps(self, references):
+        for one in references:
+            if not one.startswith(f"{self.folder.name}/"):
+                raise BadRequest(f"{one} is no reference of {self.folder.name}")
+        return {one: one.rpartition("/")[2] for one in references}
+
     def status(self, references):
-        return {one: self._told(one.rpartition("/")[2]) for one in references}
+        return {one: self._told(stamp) for one, stamp in self._stamps(references).items()}
 
     def _told(self, stamp):
         path = self.folder / f"{stamp}.job"
@@ -61,11 +67,8 @@ class Spool:
         return Told(*json.loads(path.read_text()).get("told", ["Waiting"]))
 
     def kill(self, references):
-        for one in references:
-            if not one.startswith(f"{self.folder.name}/"):
-                raise BadRequest(f"{one} is no reference of {self.folder.name}")
-        for one in references:
-            (self.folder / f"{one.rpartition('/')[2]}.job").unlink(missing_ok=True)
+        for stamp in self._stamps(references).values():
+            (self.folder / f"{stamp}.job").unlink(missing_ok=True)
 
     def output(self, reference):
         if words := self._rule("refuses"):

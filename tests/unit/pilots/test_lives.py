@@ -10,7 +10,7 @@ from diracx_tasks.core.errors import SettingsError
 from diracx_tasks.jobs import control
 from diracx_tasks.jobs.states import Status
 from diracx_tasks.jobs.tables import Job
-from diracx_tasks.pilots import clean, submit, sync, withdraw
+from diracx_tasks.pilots import clean, register, submit, sync, withdraw
 from diracx_tasks.pilots.elements import element
 from diracx_tasks.pilots.tables import Pilot, Submission
 from tests.api.stores import installation, migrated  # noqa: F401
@@ -88,6 +88,25 @@ def test_a_worker_that_dies_after_the_submission_leaves_no_unknown_pilot(grid: G
     assert synced("ce1") == 6
     assert statuses() == {"Waiting": 3}
     assert len(grid.jobs("ce1")) == 3
+
+
+def test_a_pilot_that_runs_before_its_reference_is_known_is_followed_like_others(grid: Grid) -> None:
+    waiting(3)
+    planned()
+    grid.rule("ce1", "falls silent", "connection reset")
+    submitted("ce1")
+    grid.rule("ce1", "falls silent", "")
+    register.note_idle(VO, stamps()[0])
+    assert statuses() == {"Running": 1, "Planned": 2}
+    synced("ce1")
+    age(180)
+    synced("ce1")
+    assert statuses() == {"Running": 1, "Waiting": 2}
+    with reading() as db:
+        assert set(db.scalars(select(Pilot.reference))) == {f"ce1/{stamp}" for stamp in stamps()}
+    grid.tell("ce1", "Done")
+    synced("ce1")
+    assert statuses() == {"Done": 3}
 
 
 def test_a_submission_that_never_happened_is_given_up_and_planned_anew(grid: Grid) -> None:
