@@ -200,7 +200,8 @@ class SiteDirector(Open):
     """The section SiteDirector: how pilots are sent to queues. MaxPilotsToSubmit is DIRAC's, of each round.
 
     A queue gets no pilots for BackoffSeconds, then twice as long and so on, after FailuresInARow submissions
-    that failed, or when AbortedFraction of at least AbortedLeast pilots within the last hour were aborted.
+    that failed, or when AbortedFraction of at least AbortedLeast pilots within the last hour were aborted, or
+    failed before they had a job.
 
     A pilot may begin within SecretSeconds of its submission: as long as one may wait. It gets tokens of
     TokenSeconds for as long as its queue lets it run, PilotSeconds where that is not stated.

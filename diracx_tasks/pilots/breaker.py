@@ -5,14 +5,14 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, not_, select, update
 from sqlalchemy.orm import Session
 
 from diracx_tasks.core.database import changed, database_time, now, utc_now
 from diracx_tasks.core.operations import site_director
 from diracx_tasks.core.scheduling import SiteDirector
 from diracx_tasks.core.unless_there import add_unless_there
-from diracx_tasks.pilots.standing import HOUR, Key
+from diracx_tasks.pilots.standing import HOUR, Key, came_to_nothing
 from diracx_tasks.pilots.tables import Pilot, QueueState, Submission
 
 FAILED = "Failed"
@@ -36,7 +36,7 @@ class Gate(NamedTuple):
 
 
 class Outcomes(NamedTuple):
-    """Pilots of a queue since its breaker last changed: how many were aborted, and how many began."""
+    """Pilots of a queue since its breaker last changed: how many came to nothing, and how many others began."""
 
     aborted: int
     started: int
@@ -84,7 +84,7 @@ def judge(db: Session, vo: str) -> list[Key]:
         else:
             is_moved = _is_bad(outcomes, stated)
             if is_moved:
-                words = f"{outcomes.aborted} of {sum(outcomes)} pilots were aborted"
+                words = f"{outcomes.aborted} of {sum(outcomes)} pilots were aborted or failed without a job"
                 _open(held(db, vo, key), stated, words)
         moved += [key] if is_moved else []
     return moved
@@ -126,7 +126,7 @@ def _end_trial(db: Session, vo: str, key: Key, outcomes: Outcomes) -> bool:
     if outcomes.started:
         _close(row)
     else:
-        _open(row, site_director(vo), "the pilot that was to try it again was aborted")
+        _open(row, site_director(vo), "the pilot that was to try it again came to nothing")
     return True
 
 
@@ -154,13 +154,11 @@ def _outcomes(db: Session, vo: str) -> Mapping[Key, Outcomes]:
     # An open breaker changed when it opened: what it is judged by was submitted when it was half-open.
     since = func.coalesce(QueueState.open_until, QueueState.changed_at, utc_now(-HOUR))
     query = select(Submission.ce, Submission.queue, func.count()).outerjoin(QueueState, state)
-    of_vo = query.where(Submission.vo == vo).group_by(Submission.ce, Submission.queue)
-    aborted = of_vo.join(Pilot, Pilot.stamp == Submission.stamp).where(
-        Pilot.vo == vo, Pilot.status == "Aborted", Pilot.updated_at > utc_now(-HOUR)
-    )
-    started = of_vo.where(Submission.started_at > utc_now(-HOUR), Submission.claimed_at >= since)
-    bad = _counted(db.execute(aborted.where(Submission.claimed_at >= since)).all())
-    good = _counted(db.execute(started).all())
+    of_vo = query.join(Pilot, Pilot.stamp == Submission.stamp).where(Submission.vo == vo, Pilot.vo == vo)
+    ours = of_vo.where(Submission.claimed_at >= since).group_by(Submission.ce, Submission.queue)
+    aborted = ours.where(came_to_nothing(), Pilot.updated_at > utc_now(-HOUR))
+    started = ours.where(not_(came_to_nothing()), Submission.started_at > utc_now(-HOUR))
+    bad, good = _counted(db.execute(aborted).all()), _counted(db.execute(started).all())
     return {key: Outcomes(bad.get(key, 0), good.get(key, 0)) for key in {*bad, *good}}
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import case, func, select, update
+from sqlalchemy import ColumnElement, case, func, not_, or_, select, update
 from sqlalchemy.orm import Session
 
 from diracx_tasks.core.database import changed, database_time, utc_now
@@ -36,6 +36,7 @@ class Standing:
 
     `waits` are the seconds that pilots of the last hour waited; `taken` counts the jobs that running pilots
     took after their first within RECENT, `starting` pilots began within that time and have had no job yet.
+    `aborted` are those of the last hour that came to nothing.
     """
 
     ages: list[float] = field(default_factory=list)
@@ -68,7 +69,7 @@ class Standing:
 
     @property
     def failing(self) -> float:
-        """The part of the pilots of the last hour that were aborted."""
+        """The part of the pilots of the last hour that came to nothing."""
         known = self.aborted + len(self.waits)
         return self.aborted / known if known else 0.0
 
@@ -105,15 +106,21 @@ def standings(db: Session, vo: str) -> dict[Key, Standing]:
         found[ce, queue].running = count
     columns = (Submission.ce, Submission.queue, Submission.planned_at, Submission.started_at)
     started = select(*columns).where(Submission.vo == vo, Submission.started_at > utc_now(-HOUR))
-    newest = started.order_by(Submission.started_at.desc()).limit(MOST_STARTS)
+    good = started.join(Pilot, Pilot.stamp == Submission.stamp).where(not_(came_to_nothing()))
+    newest = good.order_by(Submission.started_at.desc()).limit(MOST_STARTS)
     for ce, queue, planned, moment in db.execute(newest):
         found[ce, queue].waits.append(max(0.0, ((moment or now) - planned).total_seconds()))
-    aborted = query.where(Pilot.vo == vo, Pilot.status == "Aborted", Pilot.updated_at > utc_now(-HOUR))
+    aborted = query.where(Pilot.vo == vo, came_to_nothing(), Pilot.updated_at > utc_now(-HOUR))
     for ce, queue, count in db.execute(aborted.group_by(Pilot.destination, Pilot.queue)):
         found[ce, queue].aborted = count
     for ce, queue, taken, starting in _busy(db, vo):
         found[ce, queue].taken, found[ce, queue].starting = int(taken or 0), int(starting or 0)
     return dict(found)
+
+
+def came_to_nothing() -> ColumnElement[bool]:
+    """Pilots that were aborted, or that failed before they had a job: how they began says nothing good."""
+    return or_(Pilot.status == "Aborted", (Pilot.status == "Failed") & (Pilot.initial_job == 0))
 
 
 def note_starts(db: Session, vo: str) -> int:

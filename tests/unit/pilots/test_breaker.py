@@ -1,10 +1,12 @@
 """A queue that fails gets no pilots for a while, then one; its jobs go elsewhere meanwhile."""
 
 import pytest
+from sqlalchemy import select
 
 from diracx_tasks.core.database import reading, session
-from diracx_tasks.pilots import breaker
+from diracx_tasks.pilots import breaker, register
 from diracx_tasks.pilots.breaker import Breaker
+from diracx_tasks.pilots.tables import Pilot
 from tests.api.stores import installation, migrated  # noqa: F401
 from tests.builders import VO
 from tests.unit.matching.ends import waiting
@@ -64,8 +66,34 @@ def test_half_of_many_pilots_aborted_opens_it(grid: Grid) -> None:
     abort(grid)
     found = planned()
     assert gate().breaker is Breaker.OPEN
-    assert gate().reason == "6 of 6 pilots were aborted"
+    assert gate().reason == "6 of 6 pilots were aborted or failed without a job"
     assert {line.queue.name for line in found.lines if line.new} <= {"big", "long"}
+
+
+def test_pilots_that_fail_before_they_have_a_job_open_it_too(grid: Grid) -> None:
+    waiting(6)
+    planned()
+    submitted("ce1")
+    grid.tell("ce1", "Running")
+    synced("ce1")
+    planned()
+    grid.tell("ce1", "Failed", "exit code 127")
+    synced("ce1")
+    assert new().keys() <= {"big", "long"}
+    assert gate().reason == "6 of 6 pilots were aborted or failed without a job"
+
+
+def test_pilots_that_fail_after_they_had_jobs_do_not_open_it(grid: Grid) -> None:
+    job_ids = waiting(6)
+    planned()
+    submitted("ce1")
+    with session() as db:
+        stamps = db.scalars(select(Pilot.stamp)).all()
+        register.seen_many(db, VO, [(stamp, [job]) for stamp, job in zip(stamps, job_ids, strict=True)])
+    grid.tell("ce1", "Failed", "out of memory")
+    synced("ce1")
+    planned()
+    assert gate().breaker is Breaker.CLOSED
 
 
 def test_few_aborted_pilots_do_not_open_it(grid: Grid) -> None:
@@ -102,7 +130,7 @@ def test_a_trial_that_is_aborted_doubles_the_pause(grid: Grid) -> None:
     planned()
     second = gate().until
     assert gate().breaker is Breaker.OPEN
-    assert gate().reason == "the pilot that was to try it again was aborted"
+    assert gate().reason == "the pilot that was to try it again came to nothing"
     assert first is not None and second is not None
     assert 500 < (second - first).total_seconds() < 1300
 
