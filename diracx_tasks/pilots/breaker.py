@@ -36,7 +36,7 @@ class Gate(NamedTuple):
 
 
 class Outcomes(NamedTuple):
-    """Pilots of a queue since its breaker last changed: how many came to nothing, and how many others began."""
+    """Pilots of a queue since its breaker last changed: how many came to nothing, and how many began well."""
 
     aborted: int
     started: int

@@ -12,9 +12,9 @@ from sqlalchemy.orm import Session
 from diracx_tasks.core.database import changed, plain, reading, session, utc_now
 from diracx_tasks.core.errors import DiracXError, Unavailable
 from diracx_tasks.core.many import Columns, update_many
-from diracx_tasks.pilots import breaker, register, site_tests
+from diracx_tasks.pilots import breaker, register, site_tests, withdraw
 from diracx_tasks.pilots.breaker import Breaker
-from diracx_tasks.pilots.elements import ComputingElement, element
+from diracx_tasks.pilots.elements import ComputingElement, PilotScript, element
 from diracx_tasks.pilots.queues import Queue, options_of, stated
 from diracx_tasks.pilots.script import script
 from diracx_tasks.pilots.secrets import give
@@ -48,11 +48,15 @@ def submit_page(vo: str, ce: str) -> Submitted | None:
     for stamp, name in claimed:
         by_queue[name].append(stamp)
     known = _open_queues(vo, ce)
-    made = element(ce, options_of(ce)) if known else None
     taken = 0
     for name, stamps in sorted(by_queue.items()):
-        if made is None or name not in known:
+        if name not in known:
             _withdraw(vo, stamps, f"pilots of {vo} may not go to {name} of {ce} now")
+            continue
+        try:
+            made = element(ce, options_of(ce))
+        except DiracXError as error:
+            _refused(vo, known[name], stamps, error)
         else:
             taken += _submit(made, vo, known[name], stamps)
     return Submitted(taken, len(claimed) - taken)
@@ -90,37 +94,48 @@ def _submit(made: ComputingElement, vo: str, queue: Queue, stamps: Sequence[str]
         given = give(db, vo, stamps, wall_seconds=queue.max_wall_seconds)
     scripts = [script(vo, queue, stamp, given[stamp]) for stamp in stamps]
     try:
-        references = made.submit(queue.name, scripts)
+        references = _taken(made, queue, scripts)
     except (Unavailable, OSError) as error:
         # It may have taken some: they stay as they are until that is known.
         _note_failure(vo, queue, f"{queue.ce} does not answer: {error}")
         return 0
     except DiracXError as error:
-        references = made.find(stamps)
-        lost = [stamp for stamp in stamps if stamp not in references]
-        _withdraw(vo, lost, f"{queue.ce} does not take it: {error}")
-        _note_failure(vo, queue, str(error))
-        if not references:
-            return 0
-    taken = {stamp: references[stamp] for stamp in stamps if stamp in references}
+        _refused(vo, queue, stamps, error)
+        return 0
     with session() as db:
-        note_submitted(db, taken)
-        if taken:
+        note_submitted(db, vo, queue.ce, references)
+        if references:
             breaker.note_taken(db, vo, queue.key)
         else:
             breaker.note_failure(db, vo, queue.key, f"none of {len(stamps)} pilots was taken")
-    _withdraw(vo, [stamp for stamp in stamps if stamp not in taken], f"{queue.ce} has not taken it")
-    return len(taken)
+    _withdraw(vo, [stamp for stamp in stamps if stamp not in references], f"{queue.ce} has not taken it")
+    return len(references)
 
 
-def note_submitted(db: Session, references: Mapping[str, str]) -> None:
-    """Note that a batch system has pilots, under which references."""
+def _taken(made: ComputingElement, queue: Queue, scripts: Sequence[PilotScript]) -> dict[str, str]:
+    """The references of those that an element has taken, if it refuses the rest; raises what it raises."""
+    stamps = [one.stamp for one in scripts]
+    try:
+        references = made.submit(queue.name, scripts)
+    except Unavailable:
+        raise
+    except DiracXError:
+        references = made.find(stamps)
+        if not references:
+            raise
+    return {stamp: references[stamp] for stamp in stamps if stamp in references}
+
+
+def note_submitted(db: Session, vo: str, ce: str, references: Mapping[str, str]) -> None:
+    """Note that a batch system has pilots, under which references; those that were given up go again."""
     ids = dict(db.execute(select(Pilot.stamp, Pilot.pilot_id).where(Pilot.stamp.in_(references))).all())
     rows = [(ids[stamp], reference[:255]) for stamp, reference in references.items() if stamp in ids]
     update_many(db, plain(Pilot), ("PilotID", "PilotJobReference"), _referred, sorted(rows))
     where = (Pilot.stamp.in_(references), Pilot.status == PLANNED)
     told = {"status": SUBMITTED, "reason": "", "submitted_at": utc_now(), "updated_at": utc_now()}
     changed(db, update(Pilot).where(*where).values(told))
+    given_up = (Pilot.stamp.in_(references), Pilot.status.in_(("Aborted", "Deleted")))
+    withdraw.mark(db, vo, ce, list(db.scalars(select(Pilot.stamp).where(*given_up))))
 
 
 def _referred(new: Columns) -> dict[str, object]:
@@ -131,6 +146,11 @@ def _withdraw(vo: str, stamps: Sequence[str], words: str) -> None:
     if stamps:
         with session() as db:
             register.ended(db, vo, stamps, status="Deleted", reason=words)
+
+
+def _refused(vo: str, queue: Queue, stamps: Sequence[str], error: DiracXError) -> None:
+    _withdraw(vo, stamps, f"{queue.ce} does not take it: {error}")
+    _note_failure(vo, queue, str(error))
 
 
 def _note_failure(vo: str, queue: Queue, words: str) -> None:

@@ -107,7 +107,7 @@ def _find_cut_off(made: ComputingElement, vo: str, ce: str) -> int:
     found = made.find(sorted(waiting))
     lost = [stamp for stamp, is_given_up in waiting.items() if is_given_up and stamp not in found]
     with session() as db:
-        note_submitted(db, {stamp: found[stamp] for stamp in waiting if stamp in found})
+        note_submitted(db, vo, ce, {stamp: found[stamp] for stamp in waiting if stamp in found})
         words = f"its submission was cut off, and {ce} does not know it"
         register.ended(db, vo, lost, status="Aborted", reason=words)
     return len(found) + len(lost)

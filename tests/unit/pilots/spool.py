@@ -22,7 +22,7 @@ from tests.unit.matching.ends import configured
 
 # Jobs are files of the queue's folder, what is to be told of them is written there by the test.
 PACKAGE = """
-import json, pathlib
+import json, pathlib, time
 from diracx_tasks.core.errors import BadRequest, Unavailable
 from diracx_tasks.pilots.elements import Refused, State, Told
 
@@ -40,6 +40,8 @@ class Spool:
             raise Refused(words)
         if words := self._rule("away"):
             raise Unavailable(words)
+        while self._rule("hesitates"):
+            time.sleep(0.01)
         most = int(self._rule("takes") or len(pilots))
         for one in pilots[:most]:
             (self.folder / f"{one.stamp}.job").write_text(json.dumps({"queue": queue, "script": one.text}))
@@ -48,6 +50,8 @@ class Spool:
         return {one.stamp: f"{self.folder.name}/{one.stamp}" for one in pilots[:most]}
 
     def find(self, stamps):
+        if words := self._rule("cannot find"):
+            raise Unavailable(words)
         there = [stamp for stamp in stamps if (self.folder / f"{stamp}.job").exists()]
         return {stamp: f"{self.folder.name}/{stamp}" for stamp in there}
 
@@ -103,9 +107,10 @@ Resources:
 
 @dataclass(frozen=True)
 class Grid:
-    """The folder of the batch systems, and what may be done to them."""
+    """The folder of the batch systems of an installation, and what may be done to them."""
 
     folder: Path
+    installation: Installation
 
     def rule(self, ce: str, name: str, words: str) -> None:
         """From now on an element refuses, is away, ...; with empty words no more."""
@@ -147,7 +152,7 @@ def grid(installation: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyP
     # What another test has banned in the same database is remembered for a while.
     view.forget()
     with configured(installation, GRID.format(folder=folder)):
-        yield Grid(folder)
+        yield Grid(folder, installation)
 
 
 def planned() -> plan.Plan:
