@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from redis.exceptions import RedisError
-from sqlalchemy import func, select, union_all
+from sqlalchemy import ScalarSelect, func, literal, select, union_all
 from sqlalchemy.orm import Session
 
 from diracx_tasks.core.redis import redis
@@ -52,10 +52,12 @@ def group_weights(vo: str) -> dict[str, float]:
 
 
 def _counts(db: Session, numbers: Sequence[int], most: int) -> list[tuple[int, int]]:
-    some = [
-        select(select(Queued.class_no).where(Queued.class_no == number).limit(most).subquery())
-        for number in numbers
-    ]
-    column = union_all(*some).subquery().c[0]
-    rows = db.execute(select(column, func.count()).group_by(column))
-    return [(number, count) for number, count in rows]
+    some = [select(literal(number), _up_to(number, most)) for number in numbers]
+    rows = db.execute(union_all(*some)).all() if some else []
+    return [(number, count) for number, count in rows if count]
+
+
+def _up_to(number: int, most: int) -> ScalarSelect[int]:
+    """How many jobs of a class wait; those above so many are not looked at."""
+    jobs = select(literal(1)).select_from(Queued).where(Queued.class_no == number).limit(most).subquery()
+    return select(func.count()).select_from(jobs).scalar_subquery()
