@@ -84,6 +84,8 @@ class MatchedJob(BaseModel):
     vo: str = stated("In which VO.", "lhcb")
     cores: int = stated("Cores it may use.", 1)
     ram_mb: int = stated("Memory it may use in MB.", 256)
+    gpus: int = stated("GPUs it may use.", 0)
+    scratch_mb: int = stated("Space for files that it may use in MB.", 1024)
     heartbeat_seconds: float = stated("How often to report, in s.", 30)
     payload: dict[str, Any] = stated(
         "What to run.", {"kind": "cwl", "bundle": "9f8…", "path": "simulate", "inputs": {}}

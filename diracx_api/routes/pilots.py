@@ -109,6 +109,8 @@ def match_jobs(me: Me, body: pilots.Asking) -> Response:
             "vo": one.work.vo,
             "cores": one.cores,
             "ram_mb": one.ram_mb,
+            "gpus": one.gpus,
+            "scratch_mb": one.scratch_mb,
             "payload": one.work.payload,
             "heartbeat_seconds": seconds,
         }

@@ -1,7 +1,8 @@
 -- Choose the jobs that a node gets next, and put them under a lease, in one step.
 -- ARGV: kind, its terms as JSON, how many, lease in seconds, site, site/node, CE, rules as JSON ('' none),
 --       cores, RAM in MB, whether the jobs run one after the other ('1') or at once
--- Returns {is the queue made, seconds to wait, then of each job: job, class, alternative, cores, RAM in MB}
+-- Returns {is the queue made, seconds to wait, then of each job: job, class, alternative, cores, RAM in MB, GPUs,
+-- scratch in MB}
 --
 -- satisfied      hash: sha of a list of tags -> {names of expressions, the last one's number} as msgpack
 -- e:KIND, eg     bits over slots: eligible for a kind of node; hash: kind -> the `gen` that they are of
@@ -304,8 +305,10 @@ local function take(set, left)
     if rules and reserve(job, class, info) and is_in_turn then is_spent = true end
     for alternative, one in ipairs(info.slots) do
       if one == tonumber(slot) then
-        local cores, ram = use(is_in_turn and whole() or left, info.asked[alternative])
-        for _, part in ipairs({job, class, alternative - 1, cores, ram}) do answer[#answer + 1] = part end
+        local asked = info.asked[alternative]
+        local cores, ram = use(is_in_turn and whole() or left, asked)
+        local parts = {job, class, alternative - 1, cores, ram, asked.gpus, asked.scratch}
+        for _, part in ipairs(parts) do answer[#answer + 1] = part end
       end
     end
   end
@@ -333,7 +336,7 @@ if wait > 0 then
 end
 local key = eligible(false)
 local left = whole()
-local most = 2 + 5 * (pause > 0 and 1 or wanted)
+local most = 2 + 7 * (pause > 0 and 1 or wanted)
 -- The slots whose jobs may be taken now; none when there are none.
 local function candidates()
   local set = C .. 'set'

@@ -48,6 +48,8 @@ class Taken(NamedTuple):
     alternative: int
     cores: int
     ram_mb: int
+    gpus: int
+    scratch_mb: int
 
 
 class Answer(NamedTuple):
@@ -63,12 +65,14 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True)
 class Match:
-    """A job given to a pilot, with everything it needs to run it; it may use so many cores and MB of RAM."""
+    """A job given to a pilot, with everything it needs to run it, and what it may use of the node: MB."""
 
     job_id: int
     work: Work
     cores: int
     ram_mb: int
+    gpus: int = 0
+    scratch_mb: int = 0
 
 
 class Matches(NamedTuple):
@@ -137,7 +141,7 @@ def take(vo: str, node: Node, count: int = 1, *, in_turn: bool = False) -> Answe
     except RedisError as error:
         raise Unavailable(f"the matcher's Redis does not answer: {error}") from error
     numbers = list(map(int, parts))
-    taken = [Taken(*numbers[start : start + 5]) for start in range(0, len(numbers), 5)]
+    taken = [Taken(*numbers[start : start + 7]) for start in range(0, len(numbers), 7)]
     return Answer(taken, float(wait), bool(is_ready))
 
 
@@ -156,9 +160,7 @@ def _found(asked: _Asked, count: int, in_turn: bool) -> Matches:
         given = [one for one in answer.taken if one.job_id in works]
         # If all were killed meanwhile, others may wait. If some were, what is left of the node is not known.
         if given:
-            return Matches(
-                [Match(one.job_id, works[one.job_id], one.cores, one.ram_mb) for one in given], 0.0
-            )
+            return Matches([Match(one.job_id, works[one.job_id], *one[3:]) for one in given], 0.0)
     register.note_idle(vo, asked.stamp)
     return Matches([], answer.wait or RETRY_AFTER)
 

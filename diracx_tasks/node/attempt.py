@@ -23,6 +23,7 @@ from diracx_tasks.node.offer import Slot
 from diracx_tasks.node.order import INPUTS, LOG, Exit, Order, Result
 from diracx_tasks.node.refused import Again, Refused, doing
 from diracx_tasks.node.report import Report
+from diracx_tasks.node.room import Share
 from diracx_tasks.node.staging import Placing, Staging, StagingError
 from diracx_tasks.node.supervisor import GRACE_SECONDS
 from diracx_tasks.node.transfer import Transfers
@@ -53,12 +54,15 @@ class Attempt:
         *,
         ends: Ends,
         lasts: Callable[[], None],
+        share: Share | None = None,
     ) -> None:
         self.job_id, self.number = int(matched["job_id"]), int(matched["attempt"])
         # What is reported of the job belongs to the trace that it came from.
         client = client.traced(matched["payload"].get("trace"))
-        self._client, self._zygote, self._matched = client, zygote, matched
-        self._halt = Halt(stop)
+        self._client, self._zygote, self._matched, self._share = client, zygote, matched, share
+        self._stop, self._halt, self._began = stop, Halt(stop), time.monotonic()
+        # Seconds of CPU that its payload has used.
+        self.cpu_seconds = 0.0
         self._report = Report(client, self._halt, self.job_id, self.number)
         self._slot, self._ends, self._lasts = slot, ends, lasts
         self._bundles = slot.work / "bundles"
@@ -81,9 +85,11 @@ class Attempt:
             self._end_payload()
             if halted.cause is Cause.KILLED:
                 watchdog.last_words()
-            if halted.cause is Cause.STOPPED:
-                release(self._client, [(self.job_id, self.number)], halted.cause.value)
-            return halted.cause.value
+            if halted.cause is not Cause.STOPPED:
+                return str(halted.cause.value)
+            is_to_blame = time.monotonic() - self._began >= self._stop.spared_seconds
+            release(self._client, [(self.job_id, self.number)], self._stop.reason, has_begun=is_to_blame)
+            return f"given back: {self._stop.reason}"
         except Again as again:
             release(self._client, [(self.job_id, self.number)], str(again))
             return f"given back: {again}"
@@ -91,6 +97,7 @@ class Attempt:
             release(self._client, [(self.job_id, self.number)], str(error))
             raise
         finally:
+            self.cpu_seconds = watchdog.use.now.cpu_seconds
             discard(self._folder)
 
     def _watchdog(self) -> Watchdog:
@@ -181,6 +188,7 @@ class Attempt:
             engine=self._slot.engine,
             cores=self._slot.cores,
             ram_mb=self._slot.ram_mb,
+            gpus=self._slot.gpus,
             input_sandbox=payload.get("input_sandbox") or [],
             whose="/".join(self._matched[name] for name in ("vo", "group", "owner")),
         )
@@ -208,6 +216,9 @@ class Attempt:
             self._halt.check()
             watchdog.watch(self._zygote.payload, self._zygote.cpu_before)
             self._exceeded = self._exceeded or self._limits.exceeded(watchdog.use.now, self._folder)
+            if self._share:
+                words = self._share.crowding(watchdog.use.memory_now_mb)
+                self._exceeded = self._exceeded or Exceeded.together(words)
             if self._exceeded:
                 self._zygote.terminate_payload()
         watchdog.payload_ended(ended.cpu_seconds)

@@ -4,11 +4,11 @@ import os
 import re
 import shlex
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from diracx_tasks.node.order import Program
+from diracx_tasks.node.order import Program, visible
 from diracx_tasks.node.refused import Refused
 
 NOT_FOUND, ILLEGAL = "Application not found", "Illegal Job JDL"
@@ -30,7 +30,9 @@ def numbered(value: Any, job_id: int) -> Any:
     return value
 
 
-def environment(matched: Mapping[str, Any], site: str, temporary: Path) -> dict[str, str]:
+def environment(
+    matched: Mapping[str, Any], site: str, temporary: Path, gpus: Sequence[str] | None = None
+) -> dict[str, str]:
     """The environment of a matched job: the pilot's without what is its own, DIRAC's words, the job's."""
     payload, job_id = matched["payload"], str(matched["job_id"])
     return {
@@ -42,6 +44,7 @@ def environment(matched: Mapping[str, Any], site: str, temporary: Path) -> dict[
         "DIRAC_PROCESSORS": str(matched["cores"]),
         "DIRAC_WHOLENODE": str(payload.get("whole_node", "").lower() == "true"),
         **payload["environment"],
+        **visible(gpus),
     }
 
 

@@ -68,6 +68,10 @@ def _command(
     if order.engine == "docker" and order.ram_mb:
         # Its daemon's containers are not among the processes that the site limits to the slot.
         words += [f"--memory={order.ram_mb}m", f"--cpus={order.cores}"]
+    if order.gpus:
+        # cwltool states how many: docker would give the first ones to every job.
+        chosen = f'--gpus="device={",".join(order.gpus)}"'
+        words = [chosen if word.startswith("--gpus=") else word for word in words]
     if job.timelimit:
         _limit(job.timelimit, order)
     # Without the file's name cwltool does not wait a second, and longer, to ask what the container uses.

@@ -35,10 +35,13 @@ class Halted(Exception):
 
 
 class Stop:
-    """The wish that the pilot ends: no new job at once, the end of the running one after the grace."""
+    """The wish that the pilot ends: no new job at once, the end of the running ones after the grace."""
 
     def __init__(self, grace: float) -> None:
         self.grace = grace
+        self.reason: str = Cause.STOPPED.value
+        # A job that has run for less is not to blame for not being over.
+        self.spared_seconds = 0.0
         self._requested = threading.Event()
         self._due_at = float("inf")
 
@@ -46,6 +49,12 @@ class Stop:
         """Start the grace; a second call ends it."""
         self._due_at = time.monotonic() + (0 if self._requested.is_set() else self.grace)
         self._requested.set()
+
+    def end(self, reason: str, *, spared_seconds: float = 0.0) -> None:
+        """Have the running jobs end now, for a reason that is told of them."""
+        self.reason, self.spared_seconds = reason, spared_seconds
+        self.request()
+        self._due_at = time.monotonic()
 
     @property
     def is_requested(self) -> bool:

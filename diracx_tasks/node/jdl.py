@@ -81,7 +81,7 @@ class JdlJob:
             if refused.is_temporary:
                 raise Again(f"{refused.minor}: {refused}") from refused
             raise
-        variables = environment(self._matched, self._slot.site, temporary)
+        variables = environment(self._matched, self._slot.site, temporary, self._slot.gpus)
         found = program(payload, self._folder, variables)
         return Order.of_program(self._beside, found, self._matched["owner"])
 

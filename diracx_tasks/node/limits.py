@@ -20,6 +20,11 @@ class Exceeded(NamedTuple):
     minor: str
     words: str
 
+    @classmethod
+    def together(cls, words: str) -> "Exceeded | None":
+        """Memory, by all jobs of a pilot; None when there are no words about it."""
+        return cls("Job has exceeded maximum memory", words) if words else None
+
 
 class Limits(NamedTuple):
     """The most that a payload may use; 0 is no limit. Memory and disk in MB, times in s."""

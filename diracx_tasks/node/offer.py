@@ -1,17 +1,19 @@
 """What the machine of a pilot offers to jobs, as far as it can be found out without privileges."""
 
 import platform
-import re
 import shutil
 import socket
-import subprocess
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from math import inf
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psutil
 
-from diracx_tasks.node import container
+from diracx_tasks.node import container, gpus
+from diracx_tasks.node.gpus import Card, output
+from diracx_tasks.node.room import Left, Room, Share
 
 # The x86-64 psABI's microarchitecture levels, in the words of /proc/cpuinfo.
 LEVELS = (
@@ -19,13 +21,11 @@ LEVELS = (
     "avx avx2 bmi1 bmi2 f16c fma abm movbe xsave",
     "avx512f avx512bw avx512cd avx512dq avx512vl",
 )
-MEGABYTE = 2**20
 # Jobs described in JDL ask for it: not all that take jobs run those.
 PAYLOADS = ("payload:jdl",)
-SECONDS = 20
-GPUS = ("nvidia-smi", "--query-gpu=memory.total,compute_cap", "--format=csv,noheader,nounits")
-
-_card = re.compile(r"\s*([0-9]+)\s*,\s*([0-9]+\.[0-9]+)\s*").fullmatch
+# DIRAC's tag of jobs that want a node for themselves.
+WHOLE_NODE = "WholeNode"
+MEGABYTE = 2**20
 
 
 def machine() -> dict[str, Any]:
@@ -38,16 +38,23 @@ def machine() -> dict[str, Any]:
         "user_namespaces": has_user_namespaces(),
         "architecture": platform.machine(),
         "level": level(_flags()) if platform.machine() == "x86_64" else None,
-        **gpus(_output(*GPUS)),
     }
     return {field: value for field, value in found.items() if value}
 
 
+class Times(NamedTuple):
+    """Seconds of wall time, and of CPU time a core, that a job may take; None: no limit."""
+
+    wall: float | None = None
+    cpu: float | None = None
+
+
 @dataclass(frozen=True)
 class Slot:
-    """What a pilot offers to one job at a time; `engine` runs containers, '' for none.
+    """What a pilot offers to jobs; `engine` runs containers, '' for none.
 
-    A job may write `disk_mb` and run for `wall_seconds`; 0 is no limit.
+    A job may write `disk_mb` and run for `wall_seconds`; 0 is no limit. `cpu_power` is DB12 of a core, 0: not
+    known. Of a job, `gpus` are those that it has, and None where there are none at all.
     """
 
     stamp: str
@@ -61,23 +68,59 @@ class Slot:
     machine: dict[str, Any] = field(default_factory=machine)
     disk_mb: int = 0
     wall_seconds: int = 0
+    queue: str = ""
+    required_tags: tuple[str, ...] = ()
+    cards: Sequence[Card] = ()
+    gpus: tuple[str, ...] | None = None
+    cpu_power: float = 0.0
 
-    def offer(self) -> dict[str, Any]:
-        """The body of a match request."""
+    def room(self) -> Room:
+        """All that jobs may have of it."""
         free = free_space(self.work)
+        return Room(
+            self.cores, self.ram_mb, [one.uuid for one in self.cards], min(free, self.disk_mb or free)
+        )
+
+    def offer(self, left: Left, times: Times = Times()) -> dict[str, Any]:  # noqa: B008 - it cannot change
+        """The body of a request for what is left; {} when no job could have it."""
+        tags = {*self.tags, *PAYLOADS, *container.tags(self.engine)}
+        if not left.is_all:
+            tags.discard(WHOLE_NODE)
+        if not left.cores or not left.ram_mb or not tags.issuperset(self.required_tags):
+            return {}
         return {
             **self.machine,
-            **({"wall_time": self.wall_seconds} if self.wall_seconds else {}),
-            "scratch_mb": min(free, self.disk_mb or free),
+            **({**gpus.fields(self.cards), "gpus": left.gpus} if left.gpus else {}),
+            **self._times(times),
+            "scratch_mb": min(free_space(self.work), left.scratch_mb),
             "stamp": self.stamp,
             "site": self.site,
             "ce": self.ce,
-            "cores": self.cores,
-            "ram_mb": self.ram_mb,
+            "queue": self.queue,
+            "cores": left.cores,
+            "ram_mb": left.ram_mb,
             "platform": node_platform(),
-            "tags": sorted({*self.tags, *PAYLOADS, *container.tags(self.engine)}),
-            "count": 1,
+            "tags": sorted(tags),
+            "required_tags": list(self.required_tags),
         }
+
+    def of_job(self, share: Share, work: Path) -> "Slot":
+        """The part of it that a job has, which works in a folder of its own."""
+        disk = max(share.scratch_mb, int(self.disk_mb * min(1.0, share.cores / self.cores)))
+        return replace(
+            self,
+            work=work,
+            cores=share.cores,
+            ram_mb=share.most_ram_mb,
+            disk_mb=disk if self.disk_mb else 0,
+            gpus=share.gpus if self.cards else None,
+        )
+
+    def _times(self, times: Times) -> dict[str, int]:
+        wall = min(inf if times.wall is None else times.wall, self.wall_seconds or inf)
+        cpu = min(inf if times.cpu is None else times.cpu, wall)
+        found = {"wall_time": wall, "cpu_time": cpu, "cpu_work": cpu * (self.cpu_power or inf)}
+        return {name: max(0, int(value)) for name, value in found.items() if value < inf}
 
 
 def node_platform() -> str:
@@ -106,26 +149,9 @@ def level(flags: set[str]) -> int:
     return reached
 
 
-def gpus(listed: str) -> dict[str, Any]:
-    """The fields about GPUs from a list of memory in MB and capability, a line a card.
-
-    Of different cards each number is the least: a job may get any of them.
-    """
-    cards = [found for line in listed.splitlines() if (found := _card(line))]
-    if not cards:
-        return {}
-    capability = min((card[2] for card in cards), key=lambda text: [int(part) for part in text.split(".")])
-    return {
-        "gpus": len(cards),
-        "gpu_ram_mb": min(int(card[1]) for card in cards),
-        "gpu_vendor": "nvidia",
-        "compute_capability": capability,
-    }
-
-
 def has_user_namespaces() -> bool:
     """Whether an ordinary process may make a user namespace, which containers without root need."""
-    return _output("unshare", "--user", "echo", "yes") == "yes\n"
+    return output("unshare", "--user", "echo", "yes") == "yes\n"
 
 
 def _flags() -> set[str]:
@@ -135,11 +161,3 @@ def _flags() -> set[str]:
         return set()
     line = next((one for one in text.splitlines() if one.startswith("flags")), "")
     return set(line.partition(":")[2].split())
-
-
-def _output(*command: str) -> str:
-    """What a command prints; nothing when there is no such command or it fails."""
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=SECONDS).stdout
-    except (OSError, subprocess.SubprocessError):
-        return ""

@@ -11,6 +11,7 @@ RESULT = "result.json"
 LOG = "log"
 # The beginning of the names of folders in which tools run.
 WORK_FOLDERS = "out-"
+VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,8 @@ class Order:
     is_fresh: bool = False
     # A `Program` to run instead of a process of a bundle.
     program: dict[str, Any] | None = None
+    # The devices that are its own; None where there are none at all.
+    gpus: Sequence[str] | None = None
 
     @classmethod
     def of_program(cls, folder: Path, program: "Program", whose: str) -> "Order":
@@ -55,9 +58,14 @@ class Order:
         return cls(str(folder), "", "", "", "", "", whose=whose, program=asdict(program))
 
     @property
-    def kin(self) -> tuple[str, str, str]:
+    def kin(self) -> tuple[str, ...]:
         """The same for orders that may share a process."""
-        return self.whose, self.bundle_file, self.entrypoint
+        return self.whose, self.bundle_file, self.entrypoint, *visible(self.gpus).values()
+
+
+def visible(gpus: Sequence[str] | None) -> dict[str, str]:
+    """Environment by which CUDA shows a payload these GPUs only; nothing for None."""
+    return {} if gpus is None else {VISIBLE: ",".join(gpus)}
 
 
 class Exit(NamedTuple):

@@ -4,6 +4,7 @@ import copy
 import ctypes
 import json
 import logging
+import os
 import re
 import shutil
 import signal
@@ -34,7 +35,7 @@ from diracx_tasks.cwl.load import base_uri, load, process_at, walk
 from diracx_tasks.cwl.phrases import said
 from diracx_tasks.node import contained, program, work_dir
 from diracx_tasks.node.container import ENGINES
-from diracx_tasks.node.order import INPUTS, WORK_FOLDERS, Order, Result
+from diracx_tasks.node.order import INPUTS, WORK_FOLDERS, Order, Result, visible
 
 LOAD_SECONDS = 60
 MAX_WORDS = 250
@@ -190,6 +191,7 @@ def _run(order: Order, prepared: Prepared) -> Result:
         raise UnsupportedCwl(NO_ENGINE)
     if is_wanted:
         contained.prepare(order)
+    os.environ.update(visible(order.gpus))
     inputs = json.loads((Path(order.folder) / INPUTS).read_text(), parse_float=Number)
     _forget_types(process)
     work_dir.put(process, inputs, order.input_sandbox)
@@ -220,6 +222,7 @@ def _context(order: Order) -> RuntimeContext:
             "tmp_outdir_prefix": f"{order.folder}/{WORK_FOLDERS}",
             "cidfile_dir": order.folder,
             "name": order.name,
+            "preserve_environment": list(visible(order.gpus)),
             **contained.settings(order.engine),
         }
     )

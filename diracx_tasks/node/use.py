@@ -49,7 +49,7 @@ class Use:
         self._folder = folder
         self._lock = threading.Lock()
         self._delay, self._folder_due = FIRST_SECONDS, 0.0
-        self._memory, self._disk = 0, 0
+        self._memory, self._disk, self._memory_now = 0, 0, 0
         self._cpu_seconds: float | None = None
         self._cpu_so_far = 0.0
         self._began: float | None = None
@@ -62,6 +62,11 @@ class Use:
         with self._lock:
             return Now(self._memory / MB, self._disk / MB, wall, self._cpu_so_far)
 
+    @property
+    def memory_now_mb(self) -> float:
+        """Memory in use when it was looked at last."""
+        return self._memory_now / MB
+
     def look(self, payload: psutil.Process, cpu_before: float = 0.0) -> float:
         """Note what is used now; after so many seconds it is time to look again.
 
@@ -73,6 +78,7 @@ class Use:
         disk = size_of(self._folder) if began >= self._folder_due else 0
         with self._lock:
             self._memory, self._disk = max(self._memory, memory), max(self._disk, disk)
+            self._memory_now = memory
             self._cpu_so_far = max(self._cpu_so_far, cpu)
         took = time.monotonic() - began
         if disk:
@@ -87,6 +93,7 @@ class Use:
         disk = size_of(self._folder)
         with self._lock:
             self._cpu_seconds, self._disk = cpu_seconds, max(self._disk, disk)
+            self._cpu_so_far = max(self._cpu_so_far, cpu_seconds)
 
     def told(self) -> dict[str, float] | None:
         """What the server is told: seconds, and MB of 1024 * 1024 bytes; None if nothing has run."""

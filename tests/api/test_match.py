@@ -70,6 +70,14 @@ def test_several_jobs_share_the_slot(api: Api, db: Session) -> None:
     assert [job["job_id"] for job in ask(api, "stamp-2", count=10).json()["jobs"]] == [narrow[1]]
 
 
+def test_a_pilot_hears_what_each_job_takes_of_it(api: Api, db: Session) -> None:
+    gpu = {"gpu": {"count": {"min": 2}}, "io": {"scratch_mb": 3000}, "cores": 2}
+    waiting(db, 1, requirements=gpu)
+    waiting(db, 1)
+    found = ask(api, count=2, gpus=3, scratch_mb=10_000).json()["jobs"]
+    assert [(job["gpus"], job["scratch_mb"]) for job in found] == [(2, 3000), (0, 0)]
+
+
 def test_owners_take_turns(api: Api, db: Session) -> None:
     many, few = waiting(db, 4), waiting(db, 2, owner="bob")
     found = [job["job_id"] for job in ask(api, count=10).json()["jobs"]]

@@ -47,9 +47,16 @@ class Server:
         return f"http://127.0.0.1:{self.port}"
 
     def a_job(
-        self, bundle: Bundle, path: str = "", *, job_id: int = 1, owner: str = "alice", **inputs: Any
+        self,
+        bundle: Bundle,
+        path: str = "",
+        *,
+        job_id: int = 1,
+        owner: str = "alice",
+        needs: dict[str, int] | None = None,
+        **inputs: Any,
     ) -> int:
-        """A waiting job for one process of a bundle."""
+        """A waiting job for one process of a bundle, which gets `needs` of a node."""
         self.bundles[bundle.hash] = bundle
         payload = {
             "kind": "cwl",
@@ -58,9 +65,17 @@ class Server:
             "path": path,
             "inputs": inputs,
         }
-        return self._waits(job_id, owner, payload)
+        return self._waits(job_id, owner, payload, needs)
 
-    def a_jdl_job(self, executable: str, arguments: str = "", *, job_id: int = 1, **stated: Any) -> int:
+    def a_jdl_job(
+        self,
+        executable: str,
+        arguments: str = "",
+        *,
+        job_id: int = 1,
+        needs: dict[str, int] | None = None,
+        **stated: Any,
+    ) -> int:
         """A waiting job described in JDL."""
         payload = {
             "kind": "jdl",
@@ -74,7 +89,7 @@ class Server:
             "cpu_seconds": 86400,
             **stated,
         }
-        return self._waits(job_id, "alice", payload)
+        return self._waits(job_id, "alice", payload, needs)
 
     def a_script(self, lines: str, *, job_id: int = 1, **stated: Any) -> int:
         """A waiting job that runs lines of shell out of its input sandbox, and keeps what it says."""
@@ -97,7 +112,9 @@ class Server:
         (name,) = [one for body in self.registered for one in body["sandboxes"]]
         return unpacked(self.store[name])
 
-    def _waits(self, job_id: int, owner: str, payload: dict[str, Any]) -> int:
+    def _waits(
+        self, job_id: int, owner: str, payload: dict[str, Any], needs: dict[str, int] | None = None
+    ) -> int:
         self.waiting.append(
             {
                 "job_id": job_id,
@@ -107,6 +124,9 @@ class Server:
                 "vo": "lhcb",
                 "cores": 1,
                 "ram_mb": 256,
+                "gpus": 0,
+                "scratch_mb": 0,
+                **(needs or {}),
                 "heartbeat_seconds": 0.5,
                 "payload": payload,
             }
@@ -140,9 +160,7 @@ class Server:
         if path == "/api/pilots/match":
             self.before_match()
             self.offers.append(body)
-            count = body["count"]
-            given, self.waiting = self.waiting[:count], self.waiting[count:]
-            return 200, {"jobs": given, "retry_after": 0.1}
+            return 200, {"jobs": self._matched(body), "retry_after": 0.1}
         if found := re.fullmatch("/api/jobs/(heartbeat|status|metadata)", path):
             own = {"heartbeat": self._heartbeat, "status": self._status, "metadata": self._metadata}
             return own[found[1]](body)
@@ -151,6 +169,15 @@ class Server:
         if found := re.fullmatch(r"/api/pilots/jobs/(\d+)/(\w+)", path):
             return self._for_job(int(found[1]), found[2], body)
         return 404, {"detail": "no such route"}
+
+    def _matched(self, body: dict[str, Any]) -> list[dict[str, Any]]:
+        """The next jobs, as far as their cores are free; in turn each may have them all."""
+        given: list[dict[str, Any]] = []
+        left = body["cores"]
+        while self.waiting and len(given) < body["count"] and self.waiting[0]["cores"] <= left:
+            given.append(self.waiting.pop(0))
+            left -= 0 if body["in_turn"] else given[-1]["cores"]
+        return given
 
     def _heartbeat(self, body: dict[str, Any]) -> tuple[int, Any]:
         self.heartbeats.append(body)

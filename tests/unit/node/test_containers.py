@@ -105,12 +105,12 @@ def test_an_image_that_cannot_be_had_is_named(payloads: Payloads) -> None:
 
 def test_a_node_offers_its_engine_as_tags(engine: str, tmp_path: Path) -> None:
     slot = Slot("stamp", "here", "", 1, 1000, ("gpu",), tmp_path, container.chosen(engine))
-    assert slot.offer()["tags"] == ["container", "container:podman", "gpu", "payload:jdl"]
+    assert slot.offer(slot.room().left())["tags"] == ["container", "container:podman", "gpu", "payload:jdl"]
 
 
 def test_a_node_without_an_engine_offers_none(tmp_path: Path) -> None:
     slot = Slot("stamp", "here", "", 1, 1000, ("gpu",), tmp_path, container.chosen(container.NONE))
-    assert slot.offer()["tags"] == ["gpu", "payload:jdl"]
+    assert slot.offer(slot.room().left())["tags"] == ["gpu", "payload:jdl"]
 
 
 def test_an_engine_that_is_there_but_does_not_work_is_not_chosen(

@@ -222,12 +222,14 @@ def test_a_node_that_can_run_nothing_stops_asking(
 ) -> None:
     for number in range(1, 6):
         server.a_job(a_tool("true"), job_id=number)
-        # Where the pilot wants to make the attempt's folder, there is a file already.
-        server.before_match = lambda: [
-            (work / f"{number}.1").write_text("")
-            for work in (tmp_path / "work").iterdir()
-            for number in range(1, 6)
-        ]
+
+    def block() -> None:
+        """Where the pilot wants to make the attempts' folders there are files already."""
+        for lane in (tmp_path / "work").glob("*/lane-0"):
+            for number in range(1, 6):
+                (lane / f"{number}.1").write_text("")
+
+    server.before_match = block
     assert start_pilot().wait(60) == 1
     assert [one["has_begun"] for one in server.released][:3] == [True] * 3
     assert not any(one["has_begun"] for one in server.released[3:])
