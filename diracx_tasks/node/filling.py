@@ -51,7 +51,7 @@ class Pilot:
         self._woken = woken
         self._handed = 0
         self._ask_at, self._pause = 0.0, FIRST_PAUSE
-        self._idle_since = time.monotonic()
+        self._began = self._idle_since = time.monotonic()
 
     def run(self, bounds: Bounds) -> str:
         """Run jobs until there is a reason to end, which is answered, and all jobs are over.
@@ -71,10 +71,16 @@ class Pilot:
             raise self.tally.error
         return reason
 
+    def account(self) -> str:
+        """What it has come to so far."""
+        seconds, idle = time.monotonic() - self._began, self.room.idle_seconds()
+        counted = f"{self.tally.jobs} jobs, {self.tally.cpu_seconds:.0f} s of CPU time"
+        return f"{counted}, cores idle for {idle:.0f} of {seconds:.0f} s"
+
     def _reason(self, bounds: Bounds) -> str:
         """Why no more jobs are asked for; '' while they are."""
         if self._time_left.is_over and not self._stop.is_due:
-            self._stop.end("the pilot's time is over", spared_seconds=self._time_left.whole / 2)
+            self._stop.end("the pilot's time is over", spared_seconds=self._time_left.shorter / 2)
         if self.tally.is_hopeless:
             return str(self.tally.error or f"{self.tally.broken} jobs in a row could not be run here")
         if self._stop.is_requested:

@@ -9,8 +9,6 @@ from math import inf
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import psutil
-
 from diracx_tasks.node import container, gpus
 from diracx_tasks.node.gpus import Card, output
 from diracx_tasks.node.room import Left, Room, Share
@@ -127,11 +125,6 @@ def node_platform() -> str:
     """This node in DIRAC's words, such as `Linux_x86_64_glibc-2.36`."""
     libc = "-".join(filter(None, platform.libc_ver()))
     return "_".join(filter(None, [platform.system(), platform.machine(), libc]))
-
-
-def memory_share(cores: int) -> int:
-    """This node's memory (MB) for that many of its cores."""
-    return int(psutil.virtual_memory().total / (1 << 20) * min(1.0, cores / (psutil.cpu_count() or 1)))
 
 
 def free_space(folder: Path) -> int:

@@ -15,14 +15,16 @@ import click
 
 from diracx_tasks.core.client import Client
 from diracx_tasks.core.errors import DiracXError
-from diracx_tasks.node import prctl
+from diracx_tasks.node import batch_system, prctl
 from diracx_tasks.node.attempt import discard
 from diracx_tasks.node.container import AUTO, ENGINES, NONE, chosen
+from diracx_tasks.node.cpu_power import cpu_power
 from diracx_tasks.node.filling import Bounds, Pilot
 from diracx_tasks.node.gpus import cards
 from diracx_tasks.node.halt import Stop
 from diracx_tasks.node.lane import Lane
-from diracx_tasks.node.offer import Slot, memory_share
+from diracx_tasks.node.log import Kept, Uploads
+from diracx_tasks.node.offer import Slot
 from diracx_tasks.node.time_left import TimeLeft
 
 # TERM and INT from people and most batch systems; some warn with USR1 or USR2 before they kill.
@@ -36,13 +38,14 @@ log = logging.getLogger("diracx.pilot")
 @click.option("--site", envvar="DIRACX_SITE", required=True, help="Site for which jobs are asked.")
 @click.option("--ce", default="", help="Computing element that has started this pilot.")
 @click.option("--queue", default="", help="The computing element's queue.")
-@click.option("--cores", default=1, show_default=True, help="Cores for jobs, for all of them together.")
-@click.option("--ram-mb", type=int, help="Memory for jobs [default: the cores' share of the node].")
+@click.option("--cores", type=click.IntRange(1), help="Cores for all jobs together [default: what it has].")
+@click.option("--ram-mb", type=click.IntRange(1), help="Memory for all of them [default: the cores' share].")
 @click.option("--disk-mb", default=0, help="What jobs may write; 0: what is free.")
-@click.option("--wall-seconds", default=0, help="How long the pilot may run; 0: no limit.")
+@click.option("--wall-seconds", default=0, help="How long the pilot may run; 0: as the batch system says.")
 @click.option("--cpu-seconds", default=0, help="CPU time of each core for the pilot; 0: no limit.")
 @click.option("--job-wall-seconds", default=0, help="How long a job may run; 0: no limit.")
 @click.option("--margin", type=float, help="Seconds at the end without new jobs [default: 5 %, at most 300].")
+@click.option("--cpu-power", type=float, help="DB12 of a core, 0: not known [default: measured if needed].")
 @click.option("--tag", "tags", multiple=True, help="Tag that jobs may require; may be repeated.")
 @click.option("--required-tag", "required_tags", multiple=True, help="Of these, what jobs have to require.")
 @click.option(
@@ -56,28 +59,58 @@ log = logging.getLogger("diracx.pilot")
 @click.option("--work-dir", type=click.Path(path_type=Path, file_okay=False), help="Folder for jobs' files.")
 @click.option("--max-jobs", default=0, help="Stop after so many jobs; 0: no limit.")
 @click.option("--idle-seconds", envvar="DIRACX_PILOT_IDLE_SECONDS", default=0.0, help="0: idle for ever.")
+@click.option(
+    "--log-seconds", default=300.0, show_default=True, help="How often to upload its log; 0: never."
+)
 @click.option("--grace", default=10.0, show_default=True, help="Seconds for the running jobs after SIGTERM.")
 def main(*, url: str | None, work_dir: Path | None, **stated: Any) -> None:
     """Run jobs of a DiracX server on this machine, as many at once as it has room for.
 
-    The token is taken from DIRACX_TOKEN, the pilot's name from DIRACX_PILOT_STAMP.
+    The token is taken from DIRACX_TOKEN, the pilot's name from DIRACX_PILOT_STAMP. What the batch system
+    grants is found out; of options about the same, the smaller number counts, but for cores.
     """
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    kept = _log()
     stop, woken = Stop(stated["grace"]), SimpleQueue[Lane | None]()
     _listen(stop, woken)
     if work_dir:
         work_dir.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix="pilot-", dir=work_dir)).resolve()
     try:
-        pilot = Pilot(_client(url), _slot(work, stated), stop, _time_left(stated), woken)
-        reason = pilot.run(Bounds(stated["max_jobs"], stated["idle_seconds"]))
-        log.info("the pilot ends: %s", reason)
-        sys.exit(1 if pilot.tally.is_hopeless else 0)
+        client, time_left = _client(url), _time_left(stated)
+        slot = _slot(work, stated, time_left)
+        with Uploads(client, slot.stamp, kept, stated["log_seconds"]) as uploads:
+            pilot = Pilot(client, slot, stop, time_left, woken)
+            sys.exit(_run(pilot, slot, Bounds(stated["max_jobs"], stated["idle_seconds"]), uploads))
     except DiracXError as error:
         log.error("%s", error)
         sys.exit(error.exit_code)
     finally:
         discard(work)
+
+
+def _run(pilot: Pilot, slot: Slot, bounds: Bounds, uploads: Uploads) -> int:
+    """Run jobs, tell how it ended; the exit code."""
+    code = 1
+    try:
+        reason = pilot.run(bounds)
+        code = int(pilot.tally.is_hopeless)
+    except DiracXError as error:
+        reason, code = str(error), error.exit_code
+    except Exception as error:
+        log.exception("the pilot failed")
+        reason = f"the pilot failed: {error}"
+    words = f"{reason}; {pilot.account()}"
+    log.log(logging.ERROR if code else logging.INFO, "the pilot ends: %s", words)
+    facts = {"BenchMark": slot.cpu_power} if slot.cpu_power else {}
+    uploads.last_words(has_failed=bool(code), reason=words, **facts)
+    return code
+
+
+def _log() -> Kept:
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    kept = Kept(os.environ.get("DIRACX_TOKEN", ""), os.environ.get("DIRACX_PILOT_SECRET", ""))
+    logging.getLogger().addHandler(kept)
+    return kept
 
 
 def _listen(stop: Stop, woken: "SimpleQueue[Lane | None]") -> None:
@@ -90,14 +123,33 @@ def _listen(stop: Stop, woken: "SimpleQueue[Lane | None]") -> None:
         signal.signal(number, ask)
 
 
-def _slot(work: Path, stated: dict[str, Any]) -> Slot:
-    cores = stated["cores"]
-    return Slot(
+def _time_left(stated: dict[str, Any]) -> TimeLeft:
+    cores = stated["cores"] = _cores(stated["cores"])
+    wall = min(stated["wall_seconds"] or inf, batch_system.wall_seconds())
+    cpu = min(stated["cpu_seconds"] or inf, batch_system.cpu_seconds() / cores)
+    return TimeLeft(wall, cpu, cores, stated["margin"])
+
+
+def _cores(stated: int | None) -> int:
+    found = batch_system.cores()
+    if stated and stated > found:
+        log.warning("%d cores are stated, the pilot has %d", stated, found)
+    return stated or found
+
+
+def _slot(work: Path, stated: dict[str, Any], time_left: TimeLeft) -> Slot:
+    cores, power = stated["cores"], stated["cpu_power"]
+    if power is None:
+        # Only a pilot with little time has to know how much its node does in it.
+        power = cpu_power() if time_left.seconds < inf else 0.0
+    most = batch_system.ram_mb()
+    share = int(most * min(1.0, cores / batch_system.cores()))
+    slot = Slot(
         os.environ.get("DIRACX_PILOT_STAMP") or uuid.uuid4().hex,
         stated["site"],
         stated["ce"],
         cores,
-        stated["ram_mb"] or memory_share(cores),
+        min(stated["ram_mb"] or share, most),
         stated["tags"],
         work,
         _engine(stated["containers"]),
@@ -106,13 +158,11 @@ def _slot(work: Path, stated: dict[str, Any]) -> Slot:
         queue=stated["queue"],
         required_tags=stated["required_tags"],
         cards=cards(),
+        cpu_power=power,
     )
-
-
-def _time_left(stated: dict[str, Any]) -> TimeLeft:
-    return TimeLeft(
-        stated["wall_seconds"] or inf, stated["cpu_seconds"] or inf, stated["cores"], stated["margin"]
-    )
+    words = "%d cores (DB12 %g), %d MB of memory, %d GPUs, %s s left"
+    log.info(words, cores, power, slot.ram_mb, len(slot.cards), f"{time_left.seconds:.0f}")
+    return slot
 
 
 def _engine(wanted: str) -> str:

@@ -37,11 +37,16 @@ class TimeLeft:
         return min(self.whole - (time.monotonic() - self._began), self._cpu_seconds())
 
     @property
+    def shorter(self) -> float:
+        """What there was at the beginning, of the shorter of both times."""
+        return min(self.whole, self.cpu)
+
+    @property
     def reserve(self) -> float:
         """The margin in seconds."""
         if self.margin is not None:
             return self.margin
-        whole = min(self.whole, self.cpu)
+        whole = self.shorter
         wanted = max(LEAST_MARGIN, min(whole * MARGIN_SHARE, LONGEST_MARGIN))
         return 0.0 if whole == inf else min(wanted, whole * MOST_SHARE)
 

@@ -154,7 +154,7 @@ def start_pilot(server: Server, tmp_path: Path) -> Iterator[Callable[..., psutil
             "DIRACX_TOKEN": "secret",
             "DIRACX_PILOT_STAMP": "stamp",
         }
-        command = [sys.executable, "-m", "diracx_tasks.node.pilot", "--site", "here"]
+        command = [sys.executable, "-m", "diracx_tasks.node.pilot", "--site", "here", "--cores", "1"]
         started.append(psutil.Popen([*command, "--work-dir", str(tmp_path / "work"), *options], env=env))
         return started[-1]
 

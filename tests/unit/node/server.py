@@ -1,18 +1,19 @@
 """A small HTTP server that speaks the pilots' routes and stores files, for tests of the pilot alone."""
 
 import hashlib
-import json
 import re
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from functools import partial
+from http.server import ThreadingHTTPServer
 from typing import Any
 
 from diracx_tasks.cwl.bundle import Bundle
 from tests.unit.node.archives import packed, unpacked
+from tests.unit.node.over_http import Handler
 
 STORE = "sandbox:/S3/bucket/vo/group/owner"
 GUID = "5F9C2A7E-0D3B-4C0A-9B7E-2F1A6E8D4C31"
@@ -33,11 +34,14 @@ class Server:
     requests: list[str] = field(default_factory=list)
     registered: list[dict[str, Any]] = field(default_factory=list)
     facts: dict[str, str] = field(default_factory=dict)
+    logs: list[dict[str, Any]] = field(default_factory=list)
+    words: list[dict[str, dict[str, Any]]] = field(default_factory=list)
     to_kill: set[int] = field(default_factory=set)
     late: set[int] = field(default_factory=set)
     token: str = "secret"
     before_match: Callable[[], object] = lambda: None
     is_away: bool = False
+    is_deaf: bool = False
     breaks_outputs: bool = False
     port: int = 0
 
@@ -161,9 +165,15 @@ class Server:
             self.before_match()
             self.offers.append(body)
             return 200, {"jobs": self._matched(body), "retry_after": 0.1}
-        if found := re.fullmatch("/api/jobs/(heartbeat|status|metadata)", path):
-            own = {"heartbeat": self._heartbeat, "status": self._status, "metadata": self._metadata}
-            return own[found[1]](body)
+        own: dict[str, Callable[[dict[str, Any]], tuple[int, Any]]] = {
+            "/api/jobs/heartbeat": self._heartbeat,
+            "/api/jobs/status": self._status,
+            "/api/jobs/metadata": self._metadata,
+            "/api/pilots/metadata": partial(self._of_pilot, self.words),
+            "/api/pilots/log": partial(self._of_pilot, self.logs),
+        }
+        if path in own:
+            return own[path](body)
         if found := re.fullmatch(r"/api/workflows/bundles/(\w+)", path):
             return 200, self.bundles[found[1]].to_json()
         if found := re.fullmatch(r"/api/pilots/jobs/(\d+)/(\w+)", path):
@@ -178,6 +188,12 @@ class Server:
             given.append(self.waiting.pop(0))
             left -= 0 if body["in_turn"] else given[-1]["cores"]
         return given
+
+    def _of_pilot(self, kept: list[dict[str, Any]], body: dict[str, Any]) -> tuple[int, Any]:
+        if self.is_deaf:
+            return 500, {"detail": "the store is full"}
+        kept.append(body)
+        return 204, None
 
     def _heartbeat(self, body: dict[str, Any]) -> tuple[int, Any]:
         self.heartbeats.append(body)
@@ -256,10 +272,10 @@ def running() -> Iterator[Server]:
     """A server that listens while the block lasts."""
     server = Server()
 
-    class Handler(_Handler):
+    class Mine(Handler):
         state = server
 
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Mine)
     http.daemon_threads = True
     server.port = http.server_address[1]
     thread = threading.Thread(target=http.serve_forever, args=(0.05,))
@@ -270,56 +286,3 @@ def running() -> Iterator[Server]:
         http.shutdown()
         thread.join()
         http.server_close()
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    # Header and body are two packets: without this the second waits for the client's delayed ACK.
-    disable_nagle_algorithm = True
-    state: Server
-
-    def log_message(self, *_: Any) -> None:
-        """Say nothing."""
-
-    def do_GET(self) -> None:
-        if self.path.startswith("/store?"):
-            content = self.state.store.get(self.path.partition("?")[2])
-            self._send(404 if content is None else 200, content or b"")
-        else:
-            self._json(None)
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        if self.path == "/store":
-            self.state.requests.append("POST /store")
-            parts = _parts(self.headers["Content-Type"], body)
-            self.state.store[parts["key"].decode()] = parts["file"]
-            self._send(204, b"")
-        else:
-            self._json(json.loads(body) if body else None)
-
-    do_PATCH = do_POST
-
-    def _json(self, body: Any) -> None:
-        if self.headers["Authorization"] != f"Bearer {self.state.token}":
-            self._send(401, b'{"detail": "the token does not hold"}')
-            return
-        status, answer = self.state.answer(self.command, self.path, body)
-        self._send(status, b"" if answer is None else json.dumps(answer).encode())
-
-    def _send(self, status: int, content: bytes) -> None:
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-
-def _parts(content_type: str, body: bytes) -> dict[str, bytes]:
-    boundary = content_type.partition("boundary=")[2].encode()
-    parts = {}
-    for part in body.split(b"--" + boundary)[1:-1]:
-        head, _, content = part.partition(b"\r\n\r\n")
-        name = re.search(rb'name="([^"]*)"', head)
-        assert name is not None
-        parts[name[1].decode()] = content.removesuffix(b"\r\n")
-    return parts
