@@ -72,7 +72,7 @@ def duration(text: str) -> float:
 def _slurm_seconds() -> float:
     if not (job := os.environ.get("SLURM_JOB_ID")):
         return inf
-    # Slurm before 22.05 does not say it: asking is for those only, so that its controller is spared.
+    # Older ones do not say it. Only those are asked, so that the controllers of the others are spared.
     if (ends_at := _number(os.environ.get("SLURM_JOB_END_TIME"))) < inf:
         return ends_at - time.time()
     return duration(output("squeue", "--noheader", "--jobs", job, "--format=%L"))
