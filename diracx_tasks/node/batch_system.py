@@ -29,7 +29,7 @@ def cores() -> int:
     found = [
         float(len(os.sched_getaffinity(0))),
         *_quotas(),
-        *(_number(os.environ.get(name)) or inf for name in ("SLURM_CPUS_ON_NODE", "SLURM_CPUS_PER_TASK")),
+        _number(os.environ.get("SLURM_CPUS_ON_NODE")),
         _number(_classad("_CONDOR_MACHINE_AD").get("Cpus")),
         _number(_feature("JOBFEATURES", "allocated_cpu")),
     ]

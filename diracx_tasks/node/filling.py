@@ -17,6 +17,8 @@ from diracx_tasks.node.room import Left
 from diracx_tasks.node.time_left import TimeLeft
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
+# So often at least it is asked for what is left beside running jobs.
+LONGEST_BESIDE = 15.0
 # Of short jobs as many are matched together as run within so many seconds.
 AHEAD_SECONDS = 1.0
 MOST_AHEAD = 25
@@ -143,7 +145,8 @@ class Pilot:
                 self.tally.error = error
         else:
             # What is left beside running jobs may not be enough for any: nobody else waits for that.
-            self._put_off(answer["retry_after"] if left.is_all else max(answer["retry_after"], self._pause))
+            beside = 0.0 if left.is_all else min(self._pause, LONGEST_BESIDE)
+            self._put_off(max(answer["retry_after"], beside))
             jobs: list[dict[str, Any]] = answer["jobs"]
             return jobs
         return []

@@ -42,13 +42,14 @@ class Stop:
         self.reason: str = Cause.STOPPED.value
         # A job that has run for less is not to blame for not being over.
         self.spared_seconds = 0.0
-        self._requested = threading.Event()
+        # No lock: signal handlers set it.
+        self._is_requested = False
         self._due_at = float("inf")
 
     def request(self) -> None:
         """Start the grace; a second call ends it."""
-        self._due_at = time.monotonic() + (0 if self._requested.is_set() else self.grace)
-        self._requested.set()
+        self._due_at = time.monotonic() + (0 if self._is_requested else self.grace)
+        self._is_requested = True
 
     def end(self, reason: str, *, spared_seconds: float = 0.0) -> None:
         """Have the running jobs end now, for a reason that is told of them."""
@@ -59,16 +60,12 @@ class Stop:
     @property
     def is_requested(self) -> bool:
         """Whether no new job may be started."""
-        return self._requested.is_set()
+        return self._is_requested
 
     @property
     def is_due(self) -> bool:
-        """Whether the running job has to end as well."""
+        """Whether the running jobs have to end as well."""
         return time.monotonic() >= self._due_at
-
-    def sleep(self, seconds: float) -> None:
-        """Wait, but not beyond the wish to stop."""
-        self._requested.wait(seconds)
 
 
 class Halt:

@@ -80,7 +80,7 @@ class Lane:
         self._given: SimpleQueue[Sequence[dict[str, Any]] | None] = SimpleQueue()
         # Jobs that were matched and wait until those before them are over.
         self._waiting: deque[dict[str, Any]] = deque()
-        self._zygote: Zygote
+        self._zygote: Zygote | None = None
         self._thread = threading.Thread(target=self._run, name=f"lane {number}", daemon=True)
         self._thread.start()
 
@@ -98,8 +98,12 @@ class Lane:
         self._thread.join()
 
     def _run(self) -> None:
-        # Made here: the kernel ends it with the thread that has made it.
-        self._zygote = Zygote()
+        try:
+            # Made here: the kernel ends it with the thread that has made it.
+            self._zygote = Zygote()
+        except OSError:
+            log.exception("no warm process can be started")
+            self._tally.broke(MAX_BROKEN)
         try:
             while (jobs := self._given.get()) is not None:
                 try:
@@ -112,7 +116,8 @@ class Lane:
                 finally:
                     self._is_over(self)
         finally:
-            self._zygote.close()
+            if self._zygote:
+                self._zygote.close()
 
     def _take_all(self, jobs: Sequence[dict[str, Any]]) -> None:
         self._waiting.extend(jobs)
@@ -155,8 +160,6 @@ class Lane:
         if self._stop.is_requested:
             self._return([matched], self._stop.reason)
             return
-        if self._zygote.is_spent:
-            self._renew()
         started, cpu_seconds = time.monotonic(), 0.0
         try:
             attempt = self._attempt(matched)
@@ -171,7 +174,7 @@ class Lane:
             raise
         except Exception:
             log.exception("job %d (attempt %d): the pilot failed", job_id, number)
-            self._renew()
+            self._forget()
             release(self._client, [(job_id, number)], "the pilot failed; its log has the details")
             ended = "given back"
             self._tally.broke()
@@ -183,7 +186,7 @@ class Lane:
         assert self.share is not None
         return Attempt(
             self._client,
-            self._zygote,
+            self._warm(),
             self._stop,
             matched,
             self._slot.of_job(self.share, self._work),
@@ -192,10 +195,18 @@ class Lane:
             share=self.share,
         )
 
-    def _renew(self) -> None:
-        self._zygote.close()
+    def _warm(self) -> Zygote:
+        """The warm process; another one when it has had its time."""
+        if self._zygote is None or self._zygote.is_spent:
+            self._forget()
+            self._zygote = Zygote()
+        return self._zygote
+
+    def _forget(self) -> None:
+        if self._zygote:
+            self._zygote.close()
+        self._zygote = None
         discard(self._work / "bundles")
-        self._zygote = Zygote()
 
 
 def _attempt(matched: dict[str, Any]) -> tuple[int, int]:

@@ -108,6 +108,8 @@ def _run(pilot: Pilot, slot: Slot, bounds: Bounds, uploads: Uploads) -> int:
 
 def _log() -> Kept:
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    # What fails is told by who has asked; connections beyond the pool's are no news.
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
     kept = Kept(os.environ.get("DIRACX_TOKEN", ""), os.environ.get("DIRACX_PILOT_SECRET", ""))
     logging.getLogger().addHandler(kept)
     return kept
@@ -160,6 +162,8 @@ def _slot(work: Path, stated: dict[str, Any], time_left: TimeLeft) -> Slot:
         cards=cards(),
         cpu_power=power,
     )
+    if not slot.offer(slot.room().left()):
+        raise click.UsageError(f"--required-tag: the pilot does not offer {', '.join(slot.required_tags)}")
     words = "%d cores (DB12 %g), %d MB of memory, %d GPUs, %s s left"
     log.info(words, cores, power, slot.ram_mb, len(slot.cards), f"{time_left.seconds:.0f}")
     return slot

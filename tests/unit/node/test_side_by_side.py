@@ -41,13 +41,12 @@ def test_jobs_run_at_once_as_long_as_there_are_cores(
 
 def test_the_rest_of_the_pilot_is_offered_beside_a_long_job(server: Server, start_pilot: StartPilot) -> None:
     server.a_job(a_sleep(8672.5), needs={"cores": 2, "ram_mb": 600})
-    start_pilot("--cores", "3", "--ram-mb", "1000")
-    wait_for(lambda: len(sleeping(8672.5)) == 2)
     for number in range(2, 6):
         server.a_job(a_tool("true"), job_id=number)
+    start_pilot("--cores", "3", "--ram-mb", "1000")
     wait_for(lambda: statuses(server, 2, 3, 4, 5) == ["Done"] * 4)
     assert (server.offers[-1]["cores"], server.offers[-1]["ram_mb"]) == (1, 400)
-    assert len(sleeping(8672.5)) == 2
+    wait_for(lambda: len(sleeping(8672.5)) == 2)
 
 
 def test_a_job_that_fits_no_more_waits_until_others_are_over(server: Server, start_pilot: StartPilot) -> None:
@@ -111,6 +110,14 @@ def test_a_job_in_its_way_at_the_end_of_the_pilots_time_is_given_back(
 def test_a_pilot_without_time_for_a_job_asks_for_none(server: Server, start_pilot: StartPilot) -> None:
     assert start_pilot("--wall-seconds", "100", "--margin", "100").wait(60) == 0
     assert server.offers == []
+
+
+def test_a_pilot_that_requires_a_tag_which_it_does_not_offer_is_refused(
+    server: Server, start_pilot: StartPilot
+) -> None:
+    assert start_pilot("--required-tag", "GPU").wait(60) == 2
+    assert start_pilot("--required-tag", "GPU", "--tag", "GPU", "--idle-seconds", "0.1").wait(60) == 0
+    assert server.offers[0]["required_tags"] == ["GPU"]
 
 
 def test_sigterm_gives_all_jobs_back(server: Server, start_pilot: StartPilot) -> None:
