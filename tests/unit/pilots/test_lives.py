@@ -345,8 +345,8 @@ def test_the_secret_of_a_pilot_is_in_its_script_only(grid: Grid, caplog: pytest.
     planned()
     submitted()
     (job,) = grid.jobs("ce1").values()
-    token = job["script"].partition("DIRACX_TOKEN=")[2].split()[0]
-    assert len(token) > 100
+    token = job["script"].partition("DIRACX_PILOT_SECRET=")[2].split()[0]
+    assert len(token) > 40
     assert token not in caplog.text
     assert token not in str(os.environ)
     with reading() as db:
