@@ -124,12 +124,17 @@ def came_to_nothing() -> ColumnElement[bool]:
 
 
 def note_starts(db: Session, vo: str) -> int:
-    """Note of pilots that run, or have run, that they began; answers how many. Twice is harmless."""
+    """Note of pilots of which was heard within the hour that they began; answers how many.
+
+    Twice is harmless.
+    """
     begun = (
         select(Submission.stamp)
         .join(Pilot, Pilot.stamp == Submission.stamp)
         .where(Submission.vo == vo, Submission.started_at.is_(None), Submission.claim.is_not(None))
         .where(Pilot.vo == vo, Pilot.status.in_((RUNNING, "Done", "Failed")))
+        # Most of a month's pilots have been noted: only who moved lately is looked at.
+        .where(Pilot.updated_at > utc_now(-HOUR))
     )
     stamps = list(db.scalars(begun.limit(MOST_STARTS)))
     if not stamps:

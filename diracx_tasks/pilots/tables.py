@@ -86,6 +86,7 @@ class Submission(Table):
     __table_args__ = (
         Index("SubmissionsStarted", "VO", "StartedAt"),
         Index("SubmissionsOfElement", "VO", "CE", "ClaimedAt"),
+        Index("SubmissionsToKill", "VO", "ToKill", "CE"),
     )
 
     stamp: Mapped[str] = mapped_column("PilotStamp", String(32), primary_key=True)

@@ -1,20 +1,25 @@
 """Pilots are planned where there is work for them, once, and what holds a queue back is said in words."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import insert, select, text
+from sqlalchemy.orm import Session
 
-from diracx_tasks.core.database import reading, session
+from diracx_tasks.core.database import now, reading, session
 from diracx_tasks.engine.tables import Outbox
 from diracx_tasks.jobs.optimize import optimize
 from diracx_tasks.jobs.submit import create
 from diracx_tasks.matching.demand import demand
-from diracx_tasks.pilots import plan
+from diracx_tasks.pilots import plan, withdraw
 from diracx_tasks.pilots.fits import Fits
 from diracx_tasks.pilots.queues import queues
+from diracx_tasks.pilots.standing import note_starts
+from diracx_tasks.pilots.tables import Pilot, Submission
 from diracx_tasks.resources import status as rss
-from tests.api.stores import installation, migrated  # noqa: F401
+from tests.api.stores import ON_MARIADB, installation, migrated  # noqa: F401
 from tests.builders import VO, a_new_job
 from tests.unit.matching.asking import a_node, asked
 from tests.unit.matching.ends import waiting
@@ -29,6 +34,35 @@ def wait(count: int = 1, **requirements: object) -> None:
         create(db, [a_new_job(requirements=requirements) for _ in range(count)])
     with session() as db:
         optimize(db)
+
+
+def a_month_of_pilots(count: int) -> None:
+    """Pilots that ended long ago: each second one began."""
+    long_ago = now() - timedelta(days=20)
+    stamps = [f"{number:032x}" for number in range(count)]
+    pilot = {"vo": VO, "destination": "ce1", "queue": "short", "updated_at": long_ago}
+    of_queue = {"vo": VO, "ce": "ce1", "queue": "short", "planned_at": long_ago, "claimed_at": long_ago}
+    begun = [{"status": "Aborted", "started": None}, {"status": "Done", "started": long_ago}]
+    with session() as db:
+        rows = [{**pilot, "stamp": one, "status": begun[n % 2]["status"]} for n, one in enumerate(stamps)]
+        db.execute(insert(Pilot), rows)
+        sent = [
+            {**of_queue, "stamp": one, "claim": one, "to_kill": 0, "started_at": begun[n % 2]["started"]}
+            for n, one in enumerate(stamps)
+        ]
+        db.execute(insert(Submission), sent)
+    with session() as db:
+        names = "SELECT CONCAT(table_schema, '.', table_name) FROM information_schema.tables"
+        for name in db.scalars(
+            text(f"{names} WHERE table_name IN ('PilotAgents', 'PilotSubmissions')")
+        ).all():
+            db.execute(text(f"ANALYZE TABLE {name}"))
+
+
+def rows_read(db: Session) -> int:
+    """How many rows this connection has read until now."""
+    found = db.execute(text("SHOW SESSION STATUS LIKE 'Handler_read%'")).all()
+    return sum(int(value) for _, value in found)
 
 
 def test_jobs_that_fit_all_queues_get_one_pilot_each() -> None:
@@ -155,6 +189,16 @@ def test_pilots_that_run_and_are_idle_take_jobs_before_new_ones_are_started(grid
     assert new() == {}
     wait(2, sites=["LCG.RAL.uk"])
     assert new() == {"long": 2}
+
+
+@ON_MARIADB
+@pytest.mark.parametrize("work", [note_starts, withdraw.marked], ids=["begun", "to kill"])
+def test_a_month_of_pilots_is_not_read_to_find_those_of_now(work: Callable[[Session, str], object]) -> None:
+    a_month_of_pilots(20_000)
+    with session() as db:
+        before = rows_read(db)
+        work(db, VO)
+        assert rows_read(db) - before < 1000
 
 
 def test_planning_is_asked_for_once_when_jobs_arrive() -> None:

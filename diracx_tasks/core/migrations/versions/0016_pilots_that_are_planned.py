@@ -39,6 +39,7 @@ def upgrade() -> None:
     )
     op.create_index("SubmissionsStarted", "PilotSubmissions", ["VO", "StartedAt"])
     op.create_index("SubmissionsOfElement", "PilotSubmissions", ["VO", "CE", "ClaimedAt"])
+    op.create_index("SubmissionsToKill", "PilotSubmissions", ["VO", "ToKill", "CE"])
     op.create_table(
         "PilotQueues",
         place("VO"),
