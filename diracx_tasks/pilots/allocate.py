@@ -20,12 +20,21 @@ class Want(NamedTuple):
 class Room(NamedTuple):
     """Of one queue: pilots that are to come anyway, how many more it takes, and what it costs to wait there.
 
-    `coming` may be a part of one. The cost is in seconds; the cheapest queue that fits is taken first.
+    The cost is in seconds; the cheapest queue that fits is taken first. `turns` are pilots' worth of jobs that
+    running pilots take one by one, each in a slot of a pilot that has so many `slots`: larger jobs, which
+    need several at the same time, may wait for those for ever.
     """
 
-    coming: float
+    coming: int
     free: int
     cost: float
+    turns: float = 0.0
+    slots: int = 1
+
+    @property
+    def pilots(self) -> float:
+        """How many pilots' worth of jobs there can be at most."""
+        return self.turns + self.coming + self.free
 
 
 class Allocation(NamedTuple):
@@ -57,18 +66,19 @@ def allocate(
 ) -> Allocation:
     """How many new pilots go to each queue, and how many are too many.
 
-    Jobs go first to pilots that are to come anyway. What is left gets new ones, where groups share by their
+    Jobs go first to pilots that are to come anyway, then to those that run. What is left gets new ones, where groups share by their
     weights what cannot be for all; those that fit few queues choose before those that fit many.
     """
     order = sorted(range(len(rooms)), key=lambda place: rooms[place].cost)
     rest = [_Rest(one, one.jobs) for one in wants if one.jobs and one.at]
     rest.sort(key=lambda one: len(one.want.at))
-    unneeded = [one.coming for one in rooms]
+    unneeded = [float(one.coming) for one in rooms]
     _spend(rest, unneeded, order)
+    _spend(rest, [one.turns for one in rooms], order, least=[one.slots for one in rooms])
     is_met = all(one.jobs <= NOTHING for one in rest)
     left = [float(one.free) for one in rooms]
     if (room := sum(left)) and sum(one.pilots for one in rest) > room:
-        _spend(rest, left, order, _quotas(rest, room, weights or {}))
+        _spend(rest, left, order, quotas=_quotas(rest, room, weights or {}))
     _spend(rest, left, order)
     new = [math.ceil(one.free - free - NOTHING) for one, free in zip(rooms, left, strict=True)]
     return Allocation(new, unneeded, is_met)
@@ -97,9 +107,17 @@ def _quotas(rest: Sequence[_Rest], room: float, weights: Mapping[str, float]) ->
 
 
 def _spend(
-    rest: Sequence[_Rest], left: list[float], order: Sequence[int], quotas: dict[str, float] | None = None
+    rest: Sequence[_Rest],
+    left: list[float],
+    order: Sequence[int],
+    *,
+    quotas: dict[str, float] | None = None,
+    least: Sequence[int] | None = None,
 ) -> None:
-    """Give jobs the pilots that are left, the cheapest first; both become fewer."""
+    """Give jobs the pilots that are left, the cheapest first; both become fewer.
+
+    With `least` only jobs of which a pilot of the queue runs so many at once.
+    """
     usable = [place for place in order if left[place] > NOTHING]
     for one in rest:
         if one.jobs <= NOTHING or not usable:
@@ -107,7 +125,7 @@ def _spend(
         group, most = one.want.group, math.inf if quotas is None else quotas[one.want.group]
         for place in usable:
             at_once = one.want.at.get(place)
-            if not at_once:
+            if not at_once or (least and at_once < least[place]):
                 continue
             pilots = min(one.jobs / at_once, left[place], most)
             left[place] -= pilots

@@ -86,7 +86,7 @@ def plan(db: Session, vo: str) -> Plan:
     most = site_director(vo).MaxPilotsToSubmit
     about = [_about(one, stands.get(one.key, Standing()), gates.get(one.key, Gate()), most) for one in queues]
     # More jobs of a class than could get pilots change nothing.
-    capacity = math.ceil(sum((one.room.coming + one.room.free) * one.queue.processors for one in about)) + 1
+    capacity = math.ceil(sum(one.room.pilots * one.queue.processors for one in about)) + 1
     waiting = demand(db, vo, capacity)
     fits = Fits(queues, seen(vo) if waiting else ())
     wants = [_want(one, fits) for one in waiting]
@@ -171,7 +171,8 @@ def room_of(queue: Queue, standing: Standing, gate: Gate, most: int) -> tuple[Ro
         # For a test of it only: other jobs are not counted there.
         free, words = min(free, 1 - waiting), queue.barred
     cost = standing.wait * (1 + FAILING_COSTS * standing.failing) * (TEST_COSTS if gate.test else 1)
-    return Room(standing.coming(queue.processors), max(0, min(free, most)), cost), words
+    turns = standing.turns(queue.processors)
+    return Room(standing.coming, max(0, min(free, most)), cost, turns, queue.processors), words
 
 
 def _about(queue: Queue, standing: Standing, gate: Gate, most: int) -> _About:

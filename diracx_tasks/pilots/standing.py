@@ -82,10 +82,14 @@ class Standing:
         count = unneeded + self.late if is_met else unneeded
         return min(int(count + 1e-6), most, sum(age > KEPT_WAITING for age in self.ages))
 
-    def coming(self, processors: int) -> float:
-        """Pilots' worth of jobs that need no new pilot: waiting, those that begin, what will come free."""
-        turns = self.taken / RECENT * min(self.wait, LATE_SECONDS) / max(1, processors)
-        return self.waiting - self.late + self.starting + turns
+    @property
+    def coming(self) -> int:
+        """Pilots that are to have jobs and need not be planned: those that wait, and those that begin."""
+        return self.waiting - self.late + self.starting
+
+    def turns(self, processors: int) -> float:
+        """Pilots' worth of jobs that running pilots will take until a new one could start."""
+        return self.taken / RECENT * min(self.wait, LATE_SECONDS) / max(1, processors)
 
 
 class _Age(NamedTuple):

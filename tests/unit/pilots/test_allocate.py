@@ -12,7 +12,7 @@ def allocate(wants: list[Want], rooms: list[Room]) -> list[int]:
 
 
 def free(*rooms: int) -> list[Room]:
-    return [Room(0.0, room, 300.0) for room in rooms]
+    return [Room(0, room, 300.0) for room in rooms]
 
 
 def everywhere(jobs: int, queues: int, *, group: str = "user", at_once: int = 1) -> Want:
@@ -24,13 +24,26 @@ def test_ten_jobs_that_fit_a_hundred_queues_get_ten_pilots() -> None:
 
 
 def test_jobs_for_which_pilots_are_to_come_get_no_others() -> None:
-    rooms = [Room(4.0, 100, 300.0), Room(3.0, 100, 300.0)]
+    rooms = [Room(4, 100, 300.0), Room(3, 100, 300.0)]
     assert allocate([everywhere(10, 2)], rooms) == [3, 0]
     assert allocate([everywhere(7, 2)], rooms) == [0, 0]
 
 
+def test_jobs_that_running_pilots_take_in_turn_get_no_others() -> None:
+    rooms = [Room(0, 100, 300.0, turns=0.5, slots=8)]
+    assert allocate([everywhere(4, 1, at_once=8)], rooms) == [0]
+    assert allocate([everywhere(5, 1, at_once=8)], rooms) == [1]
+
+
+def test_a_job_that_needs_a_whole_pilot_does_not_count_on_slots_that_come_free_one_by_one() -> None:
+    wide = Want("user", 1.0, {0: 1})
+    rooms = [Room(0, 100, 300.0, turns=37.5, slots=8)]
+    assert allocate([wide, everywhere(300, 1, at_once=8)], rooms) == [1]
+    assert allocate([wide], [Room(1, 100, 300.0, turns=37.5, slots=8)]) == [0]
+
+
 def test_a_queue_that_starts_pilots_fast_is_taken_first() -> None:
-    rooms = [Room(0.0, 5, 900.0), Room(0.0, 5, 30.0), Room(0.0, 5, 300.0)]
+    rooms = [Room(0, 5, 900.0), Room(0, 5, 30.0), Room(0, 5, 300.0)]
     assert allocate([everywhere(7, 3)], rooms) == [0, 5, 2]
 
 
@@ -51,7 +64,7 @@ def test_who_can_go_to_one_queue_only_gets_its_room() -> None:
 def test_groups_share_what_is_not_enough_for_all_by_their_weights() -> None:
     wants = [Want("many", 1000.0, {0: 1}), Want("few", 1000.0, {1: 1})]
     alone = [Want("many", 1000.0, {0: 1}), Want("few", 4.0, {1: 1})]
-    assert allocate(wants, [Room(0.0, 100, 1.0), Room(0.0, 100, 2.0)]) == [100, 100]
+    assert allocate(wants, [Room(0, 100, 1.0), Room(0, 100, 2.0)]) == [100, 100]
     assert fair({"many": 1000, "few": 1000}, 100, {"few": 3.0}) == {"many": 25.0, "few": 75.0}
     assert fair({"many": 1000, "few": 4}, 100, {}) == {"many": 96.0, "few": 4}
     assert allocate(alone, free(100, 100)) == [100, 4]
@@ -63,7 +76,7 @@ def test_a_group_with_few_jobs_is_not_crowded_out_of_a_queue_that_all_want() -> 
 
 
 def test_pilots_that_nobody_needs_are_named() -> None:
-    rooms = [Room(4.0, 9, 100.0), Room(3.0, 9, 300.0)]
+    rooms = [Room(4, 9, 100.0), Room(3, 9, 300.0)]
     found = allocation([everywhere(5, 2)], rooms)
     assert (found.new, found.unneeded, found.is_met) == ([0, 0], [0.0, 2.0], True)
     assert allocation([everywhere(8, 2)], rooms).is_met is False
@@ -86,7 +99,7 @@ def test_no_queue_gets_more_than_it_takes_and_none_more_than_jobs_want(
     asked: list[tuple[int, dict[int, int], str]], given_rooms: list[tuple[int, int, int]]
 ) -> None:
     wants = [Want(group, float(jobs), at) for jobs, at, group in asked]
-    rooms = [Room(float(coming), free, float(cost)) for coming, free, cost in given_rooms]
+    rooms = [Room(coming, free, float(cost)) for coming, free, cost in given_rooms]
     new = allocate(wants, rooms)
     assert all(0 <= count <= room.free for count, room in zip(new, rooms, strict=True))
     # At most a begun pilot a queue above what the jobs fill.
