@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from diracx_tasks.core.errors import DiracXError, LoginNeeded
-from diracx_tasks.node.command import environment, numbered, program
+from diracx_tasks.node.command import ILLEGAL, environment, numbered, program
 from diracx_tasks.node.jdl_inputs import JdlInputs
 from diracx_tasks.node.jdl_outputs import JdlOutputs
 from diracx_tasks.node.offer import Slot
@@ -82,7 +82,7 @@ class JdlJob:
                 raise Again(f"{refused.minor}: {refused}") from refused
             raise
         variables = environment(self._matched, self._slot.site, temporary, self._slot.gpus)
-        found = program(payload, self._folder, variables)
+        found = doing(ILLEGAL, lambda: program(payload, self._folder, variables))
         return Order.of_program(self._beside, found, self._matched["owner"])
 
     def _failed(self, result: Result) -> Refused | Again:

@@ -115,6 +115,9 @@ def test_diracs_exit_code_for_it_has_the_job_run_again(server: Server, run: Run)
         ({"executable": "echo", "arguments": "it's"}, ILLEGAL, "Arguments: No closing quotation: it's"),
         ({"executable": "echo", "stdout": "../o"}, ILLEGAL, "StdOutput: '../o' is no file below"),
         ({"executable": "echo", "stderr": "/o"}, ILLEGAL, "StdError: '/o' is no file below"),
+        ({"executable": "x" * 300}, ILLEGAL, "File name too long: "),
+        ({"executable": "echo", "stdout": "o" * 300}, ILLEGAL, "File name too long: "),
+        ({"executable": "echo", "stdout": "o", "stderr": "std/../o"}, ILLEGAL, "StdError: 'std/../o'"),
     ],
 )
 def test_a_description_that_cannot_be_run_fails_with_its_reason(
@@ -124,6 +127,22 @@ def test_a_description_that_cannot_be_run_fails_with_its_reason(
     failed = run()
     assert (failed["Status"], failed["MinorStatus"]) == ("Failed", minor)
     assert failed["ApplicationStatus"].startswith(words)
+
+
+def test_output_below_a_file_of_the_sandbox_is_refused(server: Server, run: Run) -> None:
+    server.a_script("echo said", stdout="run.sh/std.out")
+    failed = run()
+    assert (failed["Status"], failed["MinorStatus"]) == ("Failed", ILLEGAL)
+    assert "run.sh" in failed["ApplicationStatus"]
+
+
+def test_inputs_whose_names_do_not_go_together_are_refused(server: Server, run: Run) -> None:
+    sandbox = server.a_sandbox({"pool_xml_catalog.xml/a": b"", "in.txt": b""})
+    server.store[f"lfn:{HOME}/1"] = b"data"
+    server.a_script("cat in.txt", input_sandbox=[sandbox], input_data=[f"LFN:{HOME}/1"])
+    failed = run()
+    assert (failed["Status"], failed["MinorStatus"]) == ("Failed", "Input Data Not Available")
+    assert failed["ApplicationStatus"].startswith("Is a directory: ")
 
 
 def test_a_program_of_the_sandbox_comes_before_one_of_the_node(server: Server, run: Run) -> None:
