@@ -1,8 +1,9 @@
 """The one allocation: waiting jobs over all queues, each job spent once. Pure: no database, no clock."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import NamedTuple
 
 # Less than this part of a pilot is a matter of rounding.
@@ -10,19 +11,23 @@ NOTHING = 1e-6
 
 
 class Want(NamedTuple):
-    """Jobs of a group that ask for the same; `at` is how many of them a pilot of a queue runs at once."""
+    """Jobs of a group that ask for the same; `at` is how many of them a pilot of a queue runs at once.
+
+    `limits` are the names of what bounds, at a queue, how many of them and others may run.
+    """
 
     group: str
     jobs: float
     at: Mapping[int, int]
+    limits: Mapping[int, Sequence[Hashable]] = MappingProxyType({})
 
 
 class Room(NamedTuple):
     """Of one queue: pilots that are to come anyway, how many more it takes, and what it costs to wait there.
 
-    The cost is in seconds; the cheapest queue that fits is taken first. `turns` are pilots' worth of jobs that
-    running pilots take one by one, each in a slot of a pilot that has so many `slots`: larger jobs, which
-    need several at the same time, may wait for those for ever.
+    The cost is in seconds; the cheapest queue that fits is taken first. `turns` are pilots' worth of jobs
+    that running pilots take one by one, each in a slot of a pilot that has so many `slots`: larger jobs,
+    which need several at the same time, may wait for those for ever.
     """
 
     coming: int
@@ -50,27 +55,43 @@ class Allocation(NamedTuple):
 
 @dataclass
 class _Rest:
-    """A want, and how many of its jobs no pilot comes for yet."""
+    """A want, how many of its jobs no pilot comes for yet, and how many more each limit lets run, of all."""
 
     want: Want
     jobs: float
+    may: dict[Hashable, float]
 
     @property
     def pilots(self) -> float:
         """How many pilots they need at least."""
         return self.jobs / max(self.want.at.values())
 
+    def at_most(self, place: int) -> float:
+        """How many of its jobs may go to a queue, whatever room there is."""
+        return max(0.0, min([self.jobs, *(self.may[one] for one in self.want.limits.get(place, ()))]))
+
+    def send(self, jobs: float, place: int) -> None:
+        """Pilots of a queue come for so many more."""
+        self.jobs -= jobs
+        for one in self.want.limits.get(place, ()):
+            self.may[one] -= jobs
+
 
 def allocate(
-    wants: Sequence[Want], rooms: Sequence[Room], weights: Mapping[str, float] | None = None
+    wants: Sequence[Want],
+    rooms: Sequence[Room],
+    weights: Mapping[str, float] | None = None,
+    may: Mapping[Hashable, float] = MappingProxyType({}),
 ) -> Allocation:
     """How many new pilots go to each queue, and how many are too many.
 
-    Jobs go first to pilots that are to come anyway, then to those that run. What is left gets new ones, where groups share by their
-    weights what cannot be for all; those that fit few queues choose before those that fit many.
+    Jobs go first to pilots that are to come anyway, then to those that run. What is left gets new ones, where
+    groups share by their weights what cannot be for all; those that fit few queues choose before those that
+    fit many. `may` is how many more jobs each limit lets run.
     """
     order = sorted(range(len(rooms)), key=lambda place: rooms[place].cost)
-    rest = [_Rest(one, one.jobs) for one in wants if one.jobs and one.at]
+    more = dict(may)
+    rest = [_Rest(one, one.jobs, more) for one in wants if one.jobs and one.at]
     rest.sort(key=lambda one: len(one.want.at))
     unneeded = [float(one.coming) for one in rooms]
     _spend(rest, unneeded, order)
@@ -127,9 +148,9 @@ def _spend(
             at_once = one.want.at.get(place)
             if not at_once or (least and at_once < least[place]):
                 continue
-            pilots = min(one.jobs / at_once, left[place], most)
+            pilots = min(one.at_most(place) / at_once, left[place], most)
             left[place] -= pilots
-            one.jobs -= pilots * at_once
+            one.send(pilots * at_once, place)
             most -= pilots
             if one.jobs <= NOTHING or most <= NOTHING:
                 break

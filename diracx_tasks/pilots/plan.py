@@ -5,7 +5,7 @@ Jobs for which pilots are planned, submitted or waiting already get no second on
 
 import math
 import secrets
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import update
@@ -17,8 +17,10 @@ from diracx_tasks.core.operations import site_director
 from diracx_tasks.core.unless_there import add_unless_there
 from diracx_tasks.engine.outbox import enqueue
 from diracx_tasks.matching.demand import Demand, demand, group_weights
+from diracx_tasks.matching.limits import Limit
 from diracx_tasks.matching.match import TEST
-from diracx_tasks.matching.seen import seen
+from diracx_tasks.matching.obstacles import Measured, measure
+from diracx_tasks.matching.seen import Who, seen
 from diracx_tasks.pilots import breaker, withdraw
 from diracx_tasks.pilots.allocate import Allocation, Room, Want, allocate
 from diracx_tasks.pilots.breaker import Breaker, Gate
@@ -89,8 +91,9 @@ def plan(db: Session, vo: str) -> Plan:
     capacity = math.ceil(sum(one.room.pilots * one.queue.processors for one in about)) + 1
     waiting = demand(db, vo, capacity)
     fits = Fits(queues, seen(vo) if waiting else ())
-    wants = [_want(one, fits) for one in waiting]
-    found = allocate(wants, [one.room for one in about], group_weights(vo))
+    measured = measure(vo, {(one.site, one.ce) for one in queues})
+    wants = [_want(one, fits, measured) for one in waiting]
+    found = allocate(wants, [one.room for one in about], group_weights(vo), _may(measured))
     lines = [_line(one, place, found) for place, one in enumerate(about)]
     homeless = sum(one.jobs for one, want in zip(waiting, wants, strict=True) if not want.at)
     return Plan(vo, sum(one.jobs for one in waiting), homeless, lines)
@@ -185,9 +188,27 @@ def _line(one: _About, place: int, found: Allocation) -> Line:
     return Line(one.queue, one.standing, one.gate, one.room, found.new[place], surplus, one.words)
 
 
-def _want(one: Demand, fits: Fits) -> Want:
+def _want(one: Demand, fits: Fits, measured: Measured) -> Want:
     usable = fits.of(one.of)
     if one.of.job_type != TEST:
         # As in the matcher: where other jobs may not go, tests may.
         usable = {place: count for place, count in usable.items() if not fits.queues[place].barred}
-    return Want(one.of.group, float(one.jobs), usable)
+    who = Who(one.of.job_type, one.of.group, one.of.owner).attributes
+    limits = {place: _limits(fits.queues[place], measured, who) for place in usable}
+    return Want(
+        one.of.group, float(one.jobs), usable, {place: found for place, found in limits.items() if found}
+    )
+
+
+def _limits(queue: Queue, measured: Measured, who: Mapping[str, str]) -> list[Limit]:
+    """The running limits that jobs of somebody are counted under at a queue."""
+    rules = measured.rules[queue.site, queue.ce]
+    return [limit for limit in rules.limits if who[limit[1]] == limit[2]]
+
+
+def _may(measured: Measured) -> dict[Hashable, float]:
+    """How many more jobs each running limit lets run; as many as you like while that is not counted."""
+    return {
+        limit: math.inf if running is None else max(0.0, limit[3] - running)
+        for limit, running in measured.running.items()
+    }

@@ -75,6 +75,16 @@ def test_a_group_with_few_jobs_is_not_crowded_out_of_a_queue_that_all_want() -> 
     assert allocate(wants, free(20)) == [20]
 
 
+def test_no_more_pilots_are_sent_than_limits_let_jobs_run() -> None:
+    limited = Want("user", 100.0, {0: 1, 1: 8}, {0: ["site"], 1: ["site"]})
+    free_elsewhere = Want("user", 10.0, {0: 1}, {})
+    assert allocation([limited], free(50, 50), {}, {"site": 3.0}).new == [3, 0]
+    assert allocation([limited, limited], free(50, 50), {}, {"site": 3.0}).new == [3, 0]
+    assert allocation([limited, free_elsewhere], free(50, 50), {}, {"site": 0.0}).new == [10, 0]
+    waiting = [Room(2, 50, 300.0), Room(0, 50, 300.0)]
+    assert allocation([limited], waiting, {}, {"site": 3.0}).new == [1, 0]
+
+
 def test_pilots_that_nobody_needs_are_named() -> None:
     rooms = [Room(4, 9, 100.0), Room(3, 9, 300.0)]
     found = allocation([everywhere(5, 2)], rooms)

@@ -13,6 +13,7 @@ from diracx_tasks.engine.tables import Outbox
 from diracx_tasks.jobs.optimize import optimize
 from diracx_tasks.jobs.submit import create
 from diracx_tasks.matching.demand import demand
+from diracx_tasks.matching.limits import recount
 from diracx_tasks.pilots import plan, withdraw
 from diracx_tasks.pilots.fits import Fits
 from diracx_tasks.pilots.queues import queues
@@ -22,8 +23,8 @@ from diracx_tasks.resources import status as rss
 from tests.api.stores import ON_MARIADB, installation, migrated  # noqa: F401
 from tests.builders import VO, a_new_job
 from tests.unit.matching.asking import a_node, asked
-from tests.unit.matching.ends import waiting
-from tests.unit.pilots.spool import Grid, age, new, planned, statuses, submitted, synced, words_of
+from tests.unit.matching.ends import configured, waiting
+from tests.unit.pilots.spool import GRID, Grid, age, new, planned, statuses, submitted, synced, words_of
 
 pytestmark = pytest.mark.usefixtures("grid")
 
@@ -144,6 +145,17 @@ def test_a_tag_that_a_node_has_told_of_is_there() -> None:
     wait(1, tags="cvmfs:lhcb", sites=["LCG.RAL.uk"])
     asked(a_node(site="LCG.RAL.uk", ce="ce2", tags=["cvmfs:lhcb"]))
     assert new() == {"long": 1}
+
+
+def test_jobs_that_limits_hold_back_get_no_pilots(grid: Grid) -> None:
+    limits = "JobScheduling: {RunningLimit: {LCG.RAL.uk: {JobType: {User: 2}}}}, SiteDirector:"
+    text = GRID.format(folder=grid.folder).replace("SiteDirector:", limits)
+    with configured(grid.installation, text):
+        with session() as db:
+            recount(db, VO)
+        wait(10, sites=["LCG.RAL.uk"])
+        assert new() == {"long": 2}
+        assert new() == {}
 
 
 def test_jobs_that_fit_no_queue_are_counted() -> None:
