@@ -214,5 +214,5 @@ class SiteDirector(Open):
     BackoffSeconds: Annotated[float, Field(ge=1, le=DAY)] = 600
     MaxBackoffSeconds: Annotated[float, Field(ge=1, le=7 * DAY)] = 21_600
     SecretSeconds: Annotated[float, Field(ge=60, le=30 * DAY)] = 4 * DAY
-    TokenSeconds: Annotated[float, Field(ge=60, le=DAY)] = 3600
+    TokenSeconds: Annotated[float, Field(ge=60, le=DAY)] = DAY / 2
     PilotSeconds: Annotated[float, Field(ge=60, le=90 * DAY)] = 7 * DAY

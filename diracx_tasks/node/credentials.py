@@ -62,7 +62,9 @@ def _begun(secret: str, stop: Stop) -> "PilotToken":
                 raise
             log.warning("no token yet: %s; again in about %.1f s", error, delay)
         # Many pilots begin at once, when the server comes back too.
-        stop.sleep(delay * random.uniform(0.5, 1.5))
+        again = time.monotonic() + delay * random.uniform(0.5, 1.5)
+        while not stop.is_requested and time.monotonic() < again:
+            time.sleep(0.1)
         delay = min(delay * 2, LONGEST_DELAY)
 
 

@@ -13,12 +13,12 @@ from typing import Any
 
 import click
 
-from diracx_tasks.core.client import Client
 from diracx_tasks.core.errors import DiracXError
-from diracx_tasks.node import batch_system, prctl
+from diracx_tasks.node import batch_system
 from diracx_tasks.node.attempt import discard
 from diracx_tasks.node.container import AUTO, ENGINES, NONE, chosen
 from diracx_tasks.node.cpu_power import cpu_power
+from diracx_tasks.node.credentials import credentials
 from diracx_tasks.node.filling import Bounds, Pilot
 from diracx_tasks.node.gpus import cards
 from diracx_tasks.node.halt import Stop
@@ -66,7 +66,7 @@ log = logging.getLogger("diracx.pilot")
 def main(*, url: str | None, work_dir: Path | None, **stated: Any) -> None:
     """Run jobs of a DiracX server on this machine, as many at once as it has room for.
 
-    The token is taken from DIRACX_TOKEN, the pilot's name from DIRACX_PILOT_STAMP. What the batch system
+    DIRACX_PILOT_STAMP is its name, which DIRACX_PILOT_SECRET or DIRACX_TOKEN proves. What the batch system
     grants is found out; of options about the same, the smaller number counts, but for cores.
     """
     kept = _log()
@@ -76,7 +76,7 @@ def main(*, url: str | None, work_dir: Path | None, **stated: Any) -> None:
         work_dir.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix="pilot-", dir=work_dir)).resolve()
     try:
-        client, time_left = _client(url), _time_left(stated)
+        client, time_left = credentials(url, stop=stop), _time_left(stated)
         slot = _slot(work, stated, time_left)
         with Uploads(client, slot.stamp, kept, stated["log_seconds"]) as uploads:
             pilot = Pilot(client, slot, stop, time_left, woken)
@@ -174,17 +174,6 @@ def _engine(wanted: str) -> str:
     if not engine and wanted not in (AUTO, NONE):
         log.error("%s does not work here: jobs that need a container will not be asked for", wanted)
     return engine
-
-
-def _client(url: str | None) -> Client:
-    if url:
-        os.environ["DIRACX_URL"] = url
-    # Calls that must not be lost are repeated here, where an order to stop is heard.
-    client = Client.from_environment(retries=1)
-    # Payloads run as the same user: they must not find the pilot's token.
-    os.environ.pop("DIRACX_TOKEN", None)
-    prctl.hide_environment()
-    return client
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import insert, select, text
@@ -43,7 +44,10 @@ def a_month_of_pilots(count: int) -> None:
     stamps = [f"{number:032x}" for number in range(count)]
     pilot = {"vo": VO, "destination": "ce1", "queue": "short", "updated_at": long_ago}
     of_queue = {"vo": VO, "ce": "ce1", "queue": "short", "planned_at": long_ago, "claimed_at": long_ago}
-    begun = [{"status": "Aborted", "started": None}, {"status": "Done", "started": long_ago}]
+    begun: list[dict[str, Any]] = [
+        {"status": "Aborted", "started": None},
+        {"status": "Done", "started": long_ago},
+    ]
     with session() as db:
         rows = [{**pilot, "stamp": one, "status": begun[n % 2]["status"]} for n, one in enumerate(stamps)]
         db.execute(insert(Pilot), rows)
