@@ -46,6 +46,9 @@ GARBAGE = {
 }
 
 
+OF_PILOTS = ("/api/pilots/match", "/api/pilots/jobs", "/api/pilots/log", "/api/pilots/token")
+
+
 def place(name: str) -> tuple[str, str]:
     """Method and address of an operation, about things that may be there."""
     method, path = name.split(" ")
@@ -58,7 +61,7 @@ def test_a_body_that_is_none_is_the_senders_fault_everywhere(api: Api, db: Sessi
     a_job(db)
     db.commit()
     method, path = place(name)
-    by = a_pilot() if "/api/pilots/match" in path or "/api/pilots/jobs" in path else ALICE
+    by = a_pilot() if path.startswith(OF_PILOTS) else ALICE
     for what, body in GARBAGE.items():
         answer = api.ask(method, path, by=by, content=body, headers={"Content-Type": BODIED[name]})
         # A list of texts is a list of descriptions, an empty body a search for all, a text a sandbox's name.
