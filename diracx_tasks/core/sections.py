@@ -28,6 +28,8 @@ MOST_MINUTES = 366 * 1440
 MOST_PILOTS = 1_000_000
 # What DIRAC's tables have room for.
 PlaceName = Annotated[str, Field(min_length=1, max_length=128)]
+# It is a part of the keys of tasks, beside a VO.
+ElementName = Annotated[str, Field(min_length=1, max_length=80)]
 
 
 class Section(BaseModel):
@@ -262,7 +264,7 @@ class SiteOptions(Section):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     SE: Listed = Field([])
-    CEs: dict[PlaceName, ComputingElementOptions] = Field({})
+    CEs: dict[ElementName, ComputingElementOptions] = Field({})
 
     @field_validator("CEs", mode="before")
     @classmethod

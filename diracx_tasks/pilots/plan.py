@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from diracx_tasks.core.database import changed, now, plain, utc_now
+from diracx_tasks.core.database import changed, database_time, plain, utc_now
 from diracx_tasks.core.many import insert_many
 from diracx_tasks.core.operations import site_director
 from diracx_tasks.core.unless_there import add_unless_there
@@ -123,13 +123,13 @@ def _hold(db: Session, vo: str) -> None:
     """Wait until nobody else plans for the VO, and let nobody do so until the transaction ends."""
     held = update(Planning).where(Planning.vo == vo).values(planned_at=utc_now())
     if not changed(db, held):
-        add_unless_there(db, Planning, [{"VO": vo, "PlannedAt": now()}])
+        add_unless_there(db, Planning, [{"VO": vo, "PlannedAt": database_time(db)}])
         changed(db, held)
 
 
 def write(db: Session, vo: str, new: dict[Queue, int]) -> list[str]:
     """Rows of pilots that are to be submitted; answers their stamps."""
-    moment = now()
+    moment = database_time(db)
     pilots, submissions = [], []
     for queue, count in new.items():
         for _ in range(count):

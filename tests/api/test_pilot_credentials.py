@@ -21,6 +21,8 @@ from tests.api.served import served
 from tests.builders import VO, Installation
 from tests.servers import free_port
 
+# How long a token lives unless a VO says otherwise.
+LIFE = 43_200
 # What a pilot would tell of itself, and what a payload of it finds.
 LOOK = """
 import ctypes, json, os, subprocess, sys
@@ -133,12 +135,12 @@ def test_a_token_is_renewed_when_a_third_of_its_life_is_over(installation: Insta
     with served() as url:
         _, token = begun(url, clock)
         first = token()
-        clock.now = 1199
+        clock.now = LIFE / 3 - 1
         assert token() == first
-        clock.now = 1201
+        clock.now = LIFE / 3 + 1
         second = token()
         assert second != first
-        clock.now = 2000
+        clock.now += 60
         assert token() == second
 
 
@@ -146,7 +148,7 @@ def test_of_many_threads_one_renews_and_none_is_without_a_token(installation: In
     clock, together = Clock(), threading.Barrier(8)
     with served() as url:
         _, token = begun(url, clock)
-        first, clock.now = token(), 1201
+        first, clock.now = token(), LIFE / 3 + 1
 
         def call(_: int) -> str:
             together.wait()
@@ -162,7 +164,7 @@ def test_a_renewal_that_fails_is_tried_again_while_the_old_token_holds(installat
     with served(port) as url:
         _, token = begun(url, clock)
         first = token()
-    clock.now = 1201
+    clock.now = LIFE / 3 + 1
     assert token() == first
     with served(port):
         # Not at once: the server is asked again after half a minute.
@@ -175,7 +177,7 @@ def test_without_a_server_until_its_end_a_token_is_not_used_any_more(installatio
     clock = Clock()
     with served() as url:
         _, token = begun(url, clock)
-    clock.now = 3600
+    clock.now = LIFE
     for _ in range(2):
         with pytest.raises(Unreachable, match="the token has ended and is not renewed"):
             token()
@@ -186,7 +188,7 @@ def test_a_pilot_that_was_ended_is_told_so_when_it_renews(installation: Installa
     with served() as url:
         stamp, token = begun(url, clock)
         end(stamp)
-        clock.now = 1201
+        clock.now = LIFE / 3 + 1
         with pytest.raises(LoginNeeded, match=f"the pilot {stamp} has ended"):
             token()
     # It asks no more.

@@ -52,7 +52,7 @@ def test_a_secret_becomes_a_token_with_which_the_pilot_gets_its_jobs(api: Api) -
     answer = begin(api, stamp, secret)
     assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "no-store")
     told = answer.json()
-    assert (told["token_type"], told["expires_in"]) == ("Bearer", 3600)
+    assert (told["token_type"], told["expires_in"]) == ("Bearer", 43_200)
     user = tokens.verify(told["access_token"])
     assert (user.vo, user.pilot_stamp, set(user.properties)) == (VO, stamp, {"GenericPilot"})
     with reading() as db:

@@ -45,7 +45,7 @@ def test_a_pilot_that_runs_renews_its_token(api: Api) -> None:
     for _ in range(2):
         answer = ask(api, RENEW, token)
         assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "no-store")
-        assert answer.json()["expires_in"] == 3600 and answer.json()["access_token"] != token
+        assert answer.json()["expires_in"] == 43_200 and answer.json()["access_token"] != token
         token = answer.json()["access_token"]
         assert (verify(token).pilot_stamp, verify(token).vo) == (stamp, VO)
 

@@ -53,7 +53,7 @@ def test_a_pilot_that_begins_before_its_submission_is_noted_is_found_as_well(gri
     grid.rule("ce1", "falls silent", "connection reset")
     submitted("ce1")
     (stamp,) = grid.jobs("ce1")
-    assert begins(stamp).seconds == 3600
+    assert begins(stamp).seconds == 43_200
     grid.rule("ce1", "falls silent", "")
     age(1000)
     synced("ce1")

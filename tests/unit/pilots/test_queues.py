@@ -83,5 +83,10 @@ def test_an_element_stands_at_one_site() -> None:
     assert complaint({}, **twice) == "the computing element ce1 is at LCG.CERN.ch and at LCG.RAL.uk"
 
 
+def test_the_name_of_an_element_has_room_in_the_keys_of_its_tasks() -> None:
+    long = {"LCG.RAL.uk": {"CEs": {"c" * 81: {"CEType": "Slurm"}}}}
+    assert "at most 80 characters" in complaint({}, **long)
+
+
 def test_names_become_tags_that_may_be_asked_for() -> None:
     assert Queue("s", "ce:8443", "a b#c").tag == "diracx:queue:ce:8443/a_b_c"
