@@ -15,7 +15,8 @@ from diracx_tasks.pilots.allocate import Want, allocate
 from diracx_tasks.pilots.breaker import Breaker, Gate
 from diracx_tasks.pilots.plan import room_of
 from diracx_tasks.pilots.standing import HOUR, KEPT_WAITING, RECENT, Standing
-from tests.bench.pilots_grid import Figures, QueueNow, Simulation, World, world
+from tests.bench.pilots_grid import Figures, QueueNow, Simulation
+from tests.bench.pilots_world import World, world
 
 JOBS = 40_000
 # Ours plans every minute, DIRAC's SiteDirector every two and looks at its pilots in every tenth cycle, when

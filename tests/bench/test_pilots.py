@@ -3,7 +3,8 @@
 import pytest
 
 from tests.bench.pilots import DIRACS, OURS, Diracs, Ours
-from tests.bench.pilots_grid import DAY, Figures, Simulation, World, world
+from tests.bench.pilots_grid import Figures, Simulation
+from tests.bench.pilots_world import DAY, World, world
 
 JOBS = 2000
 
