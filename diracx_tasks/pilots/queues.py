@@ -61,7 +61,8 @@ class Queue:
         return NOT_IN_TAGS.sub("_", f"diracx:queue:{self.ce}/{self.name}")
 
     def node(self) -> Node:
-        """What a pilot there is said to offer."""
+        """What a pilot there is said to offer: a processor gives no more CPU time than there is wall time."""
+        stated = [one for one in (self.max_cpu_seconds, self.max_wall_seconds) if one is not None]
         return node_of(
             site=self.site,
             ce=self.ce,
@@ -70,7 +71,7 @@ class Queue:
             ram_mb=self.ram_mb,
             platform=self.platform,
             wall_time=self.max_wall_seconds,
-            cpu_time=self.max_cpu_seconds,
+            cpu_time=min(stated, default=None),
             architecture=self.architecture,
             gpus=self.gpus,
             tags=(*self.tags, self.tag),

@@ -24,6 +24,7 @@ SHORT, LONG = 4, 12
 JDL = """\
 Executable = "/bin/sh";
 Arguments = "-c 'sleep 1; echo $JOBID >> {ledger}'";
+CPUTime = 60;
 Parameters = {jobs};
 """
 CONFIGURATION = """\
@@ -43,6 +44,7 @@ Resources:
             CEType: Slurm
             SharedArea: {folder}
             Preamble: export SLURM_CONF={settings}
+            MaxRAM: 1000
             Queues:
               short: {{MaxTotalJobs: {short}, MaxWaitingJobs: {short}, maxWallClockTime: 10}}
               long: {{MaxTotalJobs: {long}, MaxWaitingJobs: {long}, maxWallClockTime: 30}}

@@ -47,6 +47,22 @@ def test_cpu_time_is_of_diracs_unit_where_the_power_is_stated(installation: Inst
     assert (found.max_cpu_seconds, found.max_wall_seconds) == (36_000, 5400)
 
 
+@pytest.mark.parametrize(
+    ("queue", "seconds"),
+    [
+        ({"maxWallClockTime": 90}, 5400),
+        ({"maxCPUTime": 30, "maxWallClockTime": 90}, 1800),
+        ({"maxCPUTime": 300, "maxWallClockTime": 90}, 5400),
+        ({}, None),
+    ],
+)
+def test_a_pilot_has_no_more_cpu_time_than_wall_time(
+    installation: Installation, queue: dict[str, Any], seconds: int | None
+) -> None:
+    (found,) = queues(installation, {"Queues": {"q": queue}})
+    assert found.node().cpu_time == seconds
+
+
 def test_a_queue_is_there_for_the_vos_that_it_and_its_element_name(installation: Installation) -> None:
     element = {"VO": "lhcb", "Queues": {"q": None, "r": {"VO": ["belle"]}}}
     assert [one.name for one in queues(installation, element)] == ["q"]
