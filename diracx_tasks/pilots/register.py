@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, func, select, update
+from sqlalchemy import ColumnElement, and_, case, func, select, update
 from sqlalchemy.orm import Session
 
 from diracx_tasks.auth.rights import SERVICE
@@ -187,7 +187,8 @@ def _add(db: Session, vo: str, pilot: NewPilot) -> None:
 
 
 def _goes_on() -> ColumnElement[bool]:
-    return plain(Pilot).c.Status.not_in(ENDED)
+    # A list in one parameter cannot be of many statements at once.
+    return and_(*(plain(Pilot).c.Status != status for status in ENDED))
 
 
 def _working(new: Columns) -> dict[str, Any]:
