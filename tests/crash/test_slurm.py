@@ -19,7 +19,7 @@ from tests.system import System, wait_for
 
 pytestmark = [pytest.mark.crash, pytest.mark.integration, pytest.mark.timeout(600)]
 JOBS = int(os.environ.get("SLURM_JOBS", "500"))
-AWAY_SECONDS = float(os.environ.get("SLURM_AWAY_SECONDS", "60"))
+AWAY_SECONDS = float(os.environ.get("SLURM_AWAY_SECONDS", "20"))
 SHORT, LONG = 4, 12
 JDL = """\
 Executable = "/bin/sh";
