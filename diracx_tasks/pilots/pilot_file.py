@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -140,8 +141,12 @@ def one_at_a_time(folder: Path) -> Iterator[None]:
 
 
 def forget(folder: Path, *, but: str) -> None:
-    """Remove files for which no pilot can wait any more; one stays in any case."""
+    """Remove files for which no pilot can wait any more; one stays in any case.
+
+    Pilots were given a file until the next one was made, which may be long after it was made itself.
+    """
     until = time.time() - KEPT_DAYS * DAY
-    for file in folder.glob("*.pyz"):
-        if file.stem != but and file.stat().st_mtime < until:
+    made = sorted((file.stat().st_mtime, file) for file in folder.glob("*.pyz"))
+    for (_, file), (replaced_at, _) in pairwise(made):
+        if file.stem != but and replaced_at < until:
             file.unlink(missing_ok=True)

@@ -276,13 +276,14 @@ def test_the_first_who_asks_has_the_file_made_and_is_told_to_come_again(
 def test_files_that_no_pilot_can_wait_for_any_more_are_removed(
     installation: Installation, tmp_path: Path
 ) -> None:
-    old, recent = tmp_path / f"{'0' * 64}.pyz", tmp_path / f"{'1' * 64}.pyz"
-    for file in (old, recent):
+    # The second one was given to pilots until the third was made a moment ago.
+    files = [tmp_path / f"{str(number) * 64}.pyz" for number in range(3)]
+    for file, days in zip(files, (99, pilot_file.KEPT_DAYS + 1, 0), strict=True):
         file.write_bytes(b"")
-    long_ago = time.time() - (pilot_file.KEPT_DAYS + 1) * pilot_file.DAY
-    os.utime(old, (long_ago, long_ago))
-    pilot_file.forget(tmp_path, but="2" * 64)
-    assert (old.exists(), recent.exists()) == (False, True)
+        made_at = time.time() - days * pilot_file.DAY
+        os.utime(file, (made_at, made_at))
+    pilot_file.forget(tmp_path, but=files[2].stem)
+    assert [file.exists() for file in files] == [False, True, True]
 
 
 def test_a_pilot_that_waits_gets_the_file_that_was_packed_before_the_new_one(
