@@ -221,6 +221,8 @@ class Attempt:
                 self._exceeded = self._exceeded or Exceeded.together(words)
             if self._exceeded:
                 self._zygote.terminate_payload()
+        if self._share:
+            self._share.forget_memory()
         watchdog.payload_ended(ended.cpu_seconds)
         return ended
 

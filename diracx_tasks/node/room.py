@@ -43,6 +43,10 @@ class Share:
             f"all jobs of the pilot used {together:.1f}, {self._room.ram_mb} may be used"
         )
 
+    def forget_memory(self) -> None:
+        """Note that nothing of its job runs any more: what it has left is uploaded, which may take long."""
+        self.memory_mb = 0.0
+
 
 class Room:
     """Keeps count of what jobs have of a pilot; for several threads."""

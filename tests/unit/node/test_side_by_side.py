@@ -7,7 +7,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.unit.node.conftest import sleeping
+from diracx_tasks.core.client import Client
+from diracx_tasks.node.attempt import Attempt
+from diracx_tasks.node.ends import Ends
+from diracx_tasks.node.halt import Stop
+from diracx_tasks.node.offer import Slot
+from diracx_tasks.node.room import Room
+from diracx_tasks.node.zygote import Zygote
+from tests.unit.node.conftest import SLOT, sleeping
 from tests.unit.node.documents import a_sleep, a_tool
 from tests.unit.node.server import Server, wait_for
 
@@ -91,6 +98,19 @@ def test_when_memory_is_short_the_job_with_more_than_it_asked_for_ends(
     assert failed["MinorStatus"] == "Job has exceeded maximum memory"
     assert "has asked for 20; all jobs of the pilot used" in failed["ApplicationStatus"]
     assert statuses(server, 1) == ["Running"]
+
+
+def test_memory_of_a_payload_that_is_over_is_free_while_its_outputs_are_uploaded(
+    server: Server, client: Client, zygote: Zygote, tmp_path: Path
+) -> None:
+    server.a_script("exec python3 -c 'import time; x = bytearray(50 << 20); time.sleep(1.5)'")
+    (matched,), stop, room = server.waiting, Stop(60), Room(1, 1000)
+    share, ends = room.take([matched]), Ends(client, stop)
+    slot = Slot(**{**SLOT, "work": tmp_path})
+    Attempt(client, zygote, stop, matched, slot, ends=ends, lasts=lambda: None, share=share).run()
+    ends.send()
+    assert server.last()["Use"]["memory_mb"] > 50
+    assert share.memory_mb == 0
 
 
 def test_a_job_in_its_way_at_the_end_of_the_pilots_time_is_given_back(
