@@ -45,7 +45,7 @@ def test_another_nodes_number_does_not_count(folder: Path) -> None:
     assert cpu_power.cpu_power(PART) != 7.25
 
 
-@pytest.mark.parametrize("what", ["link", "writable", "rubbish", "folder"])
+@pytest.mark.parametrize("what", ["link", "writable", "rubbish", "folder", "pipe"])
 def test_a_file_that_others_may_have_made_does_not_count(folder: Path, what: str) -> None:
     first = cpu_power.cpu_power(PART)
     file = known(folder)
@@ -58,4 +58,7 @@ def test_a_file_that_others_may_have_made_does_not_count(folder: Path, what: str
     elif what == "folder":
         file.unlink()
         file.mkdir()
+    elif what == "pipe":
+        file.unlink()
+        os.mkfifo(file)
     assert 1 < cpu_power.cpu_power(PART) != 7.25
