@@ -92,7 +92,12 @@ def _submit(made: ComputingElement, vo: str, queue: Queue, stamps: Sequence[str]
     with session() as db:
         # One that starts before its submission is noted must be able to begin.
         given = give(db, vo, stamps, wall_seconds=queue.max_wall_seconds)
-    scripts = [script(vo, queue, stamp, given[stamp]) for stamp in stamps]
+    try:
+        scripts = [script(vo, queue, stamp, given[stamp]) for stamp in stamps]
+    except DiracXError as error:
+        _withdraw(vo, stamps, f"no script can be made for it: {error}")
+        _note_failure(vo, queue, f"no script for pilots: {error}")
+        return 0
     try:
         references = _taken(made, queue, scripts)
     except (Unavailable, OSError) as error:

@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import select
 
 from diracx_tasks.core.database import reading
+from diracx_tasks.core.settings import settings
 from diracx_tasks.pilots import register, submit, withdraw
 from diracx_tasks.pilots.tables import Pilot, Submission
 from tests.api.stores import installation, migrated  # noqa: F401
@@ -100,3 +101,19 @@ def test_an_element_that_refuses_and_then_does_not_answer_is_asked_again(grid: G
     grid.rule("ce1", "cannot find", "")
     synced("ce1")
     assert statuses() == {"Aborted": 1}
+
+
+def test_pilots_without_a_script_are_not_counted_on_and_their_queue_says_why(
+    grid: Grid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting(3)
+    planned()
+    monkeypatch.setenv("DIRACX_PILOT_FILE", "/nowhere/pilot.pyz")
+    settings.cache_clear()
+    for _ in range(3):
+        assert submitted("ce1") == {"ce1": submit.Submitted(0, 3)}
+        assert "Planned" not in statuses() and grid.jobs("ce1") == {}
+        planned()
+    words = "DIRACX_PILOT_FILE: /nowhere/pilot.pyz cannot be read: No such file or directory"
+    assert f"no script can be made for it: {words}" in reasons()
+    assert words in words_of("short")
