@@ -17,11 +17,16 @@ HERE = (f"{sys.version_info[0]}.{sys.version_info[1]}", sys.platform, platform.m
 
 
 def write(
-    to: Path, targets: unfold.Targets | None = None, rest: str = TOLD, *, content: str = "small"
+    to: Path,
+    targets: unfold.Targets | None = None,
+    rest: str = TOLD,
+    *,
+    before: str = "",
+    content: str = "small",
 ) -> Path:
     """Write one for some Pythons, this one unless others are given."""
     text = Path(unfold.__file__).read_text()
     stated = {HERE: None} if targets is None else targets
     with zipfile.ZipFile(to, "w") as packed:
-        packed.writestr("__main__.py", f"{text}\nbegin({content!r}, {stated!r})\n{rest}")
+        packed.writestr("__main__.py", f"{text}\n{before}\nbegin({content!r}, {stated!r})\n{rest}")
     return to

@@ -45,8 +45,7 @@ def begin(content: str, targets: "Targets") -> None:
         for name in os.listdir(top):
             if name.endswith(SUFFIX) and name != content + SUFFIX:
                 remove(os.path.join(top, name[: -len(SUFFIX)]))
-    root = os.path.join(top, content)
-    lock = _locked(root)
+    root, lock = _locked(content)
     os.set_inheritable(lock, True)
     os.environ.update({ROOT: root, LOCK: str(lock), "PEX_ROOT": root, "PEX_PYTHON": sys.executable})
 
@@ -93,24 +92,42 @@ def _own_folder() -> str:
     folder = os.path.join(place, f"diracx-pilot-{os.getuid()}")
     with suppress(FileExistsError):
         os.mkdir(folder, 0o700)
-    found = os.lstat(folder)
-    if stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077:
-        return folder
+    with suppress(FileNotFoundError):
+        if _is_own(os.lstat(folder)):
+            return folder
     # Somebody else was there first.
     return tempfile.mkdtemp(prefix="diracx-pilot-", dir=place)
 
 
-def _locked(root: str) -> int:
-    """A lock that says that it is in use, shared with others that use it."""
+def _is_own(found: os.stat_result) -> bool:
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077
+
+
+def _locked(content: str) -> "Tuple[str, int]":  # noqa: UP006 - for old Pythons' words
+    """Where it is unfolded, with a lock that says that it is in use, shared with others that use it."""
     while True:
-        os.makedirs(os.path.dirname(root), 0o700, exist_ok=True)
-        with suppress(FileNotFoundError):
-            lock = os.open(root + SUFFIX, os.O_RDWR | os.O_CREAT, 0o600)
+        # Whoever was last removes the folder, and somebody else may make one of this name: it is looked at
+        # again, and as long as there is a lock in it nobody removes it.
+        root = os.path.join(_own_folder(), content)
+        lock = _opened(root)
+        if lock is not None:
             fcntl.flock(lock, fcntl.LOCK_SH)
-            # Whoever was last has just removed it.
             if _is_same(lock, root + SUFFIX):
-                return lock
+                return root, lock
             os.close(lock)
+
+
+def _opened(root: str) -> Optional[int]:  # noqa: UP045 - for old Pythons' words
+    """The file for a lock; None when the folder that it would be in is gone or another's by now."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        folder = os.open(os.path.dirname(root), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            if _is_own(os.fstat(folder)):
+                name = os.path.basename(root) + SUFFIX
+                return os.open(name, os.O_RDWR | os.O_CREAT, 0o600, dir_fd=folder)
+        finally:
+            os.close(folder)
+    return None
 
 
 def _is_same(descriptor: int, path: str) -> bool:

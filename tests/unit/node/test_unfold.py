@@ -130,3 +130,26 @@ def test_what_a_killed_pilot_left_goes_with_the_next_one_of_another_content(
     assert not killed.root.exists()
     following.end()
     assert list(tmp.iterdir()) == []
+
+
+def test_a_folder_that_somebody_makes_when_the_last_pilot_has_removed_its_own_is_not_used(
+    tmp_path: Path, tmp: Path
+) -> None:
+    killed = Pilot(small_pilot.write(tmp_path / "old.pyz", rest=WAITING, content="old"), tmp)
+    killed.process.kill()
+    killed.process.communicate()
+    own = killed.root.parent
+    # As others would if they were quick.
+    rmdir = f"""
+def rmdir(path, real=os.rmdir):
+    real(path)
+    if path == {str(own)!r}:
+        os.mkdir(path)
+        os.chmod(path, 0o777)
+os.rmdir = rmdir
+"""
+    file = small_pilot.write(tmp_path / "new.pyz", rest=WAITING, before=rmdir, content="new")
+    pilot = Pilot(file, tmp)
+    assert own.stat().st_mode & 0o777 == 0o777
+    assert pilot.root.parent != own and pilot.root.parent.stat().st_mode & 0o777 == 0o700
+    pilot.end()
