@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import tempfile
+import time
 import uuid
 from math import inf
 from pathlib import Path
@@ -12,6 +13,7 @@ from queue import SimpleQueue
 from typing import Any
 
 import click
+import psutil
 
 from diracx_tasks.core.errors import DiracXError
 from diracx_tasks.node import batch_system
@@ -127,7 +129,9 @@ def _listen(stop: Stop, woken: "SimpleQueue[Lane | None]") -> None:
 
 def _time_left(stated: dict[str, Any]) -> TimeLeft:
     cores = stated["cores"] = _cores(stated["cores"])
-    wall = min(stated["wall_seconds"] or inf, batch_system.wall_seconds())
+    # The script that became this process fetches the file first, while the server is away for minutes.
+    ran = max(0.0, time.time() - psutil.Process().create_time())
+    wall = min((stated["wall_seconds"] or inf) - ran, batch_system.wall_seconds())
     cpu = min(stated["cpu_seconds"] or inf, batch_system.cpu_seconds() / cores)
     return TimeLeft(wall, cpu, cores, stated["margin"])
 
