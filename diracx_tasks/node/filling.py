@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 
 from diracx_tasks.core.client import Client
 from diracx_tasks.core.errors import ApiError, LoginNeeded, Unreachable
+from diracx_tasks.node.attempt import release
 from diracx_tasks.node.ends import Ends
 from diracx_tasks.node.halt import Stop
-from diracx_tasks.node.lane import Crew, Lane, Tally
+from diracx_tasks.node.lane import Crew, Lane, Tally, attempt_of
 from diracx_tasks.node.offer import Slot
 from diracx_tasks.node.room import Left
 from diracx_tasks.node.time_left import TimeLeft
@@ -122,8 +123,16 @@ class Pilot:
         return True
 
     def _hand(self, jobs: Sequence[dict[str, Any]]) -> None:
-        # The last one first: what is warm there may still be of use.
-        lane = self._idle.pop() if self._idle else self._lane()
+        try:
+            # The last one first: what is warm there may still be of use.
+            lane = self._idle.pop() if self._idle else self._lane()
+        except (OSError, RuntimeError) as error:
+            # There is no space for a folder, or there may be no more threads: those that run go on.
+            log.error("no more jobs can be run at once: %s", error)
+            self.tally.broke()
+            release(self._client, [attempt_of(one) for one in jobs], str(error), has_begun=False)
+            self._put_off(LONGEST_PAUSE)
+            return
         self._busy.append(lane)
         self._handed += len(jobs)
         lane.give(jobs, self.room.take(jobs))

@@ -153,10 +153,10 @@ class Lane:
     def _return(self, jobs: Sequence[dict[str, Any]], reason: str) -> None:
         with self._tally.lock:
             self._tally.returned += len(jobs)
-        release(self._client, [_attempt(one) for one in jobs], reason, has_begun=False)
+        release(self._client, [attempt_of(one) for one in jobs], reason, has_begun=False)
 
     def _take(self, matched: dict[str, Any]) -> None:
-        job_id, number = _attempt(matched)
+        job_id, number = attempt_of(matched)
         if self._stop.is_requested:
             self._return([matched], self._stop.reason)
             return
@@ -209,5 +209,6 @@ class Lane:
         discard(self._work / "bundles")
 
 
-def _attempt(matched: dict[str, Any]) -> tuple[int, int]:
+def attempt_of(matched: dict[str, Any]) -> tuple[int, int]:
+    """The number of a matched job, and of its attempt."""
     return int(matched["job_id"]), int(matched["attempt"])

@@ -4,8 +4,10 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from queue import SimpleQueue
 
 import psutil
 import pytest
@@ -13,9 +15,11 @@ import pytest
 from diracx_tasks.core.client import Client
 from diracx_tasks.node.attempt import Attempt
 from diracx_tasks.node.ends import Ends
+from diracx_tasks.node.filling import Bounds, Pilot
 from diracx_tasks.node.halt import Stop
 from diracx_tasks.node.offer import Slot
 from diracx_tasks.node.room import Room
+from diracx_tasks.node.time_left import TimeLeft
 from diracx_tasks.node.zygote import Zygote
 from tests.unit.node.conftest import SLOT, sleeping
 from tests.unit.node.documents import a_sleep, a_tool
@@ -150,6 +154,24 @@ def test_a_pilot_that_requires_a_tag_which_it_does_not_offer_is_refused(
     assert start_pilot("--required-tag", "GPU").wait(60) == 2
     assert start_pilot("--required-tag", "GPU", "--tag", "GPU", "--idle-seconds", "0.1").wait(60) == 0
     assert server.offers[0]["required_tags"] == ["GPU"]
+
+
+def test_a_job_for_which_nothing_can_be_started_is_given_back_and_others_go_on(
+    server: Server, client: Client, tmp_path: Path
+) -> None:
+    server.a_job(a_tool(f"until [ -e {tmp_path}/given-back ]; do sleep 0.05; done"))
+    server.a_job(a_tool("true"), job_id=2)
+    # As on a full disk.
+    (tmp_path / "lane-1").write_text("")
+    slot = Slot(**{**SLOT, "work": tmp_path, "cores": 2})
+    pilot = Pilot(client, slot, Stop(60), TimeLeft(), SimpleQueue())
+    runs = threading.Thread(target=pilot.run, args=(Bounds(idle_seconds=1),))
+    runs.start()
+    wait_for(lambda: [one["job_id"] for one in server.released] == [2])
+    (tmp_path / "given-back").write_text("")
+    runs.join(30)
+    assert statuses(server, 1, 2) == ["Done", None]
+    assert (pilot.tally.jobs, runs.is_alive()) == (1, False)
 
 
 def test_sigterm_gives_all_jobs_back(server: Server, start_pilot: StartPilot) -> None:
