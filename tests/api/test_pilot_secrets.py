@@ -1,5 +1,6 @@
 """A pilot begins: its secret is good once, for a time, for itself, and gives a token."""
 
+import json
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -101,6 +102,14 @@ def test_what_is_wrong_with_stamp_and_secret_is_not_told(api: Api) -> None:
     length = {(one.headers["Content-Length"], one.headers["WWW-Authenticate"]) for one in answers}
     assert len(length) == 1
     assert begin(api, stamp, secret).status_code == 200
+
+
+def test_half_a_character_is_a_wrong_secret_like_others(api: Api) -> None:
+    stamp, _ = a_pilot_with_a_secret()
+    body = {"pilot_stamp": stamp, "pilot_secret": "\ud800", "nonce": NONCE}
+    text = {"content": json.dumps(body), "headers": {"Content-Type": "application/json"}}
+    answer = api.ask("POST", TOKEN, by=None, **text)
+    assert (answer.status_code, answer.json()) == (401, WRONG)
 
 
 def test_a_secret_is_good_for_a_time(api: Api) -> None:
