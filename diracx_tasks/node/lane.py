@@ -189,7 +189,7 @@ class Lane:
             self._warm(),
             self._stop,
             matched,
-            self._slot.of_job(self.share, self._work),
+            self._slot.of_job(self.share, self._work, int(matched.get("gpus", 0))),
             ends=self._ends,
             lasts=self._lasts,
             share=self.share,

@@ -102,8 +102,11 @@ class Slot:
             "required_tags": list(self.required_tags),
         }
 
-    def of_job(self, share: Share, work: Path) -> "Slot":
-        """The part of it that a job has, which works in a folder of its own."""
+    def of_job(self, share: Share, work: Path, gpus: int = 0) -> "Slot":
+        """The part of it that a job has, which works in a folder of its own.
+
+        Of several that run in turn one may want fewer GPUs than another.
+        """
         disk = max(share.scratch_mb, int(self.disk_mb * min(1.0, share.cores / self.cores)))
         return replace(
             self,
@@ -111,7 +114,7 @@ class Slot:
             cores=share.cores,
             ram_mb=share.most_ram_mb,
             disk_mb=disk if self.disk_mb else 0,
-            gpus=share.gpus if self.cards else None,
+            gpus=share.gpus[:gpus] if self.cards else None,
         )
 
     def _times(self, times: Times) -> dict[str, int]:

@@ -86,6 +86,14 @@ def test_a_job_has_its_part_of_the_pilot(tmp_path: Path) -> None:
     assert small.work == tmp_path / "1"
 
 
+def test_of_jobs_that_run_in_turn_each_sees_as_many_gpus_as_it_asked_for(tmp_path: Path) -> None:
+    cards = [Card("0", "GPU-a", 4096, "8.6")]
+    slot = offer.Slot("s", "A", "", 1, 1000, (), tmp_path, machine={}, cards=cards)
+    jobs = [{"cores": 1, "ram_mb": 10, "gpus": gpus} for gpus in (1, 0)]
+    share = slot.room().take(jobs)
+    assert [slot.of_job(share, tmp_path, one["gpus"]).gpus for one in jobs] == [("GPU-a",), ()]
+
+
 def test_times_are_the_shorter_ones_and_work_is_time_on_these_cores(tmp_path: Path) -> None:
     def times(wall: float | None, cpu: float | None, **stated: Any) -> dict[str, Any]:
         slot = offer.Slot("s", "A", "", 1, 2000, (), tmp_path, machine={}, **stated)
