@@ -30,19 +30,21 @@ class NodeOptions(Options):
 def script(vo: str, queue: Queue, stamp: str, secret: str) -> PilotScript:
     """A script of plain `sh` that runs a pilot of a VO; who has it can be this pilot once.
 
-    The secret is in its text alone: no command that it runs has it among its arguments.
+    The secret is in its text alone: no command that it runs has it among its arguments, and none but the
+    pilot in its environment.
     """
     stated = NodeOptions.of(queue.ce, queue.ce_options, queue.name)
-    named = {"DIRACX_URL": settings().url, "DIRACX_PILOT_STAMP": stamp, "DIRACX_PILOT_SECRET": secret}
+    named = {"DIRACX_URL": settings().url, "DIRACX_PILOT_STAMP": stamp}
+    last = f"export DIRACX_PILOT_SECRET={shlex.quote(secret)}"
     lines = ["#!/bin/sh", f"# A pilot of {_plain(vo)}. It holds a secret.", "set +x", "umask 077"]
     lines += [f"export {name}={shlex.quote(value)}" for name, value in named.items() if value]
     if stated.PilotInstalled:
         start = f"{_beside(stated.PilotPython)}diracx-pilot"
-        return PilotScript(stamp, "\n".join([*lines, f"exec {start} {_arguments(queue)}", ""]))
+        return PilotScript(stamp, "\n".join([*lines, last, f"exec {start} {_arguments(queue)}", ""]))
     lines += [f"{name}={shlex.quote(value)}" for name, value in _fetched(stated).items()]
     lines.append((files("diracx_tasks.pilots") / "on_node.sh").read_text())
     start = f'exec "$python" -I "$folder/$name" --work-dir "$folder" {_arguments(queue)}'
-    return PilotScript(stamp, "\n".join([*lines, start, ""]))
+    return PilotScript(stamp, "\n".join([*lines, last, start, ""]))
 
 
 def _fetched(stated: NodeOptions) -> Mapping[str, str]:

@@ -152,18 +152,22 @@ def test_the_script_fetches_the_file_with_what_there_is_and_starts_it(
     assert (node.tmp / "diracx-stamp-1").stat().st_mode & 0o777 == 0o700
 
 
-def test_no_command_that_the_script_runs_is_told_the_secret(served_at: str, tmp_path: Path) -> None:
+def test_nothing_that_the_script_runs_before_the_pilot_is_told_the_secret(
+    served_at: str, tmp_path: Path
+) -> None:
     node = Node(tmp_path / "node", *MORE)
     seen = tmp_path / "seen"
     for name in ("mkdir", "curl", "sleep", "tail"):
         (node.bin / name).unlink(missing_ok=True)
-        node.has(name, f'echo "$0 $*" >> {seen}\nexec {need(name)} "$@"')
-    node.has("python3", f'echo "$0 $*" >> {seen}\nexec {sys.executable} "$@"')
+        node.has(name, f'echo "$0 $* <$DIRACX_PILOT_SECRET>" >> {seen}\nexec {need(name)} "$@"')
+    has_it = "${DIRACX_PILOT_SECRET:+has it}"
+    node.has("python3", f'echo "$0 $* {has_it}" >> {seen}\nexec {sys.executable} "$@"')
     code, _, err = node.runs(f"set -x\n{script(VO, queue(), 'stamp-1', SECRET).text}")
     assert code == 0
     assert SECRET not in err
     commands = seen.read_text()
     assert "curl" in commands and "python3" in commands and SECRET not in commands
+    assert [line for line in commands.splitlines() if "has it" in line] == commands.splitlines()[-1:]
 
 
 def test_another_content_than_was_promised_is_not_run(
