@@ -82,7 +82,7 @@ class PilotHistory(BaseModel):
     ce: str = stated("The computing element.", "ce1.cern.ch")
     queue: str = stated("The queue.", "long")
     kind: str = stated("What kind of computing element.", "Slurm")
-    benchmark: float = stated("How fast its node is, in HS23; 0: not known.", 14.2)
+    benchmark: float = stated("How fast its node is, in DB12 of a core; 0: not known.", 14.2)
     updated_at: str | None = stated("When it was heard of last, UTC.", TIME)
     is_to_be_killed: bool = stated("Whether its element is still to be told that it is to end.", False)
     events: list[PilotEvent] = stated("What happened to it.", [])

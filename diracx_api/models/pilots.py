@@ -63,7 +63,7 @@ class PilotMetadata(BaseModel):
 
     StatusReason: str | None = stated("Why it has its status.", "exit code 1", default=None, max_length=255)
     Status: PilotStatus | None = stated("Its status.", "Done", default=None)
-    BenchMark: float | None = stated("How fast its node is, in HS23.", 14.2, default=None)
+    BenchMark: float | None = stated("How fast its node is, in DB12 of a core.", 14.2, default=None)
     DestinationSite: str | None = stated(
         "The computing element.", "ce01.cern.ch", default=None, max_length=128
     )

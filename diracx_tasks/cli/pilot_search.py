@@ -125,7 +125,7 @@ def _facts(row: Row) -> Iterator[tuple[str, Any]]:
     yield "Reason", row["reason"]
     for name, title in FACTS.items():
         yield title, row[name]
-    yield "Power", f"{row['benchmark']:.3g} HS23" if row["benchmark"] else None
+    yield "Power", f"{row['benchmark']:.3g} DB12" if row["benchmark"] else None
     yield "Heard of", output.ago(row["updated_at"])
     yield "Has now", ", ".join(f"job {one['job_id']}" for one in row["jobs"] if one["is_held"])
     yield "Had", f"{len(row['job_ids'])} job{'s' * (len(row['job_ids']) != 1)}"

@@ -87,7 +87,7 @@ def test_a_condition_with_a_wrong_name_says_what_is_meant(diracx: Run) -> None:
 def test_one_pilot_is_shown_with_its_jobs_and_history(diracx: Run, server: Server) -> None:
     server.gives("GET", f"/api/pilots/{STAMP}/history", HISTORY)
     shown = diracx("pilots", "show", STAMP, "-o", "table").stdout
-    for words in ("slurm://ce1/4711", "14.2 HS23", "job 17", "3 jobs", "planned for long of ce1"):
+    for words in ("slurm://ce1/4711", "14.2 DB12", "job 17", "3 jobs", "planned for long of ce1"):
         assert words in shown
     assert "ce1 has not heard it yet" in shown
     assert json_of(diracx("pilots", "show", STAMP)) == HISTORY
