@@ -21,6 +21,7 @@ MOST_ERRORS = 20
 MOST_ITEMS = 10
 LONGEST = 200
 DEEPEST = 2
+SECRET = ("secret", "password", "token")
 
 
 def handle(app: FastAPI) -> None:
@@ -71,7 +72,13 @@ def _brief(value: Any, depth: int = 0) -> Any:
     if isinstance(value, dict | list | tuple) and depth > DEEPEST:
         return "…"
     if isinstance(value, dict):
-        return {_brief(name): _brief(one, depth + 1) for name, one in islice(value.items(), MOST_ITEMS)}
+        some = islice(value.items(), MOST_ITEMS)
+        return {_brief(name): "…" if _is_secret(name) else _brief(one, depth + 1) for name, one in some}
     if isinstance(value, list | tuple):
         return [_brief(one, depth + 1) for one in value[:MOST_ITEMS]]
     return value
+
+
+def _is_secret(name: Any) -> bool:
+    """Whether what has this name is not to be repeated: clients log what they are answered."""
+    return isinstance(name, str) and any(word in name.lower() for word in SECRET)

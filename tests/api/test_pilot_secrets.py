@@ -104,6 +104,13 @@ def test_what_is_wrong_with_stamp_and_secret_is_not_told(api: Api) -> None:
     assert begin(api, stamp, secret).status_code == 200
 
 
+def test_an_answer_to_what_is_malformed_does_not_repeat_the_secret(api: Api) -> None:
+    stamp, secret = a_pilot_with_a_secret()
+    answer = api.post(TOKEN, {"pilot_stamp": stamp, "pilot_secret": secret}, by=None)
+    assert (answer.status_code, answer.json()["detail"][0]["loc"]) == (422, ["body", "nonce"])
+    assert stamp in answer.text and secret not in answer.text
+
+
 def test_half_a_character_is_a_wrong_secret_like_others(api: Api) -> None:
     stamp, _ = a_pilot_with_a_secret()
     body = {"pilot_stamp": stamp, "pilot_secret": "\ud800", "nonce": NONCE}
