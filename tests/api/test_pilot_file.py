@@ -152,9 +152,7 @@ def test_the_script_fetches_the_file_with_what_there_is_and_starts_it(
     assert (node.tmp / "diracx-stamp-1").stat().st_mode & 0o777 == 0o700
 
 
-def test_nothing_that_the_script_runs_before_the_pilot_is_told_the_secret(
-    served_at: str, tmp_path: Path
-) -> None:
+def test_nothing_that_the_script_runs_first_is_told_the_secret(served_at: str, tmp_path: Path) -> None:
     node = Node(tmp_path / "node", *MORE)
     seen = tmp_path / "seen"
     for name in ("mkdir", "curl", "sleep", "tail"):
