@@ -73,4 +73,8 @@ def _keep(file: Path, about: list[object], power: float) -> None:
         made, name = tempfile.mkstemp(dir=file.parent, prefix=file.name)
         with open(made, "w", encoding="utf-8") as text:
             json.dump([*about, power], text)
-        os.replace(name, file)
+        try:
+            os.replace(name, file)
+        except OSError:
+            # Somebody else's is there.
+            os.unlink(name)

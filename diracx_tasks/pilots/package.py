@@ -117,16 +117,19 @@ def _pex(work: Path, targets: Sequence[Target]) -> None:
         options += [f"--python={sys.executable}", *(f"--complete-platform={_as_pex(one)}" for one in targets)]
     # Settings of whoever runs this are not for the file.
     stated = {name: value for name, value in os.environ.items() if not name.startswith(("PEX_", "PYTHON"))}
-    done = subprocess.run(
-        [sys.executable, "-m", "pex", *options, *contents.packages()],
-        cwd=work,
-        env={**stated, "PEX_ROOT": str(work / "pex"), "PEX_IGNORE_RCFILES": "1"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "pex", *options, *contents.packages()],
+            cwd=work,
+            env={**stated, "PEX_ROOT": str(work / "pex"), "PEX_IGNORE_RCFILES": "1"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise NotPacked(f"the pilot's file was not made within {SECONDS} s") from error
     if done.returncode:
         raise NotPacked(f"the pilot's file is not made: {' '.join(done.stderr.split())[-1000:]}")
 

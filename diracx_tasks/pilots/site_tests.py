@@ -22,7 +22,7 @@ from diracx_tasks.pilots.tables import QueueState
 
 # A test that has not ended within so many seconds has failed.
 PATIENCE = 6 * 3600
-CPU_SECONDS = 600
+CPU_SECONDS = 60
 RUNS, DONE, FAILED = "Running", "Done", "Failed"
 
 
@@ -118,7 +118,7 @@ def describe(queue: Queue) -> str:
   StdError = "std.err";
   OutputSandbox = {{"std.out", "std.err"}};
   Site = "{_plain(queue.site)}";
-  CPUTime = {min(CPU_SECONDS, queue.max_cpu_seconds or CPU_SECONDS)};
+  CPUTime = {min(CPU_SECONDS, queue.node().cpu_time or CPU_SECONDS)};
   Priority = 10;
   Tags = {{{tags}}};
 ]"""

@@ -37,12 +37,11 @@ def sites(db: Session, vo: str) -> list[dict[str, Any]]:
     stands, gates = standings(db, vo), breaker.gates(db, vo)
     tests = {(one.ce, one.queue): one for one in site_tests.tested(db, vo)}
     found = []
-    for queue in sorted(stated(vo), key=lambda one: (one.site, one.ce, one.name)):
-        standing, gate, test = (
-            stands.get(queue.key, Standing()),
-            gates.get(queue.key, Gate()),
-            tests[queue.key],
-        )
+    # The configuration may just have changed.
+    known = [one for one in stated(vo) if one.key in tests]
+    for queue in sorted(known, key=lambda one: (one.site, one.ce, one.name)):
+        standing, gate = stands.get(queue.key, Standing()), gates.get(queue.key, Gate())
+        test = tests[queue.key]
         row = {
             "site": queue.site,
             "ce": queue.ce,
