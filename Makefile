@@ -31,6 +31,7 @@ bench: $(VENV)/dev-installed
 	$(BIN)/python -m tests.bench api
 	$(BIN)/python -m tests.bench matching
 	$(BIN)/python -m tests.bench lifecycle
+	$(BIN)/python -m tests.bench pilots
 	$(BIN)/python -m tests.bench cwl
 
 conformance: $(VENV)/dev-installed
