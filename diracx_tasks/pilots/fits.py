@@ -66,14 +66,21 @@ class Fits:
     def _places(self, wanted: Sequence[Condition]) -> list[int]:
         found = []
         for place, misses in enumerate(self._nodes.misses(wanted)):
-            missed = [one for number, one in enumerate(wanted) if misses & (1 << number)]
-            if all(self._is_met_there(place, one) for one in missed):
+            is_any_ram = self.queues[place].ram_mb is None
+            open_ones = [
+                one
+                for number, one in enumerate(wanted)
+                if misses & (1 << number) or (is_any_ram and one.name == "ram")
+            ]
+            if all(self._is_met_there(place, one) for one in open_ones):
                 found.append(place)
         return found
 
     def _is_met_there(self, place: int, condition: Condition) -> bool:
         if condition.name == "tags":
             is_silent = bool(is_brought(condition.wanted))
+        elif condition.name == "ram" and self.queues[place].ram_mb is None:
+            is_silent = True
         elif condition.name in FOUND_OUT and self._nodes.kinds[place].offer(condition.name) is None:
             is_silent = True
         else:

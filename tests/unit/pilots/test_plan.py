@@ -145,6 +145,14 @@ def test_what_the_configuration_does_not_say_the_nodes_of_the_last_hour_do() -> 
     assert new() == {"big": 1}
 
 
+def test_memory_that_the_configuration_does_not_state_is_that_of_the_nodes() -> None:
+    wait(1, ram_mb=3000, sites=["LCG.RAL.uk"])
+    asked(a_node(site="LCG.RAL.uk", ce="ce2", ram_mb=2000))
+    assert new() == {}
+    asked(a_node(site="LCG.RAL.uk", ce="ce2", ram_mb=4000))
+    assert new() == {"long": 1}
+
+
 def test_a_tag_that_a_node_has_told_of_is_there() -> None:
     wait(1, tags="cvmfs:lhcb", sites=["LCG.RAL.uk"])
     asked(a_node(site="LCG.RAL.uk", ce="ce2", tags=["cvmfs:lhcb"]))
