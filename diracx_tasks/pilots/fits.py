@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import chain
 
 from diracx_tasks.matching.ahead import owner_of
 from diracx_tasks.matching.seen import Condition, Nodes, Seen, conditions
@@ -67,27 +68,27 @@ class Fits:
         found = []
         for place, misses in enumerate(self._nodes.misses(wanted)):
             is_any_ram = self.queues[place].ram_mb is None
-            open_ones = [
-                one
-                for number, one in enumerate(wanted)
-                if misses & (1 << number) or (is_any_ram and one.name == "ram")
-            ]
-            if all(self._is_met_there(place, one) for one in open_ones):
+            missed = (one for number, one in enumerate(wanted) if misses & (1 << number))
+            unsaid = (one for one in wanted if one.name == "ram" and is_any_ram)
+            if all(self._is_met_there(place, one) for one in chain(missed, unsaid)):
                 found.append(place)
         return found
 
     def _is_met_there(self, place: int, condition: Condition) -> bool:
         if condition.name == "tags":
             is_silent = bool(is_brought(condition.wanted))
-        elif condition.name == "ram" and self.queues[place].ram_mb is None:
-            is_silent = True
-        elif condition.name in FOUND_OUT and self._nodes.kinds[place].offer(condition.name) is None:
-            is_silent = True
         else:
-            return False
+            is_silent = self._is_found_out(place, condition.name)
+            if not is_silent:
+                return False
         queue = self.queues[place]
         there = self._seen.get(queue.tag) or self._seen.get(queue.ce)
         return any(condition.holds(one) for one in there) if there else is_silent
+
+    def _is_found_out(self, place: int, name: str) -> bool:
+        if name == "ram":
+            return self.queues[place].ram_mb is None
+        return name in FOUND_OUT and self._nodes.kinds[place].offer(name) is None
 
 
 def at_once(queue: Queue, spec: Specification) -> int:
