@@ -17,6 +17,7 @@ from diracx_tasks.cli.job_actions import bulk, delete, kill, remove, reschedule
 from diracx_tasks.cli.job_ids import known_jobs
 from diracx_tasks.cli.job_sandboxes import sandbox
 from diracx_tasks.cli.matching import show_why
+from diracx_tasks.cli.newest import PAGE, newest
 from diracx_tasks.cli.output import Column, Row, output_option
 from diracx_tasks.core.errors import BadRequest, Unreachable
 from diracx_tasks.core.overlap import new_of
@@ -24,8 +25,6 @@ from diracx_tasks.core.overlap import new_of
 if TYPE_CHECKING:
     from diracx_tasks.core.client import Client
 
-PAGE = 100
-LONG_PAGE = 1000
 FILE = ("File", "Directory")
 # Says of a Directory that it was a real one: its listing is seen where `loadListing` asks for it.
 FOLDER = "diracx:folder"
@@ -226,18 +225,7 @@ def _listing(folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def _found(client: "Client", conditions: list[Row], most: int | None) -> Iterator[Row]:
-    """Up to `most` jobs, newest first; pages begin below the last job, so that new jobs shift nothing."""
-    below: list[Row] = []
-    count = 0
-    while most is None or count < most:
-        size = LONG_PAGE if most is None else min(PAGE, most - count)
-        body = {"search": [*conditions, *below], "sort": [{"parameter": "JobID", "direction": "desc"}]}
-        rows = client.post("/api/jobs/search", body, page=1, per_page=size)
-        yield from rows
-        count += len(rows)
-        if len(rows) < size:
-            return
-        below = [{"parameter": "JobID", "operator": "lt", "value": rows[-1]["JobID"]}]
+    return newest(client, "/api/jobs/search", "JobID", conditions, most)
 
 
 def _why_none(client: "Client", status: str | None, workflow_id: int | None) -> str:

@@ -7,14 +7,13 @@ from urllib.parse import quote
 import click
 
 from diracx_tasks.cli import output
+from diracx_tasks.cli.newest import newest
 from diracx_tasks.cli.output import Column, Row, output_option
 from diracx_tasks.cli.where import PILOT_NAMES, Condition, Where
 
 if TYPE_CHECKING:
     from diracx_tasks.core.client import Client
 
-PAGE = 100
-LONG_PAGE = 1000
 NAMES = {"site": "GridSite", "ce": "DestinationSite", "queue": "Queue", "status": "Status"}
 ENDED = ("Done", "Failed", "Aborted", "Deleted")
 COLUMNS = (
@@ -66,18 +65,8 @@ def chosen(conditions: tuple[Condition, ...], **named: str | None) -> list[Condi
 
 
 def found(client: "Client", conditions: list[Condition], most: int | None = None) -> Iterator[Row]:
-    """Up to `most` pilots, the newest first; pages begin below the last: new ones shift nothing."""
-    below: list[Condition] = []
-    count = 0
-    while most is None or count < most:
-        size = LONG_PAGE if most is None else min(PAGE, most - count)
-        body = {"search": [*conditions, *below], "sort": [{"parameter": "PilotID", "direction": "desc"}]}
-        rows = client.post("/api/pilots/search", body, page=1, per_page=size)
-        yield from rows
-        count += len(rows)
-        if len(rows) < size:
-            return
-        below = [{"parameter": "PilotID", "operator": "lt", "value": rows[-1]["PilotID"]}]
+    """Up to `most` pilots, the newest first."""
+    return newest(client, "/api/pilots/search", "PilotID", conditions, most)
 
 
 @click.command("list")

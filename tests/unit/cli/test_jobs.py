@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from diracx_tasks.cli import jobs
+from diracx_tasks.cli import jobs, newest
 from tests.unit.cli.answers import TIME, a_job
 from tests.unit.cli.conftest import Run, Terminals, json_of
 from tests.unit.cli.server import Answer, Request, Server
@@ -51,7 +51,7 @@ def test_a_list_is_filtered_by_status_and_workflow(diracx: Run, server: Server) 
 def test_a_list_goes_on_over_pages_as_far_as_asked(
     diracx: Run, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs, "LONG_PAGE", 50)
+    monkeypatch.setattr(newest, "LONG_PAGE", 50)
     has(server, *(a_job(number) for number in range(1, 251)))
 
     assert len(json_of(diracx("jobs", "list"))) == 25
