@@ -87,7 +87,8 @@ def update_many(
 ) -> int:
     """Update rows by their key, the first `keys` of the names; `values` makes the SET of what is in a row.
 
-    With `only` those stay as they are of which it does not hold. Answers how many rows there were to update.
+    With `only` those stay as they are of which it does not hold; it has no IN, which SQLite's driver cannot
+    run for many rows. Answers how many rows there were to update.
     """
     if not rows:
         return 0

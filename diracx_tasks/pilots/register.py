@@ -187,7 +187,6 @@ def _add(db: Session, vo: str, pilot: NewPilot) -> None:
 
 
 def _goes_on() -> ColumnElement[bool]:
-    # A list in one parameter cannot be of many statements at once.
     return and_(*(plain(Pilot).c.Status != status for status in ENDED))
 
 

@@ -2,14 +2,15 @@
 
 import hashlib
 import json
-import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
+
+from tests.storing import Storing
 
 Row = dict[str, Any]
 STORE = "/S3/bucket/vo/group/alice"
@@ -115,55 +116,15 @@ def running() -> Iterator[Server]:
         http.server_close()
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    # Header and body are two packets: without this the second waits for the client's delayed ACK.
-    disable_nagle_algorithm = True
-    state: Server
-
-    def log_message(self, *_: Any) -> None:
-        """Say nothing."""
-
-    def do_GET(self) -> None:
-        if self.path.startswith("/store?"):
-            content = self.state.store.get(self.path.partition("?")[2])
-            self._send(404 if content is None else 200, content or b"")
-        else:
-            self._json(None)
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        if self.path == "/store":
-            parts = _parts(self.headers["Content-Type"], body)
-            self.state.store[parts["key"].decode()] = parts["file"]
-            self._send(204, b"")
-        else:
-            self._json(json.loads(body) if body else None)
-
-    def _json(self, body: Any) -> None:
+class _Handler(Storing):
+    def answer(self, body: Any) -> None:
+        """Answer JSON as the server says, or not at all."""
         url = urlsplit(self.path)
         headers = {name.lower(): value for name, value in self.headers.items()}
         request = Request(self.command, url.path, dict(parse_qsl(url.query)), headers, body)
         answer = self.state.answer(request)
         if answer.status:
             is_raw = isinstance(answer.body, bytes)
-            self._send(answer.status, answer.body if is_raw else json.dumps(answer.body).encode())
+            self.send(answer.status, answer.body if is_raw else json.dumps(answer.body).encode())
         else:
             self.close_connection = True
-
-    def _send(self, status: int, content: bytes) -> None:
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-
-def _parts(content_type: str, body: bytes) -> dict[str, bytes]:
-    boundary = content_type.partition("boundary=")[2].encode()
-    parts = {}
-    for part in body.split(b"--" + boundary)[1:-1]:
-        head, _, content = part.partition(b"\r\n\r\n")
-        name = re.search(rb'name="([^"]*)"', head)
-        assert name is not None
-        parts[name[1].decode()] = content.removesuffix(b"\r\n")
-    return parts
