@@ -46,6 +46,7 @@ def make_app() -> Celery:
         task_reject_on_worker_lost=False,
         task_ignore_result=True,
         task_send_sent_event=False,
+        worker_consumer="diracx_tasks.engine.reconnect:PatientConsumer",
         worker_prefetch_multiplier=1,
         worker_send_task_events=True,
         worker_cancel_long_running_tasks_on_connection_loss=False,

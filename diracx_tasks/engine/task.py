@@ -47,7 +47,7 @@ MADE: dict[str, "EngineTask"] = {}
 class EngineTask(Task):
     """A Celery task whose messages say where they come from and how long they may run."""
 
-    Request = "diracx_tasks.engine.acknowledge:LateRequest"
+    Request = "diracx_tasks.engine.reconnect:LateRequest"
 
     def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
         """Send a message; Celery's options hold."""

@@ -55,12 +55,12 @@ MAY_USE_CELERY = {
     *(
         f"diracx_tasks.engine.{name}"
         for name in (
-            "acknowledge",
             "batches",
             "beat",
             "broker",
             "execute",
             "health",
+            "reconnect",
             "task",
             "timing",
             "worker",
