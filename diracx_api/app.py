@@ -45,6 +45,9 @@ from diracx_api.routes import (
     workflows,
 )
 from diracx_api.too_large import TooLargeInWords
+from diracx_api.ui import enter
+from diracx_api.ui import jobs as job_pages
+from diracx_api.ui.files import Assets
 from diracx_api.wes.prefix import WesPrefix
 from diracx_tasks.app import app as celery
 from diracx_tasks.core import telemetry
@@ -81,6 +84,8 @@ ROUTERS = (
     login.router,
     config.router,
     well_known.router,
+    enter.router,
+    job_pages.router,
 )
 FORM_BYTES = 1 << 20
 
@@ -116,6 +121,7 @@ def create_app() -> FastAPI:
     failures.handle(made)
     for router in ROUTERS:
         made.include_router(router.api)
+    made.mount("/ui/static", Assets())
     made.openapi = lambda: _openapi(made)  # type: ignore[method-assign]
     stack = made.build_middleware_stack
     made.build_middleware_stack = lambda: WesPrefix(TooLargeInWords(stack()))  # type: ignore[method-assign]

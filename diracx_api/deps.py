@@ -74,6 +74,10 @@ class Router:
         """A DELETE route."""
         return self._route("DELETE", path, right, options)
 
+    def guarded(self, right: Right) -> type[APIRoute]:
+        """The class of a route that needs this right."""
+        return APIRoute if right.is_open else _guarded(right)
+
     def _route(self, method: str, path: str, right: Right, options: dict[str, Any]) -> Callable[[Any], Any]:
         secured: dict[str, Any] = (
             {} if right.is_open else {"security": [{"OpenIdConnect": []}, {"Bearer": []}]}
@@ -86,7 +90,7 @@ class Router:
                 path,
                 function if iscoroutinefunction(function) else _in_one_thread(function),
                 methods=[method],
-                route_class_override=APIRoute if right.is_open else _guarded(right),
+                route_class_override=self.guarded(right),
                 operation_id=f"{self.subject}_{function.__name__}",
                 openapi_extra=extra,
                 **options,

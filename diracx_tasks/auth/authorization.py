@@ -18,8 +18,9 @@ from diracx_tasks.core.database import changed, utc_now
 from diracx_tasks.core.errors import BadRequest, Unauthenticated
 from diracx_tasks.core.settings import settings
 
-# DiracX-Web's page, and that of the API's own documentation.
+# DiracX-Web's page, that of our own pages, and that of the API's own documentation.
 WEB_CALLBACK = "/#authentication-callback"
+OWN_CALLBACK = "/ui/login/done"
 DOCS_CALLBACK = "/api/docs/oauth2-redirect"
 
 
@@ -72,7 +73,7 @@ def pages(own: str) -> set[str]:
     return {
         *settings().allowed_redirects,
         *(origin + WEB_CALLBACK for origin in origins),
-        *(origin + DOCS_CALLBACK for origin in ours),
+        *(origin + page for origin in ours for page in (OWN_CALLBACK, DOCS_CALLBACK)),
     }
 
 

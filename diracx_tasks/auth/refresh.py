@@ -65,6 +65,15 @@ def rotate(db: Session, token: str) -> Tokens | Reused:
     return grant.access(user, _give_out(db, user, found.scope, claims["exp"], is_legacy=False))
 
 
+def holder(db: Session, token: str) -> User:
+    """Whose refresh token it is, which is not used up; Unauthenticated when it was, or has expired."""
+    claims = _claims(token)
+    found = db.scalar(select(RefreshToken).where(RefreshToken.jti == claims["jti"]))
+    if found is None or found.status != State.CREATED:
+        raise Unauthenticated("this login has ended: log in again")
+    return grant.user_of(found.scope, found.sub.partition(":")[2])
+
+
 def revoke_all(db: Session, sub: str) -> None:
     """End all logins of a user, in the order of their ids so that two who do it do not block each other."""
     rows = db.execute(

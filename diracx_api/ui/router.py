@@ -1,0 +1,91 @@
+"""The router of our pages: as the API's, but who asks is known by a cookie, and errors are pages."""
+
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any
+
+from anyio import to_thread
+from fastapi import Depends, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import RedirectResponse
+from fastapi.routing import APIRoute
+
+from diracx_api.deps import Router
+from diracx_api.ui import render, visit
+from diracx_tasks.auth.rights import Right
+from diracx_tasks.auth.tokens import User
+from diracx_tasks.auth.visits import Visit
+from diracx_tasks.core.errors import DiracXError, Forbidden, Unauthenticated
+from diracx_tasks.core.origin import origin
+
+FORM_KEY = "form_key"
+
+
+async def _visit(request: Request) -> Visit:
+    found: Visit = request.state.visit
+    return found
+
+
+async def _user(request: Request) -> User:
+    return (await _visit(request)).user
+
+
+Visitor = Annotated[Visit, Depends(_visit)]
+Me = Annotated[User, Depends(_user)]
+
+
+class Pages(Router):
+    """A router of pages, whose routes cannot be declared without a right."""
+
+    def __init__(self, prefix: str = "") -> None:
+        super().__init__("ui", f"{visit.HOME}{prefix}")
+
+    def guarded(self, right: Right) -> type[APIRoute]:
+        """Routes that know the visitor by his cookie, and answer errors with pages."""
+        return _guarded(right)
+
+
+def _guarded(right: Right) -> type[APIRoute]:
+    class Page(APIRoute):
+        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+            answer = super().get_route_handler()
+
+            async def guarded(request: Request) -> Response:
+                try:
+                    if not right.is_open:
+                        await _admit(request, right)
+                    return await answer(request)
+                except Unauthenticated as error:
+                    return _to_login(request, error)
+                except DiracXError as error:
+                    return render.failure(request, error.http_status, str(error))
+                except RequestValidationError as error:
+                    words = "; ".join(f"{one['loc'][-1]}: {one['msg']}" for one in error.errors()[:5])
+                    return render.failure(request, 422, words)
+
+            return guarded
+
+    return Page
+
+
+async def _admit(request: Request, right: Right) -> None:
+    """Note whose request it is; errors say why it is nobody's who may."""
+    found = await to_thread.run_sync(visit.find, request)
+    request.state.visit = found
+    origin().by = f"{found.user.name}@{found.user.vo}"
+    if not right.holds(found.user):
+        raise Forbidden(f"this page needs {right.name}, which you are not in the group {found.user.group}")
+    if request.method != "GET":
+        form = await request.form()
+        visit.must_be_ours(request, found, str(form.get(FORM_KEY, "")))
+
+
+def _to_login(request: Request, error: Unauthenticated) -> Response:
+    """To the page that logs in and leads back; a page that renews itself goes there as a whole."""
+    where = render.login_address(request)
+    if render.is_part(request):
+        return Response(status_code=200, headers={"HX-Redirect": where})
+    answer = RedirectResponse(where, 303, render.NO_STORE)
+    if visit.TICKET in request.cookies:
+        visit.forget(answer)
+        visit.say(answer, request, str(error))
+    return answer
