@@ -46,6 +46,7 @@ from diracx_api.routes import (
 )
 from diracx_api.too_large import TooLargeInWords
 from diracx_api.ui import enter
+from diracx_api.ui import job as job_page
 from diracx_api.ui import jobs as job_pages
 from diracx_api.ui.files import Assets
 from diracx_api.wes.prefix import WesPrefix
@@ -86,6 +87,7 @@ ROUTERS = (
     well_known.router,
     enter.router,
     job_pages.router,
+    job_page.router,
 )
 FORM_BYTES = 1 << 20
 

@@ -9,7 +9,6 @@ from urllib.parse import quote, urlencode
 from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from diracx_api.ui import visit, words
 from diracx_tasks.auth import rights
@@ -36,17 +35,10 @@ def page(
     request: Request, template: str, *, every: float | None = None, status: int = 200, **given: Any
 ) -> Response:
     """A page of ours; its block `live` is asked for again after `every` seconds, None: never."""
-    found = _environment().get_template(template)
-    context = found.new_context({**_common(request), **given, "every": every})
-    if is_part(request):
-        # Without the title's newlines: the browser shows it in a tab.
-        title = Markup("".join(found.blocks["title"](context)).strip())
-        live = Markup("".join(found.blocks["live"](context)))
-        text = (
-            _environment().get_template("part.html").render(context.get_all() | {"name": title, "live": live})
-        )
-        return HTMLResponse(text, status, HEADERS)
-    answer = HTMLResponse(found.render(context.get_all()), status, HEADERS)
+    context = {**_common(request), **given, "every": every, "is_part": is_part(request)}
+    answer = HTMLResponse(_environment().get_template(template).render(context), status, HEADERS)
+    if context["is_part"]:
+        return answer
     if visit.SAID in request.cookies:
         visit.forget(answer, visit.SAID)
     return answer
@@ -114,6 +106,5 @@ def _environment() -> Environment:
     )
     made.filters.update(words.FILTERS)
     made.globals["asset"] = asset
-    # A block that is rendered alone does not see what its template imports.
     made.globals["ui"] = made.get_template("macros.html").module
     return made

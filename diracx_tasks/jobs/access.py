@@ -28,6 +28,11 @@ def sees_all(by: User) -> bool:
     return ADMIN in by.properties or operations(by.vo).Services.JobMonitoring.GlobalJobsInfo
 
 
+def may_change(owner: str, by: User) -> bool:
+    """Whether somebody may kill, reschedule or delete the jobs of an owner in his VO."""
+    return by.name == owner or ADMIN in by.properties
+
+
 def hold_mine(db: Session, job_ids: Collection[int], *, by: User) -> dict[int, Held]:
     """Those of the jobs that exist in the VO, held; Forbidden when one is not the caller's to touch."""
     jobs = {job_id: job for job_id, job in hold(db, job_ids).items() if job.vo == by.vo}

@@ -1,21 +1,26 @@
 """Somebody with a browser: his login, the window that he looks at, and what its console says."""
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
+import urllib3
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page
 
 from diracx_api.ui.visit import TICKET
 from diracx_tasks.auth import refresh
+from diracx_tasks.auth.tokens import User
 from diracx_tasks.core.database import session
 from tests.api.served import served
-from tests.builders import Installation
+from tests.builders import Installation, bearer
 from tests.logins import USERS, configured
+from tests.servers import free_port
 
 # WCAG 2.2 level A and AA.
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
@@ -35,12 +40,37 @@ class Pages:
         with session() as db:
             return refresh.begin(db, f"vo:{vo} group:{group}", f"subject-of-{name}").refresh
 
+    def ask(self, method: str, path: str, body: Any, *, by: User) -> Any:
+        """What the API answers somebody's program."""
+        headers = {**bearer(by), "Content-Type": "application/json"}
+        answer = urllib3.request(method, self.url + path, body=json.dumps(body), headers=headers)
+        assert answer.status < 300, answer.data
+        return answer.json() if answer.data else None
+
+    def upload(self, grant: dict[str, Any], content: bytes) -> None:
+        """Store a file under a grant of the API."""
+        answer = urllib3.request("POST", grant["url"], fields={**grant["fields"], "file": ("file", content)})
+        assert answer.status == 204, answer.data
+
+    def send(self, path: str, ticket: str, *, method: str = "POST", **form: str) -> tuple[int, str]:
+        """What a form gets that somebody who has a ticket sends by hand: the status, and where it leads."""
+        answer = urllib3.request(
+            method,
+            self.url + path,
+            body=urlencode(form) if method == "POST" else None,
+            headers={"Cookie": f"{TICKET}={ticket}", "Content-Type": "application/x-www-form-urlencoded"},
+            redirect=False,
+        )
+        return answer.status, answer.headers.get("Location", answer.data.decode())
+
 
 @contextmanager
 def serving(installation: Installation, **stated: str) -> Iterator[Pages]:
     """A server for browsers on an installation."""
     text = f"Registry:\n  lhcb:{USERS}{OPERATORS}  belle:{USERS}"
-    with configured(installation, text, DIRACX_LOGIN_PAGE="true", **stated), served() as url:
+    port = free_port()
+    own = {"DIRACX_LOGIN_PAGE": "true", "DIRACX_URL": f"http://127.0.0.1:{port}"}
+    with configured(installation, text, **own, **stated), served(port) as url:
         yield Pages(url, installation)
 
 
@@ -64,7 +94,7 @@ class Visitor:
         return self.page
 
     def picture(self, name: str) -> None:
-        """A screenshot for people, where DIRACX_PICTURES names a folder."""
+        """A screenshot for people, where PICTURES names a folder."""
         if folder := os.environ.get("PICTURES"):
             self.page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
 
