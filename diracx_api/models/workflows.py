@@ -100,12 +100,23 @@ class Graph(BaseModel):
     )
 
 
+class Estimate(BaseModel):
+    """How much a workflow will be."""
+
+    jobs: int = stated("Jobs that it makes at least, if nothing is reused.", 9)
+    cores: float = stated("Cores that they ask for if all run at once.", 9)
+    is_exact: bool = stated("False when scatters, conditions or loops are only known later.", True)
+
+
 class Checked(BaseModel):
     """A document that can run."""
 
     ok: bool = stated("Always true: a document that cannot run gives 422.", True)
     diagnostics: list[dict[str, Any]] = stated("Remarks that do not stand in the way.", [])
     graph: Graph = stated("The workflow's steps.", {"nodes": [], "edges": []})
+    estimate: Estimate | None = stated(
+        "How much it will be; null without inputs.", {"jobs": 9, "cores": 9, "is_exact": True}, default=None
+    )
 
 
 class Counts(BaseModel):

@@ -69,7 +69,8 @@ def submit_workflow(
 def check_workflow(me: Me, body: SentBody) -> Any:
     """Whether a workflow can run, without running it; 422 says where not. Without inputs: the document."""
     checked = submit.check(body.bundle, body.inputs, by=me)
-    return {"ok": True, "diagnostics": checked["warnings"], "graph": checked["graph"]}
+    told = {"graph": checked["graph"], "estimate": checked.get("estimate")}
+    return {"ok": True, "diagnostics": checked["warnings"], **told}
 
 
 @router.get("", right=rights.read, response_model=models.WorkflowPage)

@@ -25,7 +25,9 @@ def check(document: str, inputs: Path | None, given: tuple[str, ...], is_offline
     with placed(inputs):
         found = _checked_here(document, inputs, given) if is_offline else _checked(document, inputs, given)
     places = click.get_current_context().meta.get(PLACES, {}) | ({"inputs": inputs} if inputs else {})
-    remarks = with_places(found["diagnostics"], inputs) if inputs else found["diagnostics"]
+    remarks = found["diagnostics"]
+    if inputs:
+        remarks = with_places(remarks, inputs.read_text(errors="replace"))
     for warning in remarks:
         click.echo(complaint(warning, places), err=True)
     count = len(found["graph"]["nodes"])

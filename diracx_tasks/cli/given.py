@@ -30,13 +30,14 @@ def placed(path: Path | None) -> Iterator[None]:
         if path and isinstance(found, list):
             # What was found here names local files.
             name = INPUTS if isinstance(error, ApiError) else str(path)
-            found[:] = with_places([one for one in found if isinstance(one, dict)], path, name)
+            text = path.read_text(errors="replace")
+            found[:] = with_places([one for one in found if isinstance(one, dict)], text, name)
         raise
 
 
-def with_places(diagnostics: list[dict[str, Any]], path: Path, name: str = INPUTS) -> list[dict[str, Any]]:
-    """The diagnostics, those about values with the value's place in the file that they call `name`."""
-    given = Given(path.read_text(errors="replace"))
+def with_places(diagnostics: list[dict[str, Any]], text: str, name: str = INPUTS) -> list[dict[str, Any]]:
+    """The diagnostics, those about values with the value's place in the text that they call `name`."""
+    given = Given(text)
     found = []
     for one in diagnostics:
         message = str(one.get("message"))

@@ -16,6 +16,7 @@ from diracx_tasks.core.errors import InvalidCwl, TooLarge
 from diracx_tasks.cwl import check, javascript, lines
 from diracx_tasks.cwl.bundle import Bundle
 from diracx_tasks.cwl.confine import MAX_CPU_SECONDS
+from diracx_tasks.cwl.estimate import estimate
 from diracx_tasks.cwl.evaluate import Evaluation
 from diracx_tasks.cwl.graph import graph
 from diracx_tasks.cwl.inputs import parsed
@@ -121,7 +122,8 @@ def _check(inputs: Any, bundle: Bundle, root: Process, evaluation: Evaluation) -
     if inputs is None:
         return {"graph": {**graph(root), **ports(root)}, "warnings": [], "mentions": named}
     given = parsed(inputs) if isinstance(inputs, str) else inputs
-    return {**check.checked(root, bundle, given, evaluation), "mentions": named}
+    found = check.checked(root, bundle, given, evaluation)
+    return {**found, "mentions": named, "estimate": estimate(root, found["start"]["inputs"])}
 
 
 def _refusal(words: str) -> dict[str, Any]:

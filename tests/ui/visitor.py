@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +25,7 @@ from tests.servers import free_port
 # WCAG 2.2 level A and AA.
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 OPERATORS = "      operators: {Properties: [NormalUser, ServiceAdministrator], Users: [subject-of-alice]}\n"
+PASSWORD = "a-good-password"
 WIDTH, HEIGHT = 1280, 900
 
 
@@ -46,6 +47,12 @@ class Pages:
         answer = urllib3.request(method, self.url + path, body=json.dumps(body), headers=headers)
         assert answer.status < 300, answer.data
         return answer.json() if answer.data else None
+
+    def headers(self, path: str, ticket: str) -> tuple[int, Mapping[str, str]]:
+        """Status and headers of a page that somebody who has a ticket asks for."""
+        cookie = {"Cookie": f"{TICKET}={ticket}"}
+        answer = urllib3.request("GET", self.url + path, headers=cookie, redirect=False)
+        return answer.status, answer.headers
 
     def upload(self, grant: dict[str, Any], content: bytes) -> None:
         """Store a file under a grant of the API."""
@@ -70,6 +77,7 @@ def serving(installation: Installation, **stated: str) -> Iterator[Pages]:
     text = f"Registry:\n  lhcb:{USERS}{OPERATORS}  belle:{USERS}"
     port = free_port()
     own = {"DIRACX_LOGIN_PAGE": "true", "DIRACX_URL": f"http://127.0.0.1:{port}"}
+    (installation.folder / "keys" / "login").write_text(PASSWORD)
     with configured(installation, text, **own, **stated), served(port) as url:
         yield Pages(url, installation)
 

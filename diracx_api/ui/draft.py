@@ -1,0 +1,157 @@
+"""A workflow that somebody is about to submit: everything that its page holds, in a form without a script."""
+
+import posixpath
+import re
+import secrets
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from fastapi import Depends, Request
+from pydantic import BaseModel, ConfigDict
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+from starlette.datastructures import FormData, UploadFile
+
+from diracx_api.models.workflows import Running
+from diracx_tasks.cwl.bundle import Bundle
+from diracx_tasks.workflows.submit import Options
+
+DOCUMENT = re.compile(
+    r"""^\s*(["']?cwlVersion["']?\s*:|["']?\$graph["']?\s*:|[{]\s*["']cwlVersion)""", re.MULTILINE
+)
+INPUTS = (".yml", ".yaml", ".json")
+FILE = ("File", "Directory")
+START = "workflow.cwl"
+
+
+class Choices(Running):
+    """What is chosen beside the texts."""
+
+    model_config = ConfigDict(extra="ignore")
+    action: Literal["check", "run", "template", "add"] = "check"
+    main: str = ""
+    name: str = ""
+    key: str = ""
+
+
+@dataclass
+class Draft:
+    """Documents by name, which of them is started from, the inputs' text, and how it is to be run.
+
+    `files` are input files by their names: where they are stored. `remarks` tell what became of what was
+    brought.
+    """
+
+    documents: dict[str, str] = field(default_factory=dict)
+    inputs: str = ""
+    files: dict[str, str] = field(default_factory=dict)
+    choices: Choices = field(default_factory=lambda: Choices(key=secrets.token_hex(16)))
+    remarks: list[str] = field(default_factory=list)
+    brought: dict[str, bytes] = field(default_factory=dict)
+
+    @property
+    def main(self) -> str:
+        """The document that is started from: the chosen one, a workflow, or the first."""
+        chosen, _, _ = self.choices.main.partition("#")
+        if chosen in self.documents:
+            return self.choices.main
+        found = [name for name, text in self.documents.items() if re.search(r"class\W+Workflow", text)]
+        return (found or [*self.documents, START])[0]
+
+    @property
+    def options(self) -> Options:
+        """How it is to be run."""
+        return Options(self.choices.on_error, self.choices.reuse, self.choices.retries)
+
+    @property
+    def bundle(self) -> Bundle:
+        """The documents; errors are those of `Bundle.of`."""
+        return Bundle.of({name: text.encode() for name, text in self.documents.items()}, self.main)
+
+    @property
+    def given(self) -> dict[str, Any] | str:
+        """The inputs: their text, or their values where stored files take the place of local ones."""
+        if not self.files:
+            return self.inputs or "{}"
+        try:
+            values = YAML(typ="safe", pure=True).load(self.inputs)
+        except (YAMLError, RecursionError):
+            return self.inputs
+        return _placed(values, self.files) if isinstance(values, dict) else self.inputs
+
+    def take(self, name: str, content: bytes) -> None:
+        """Sort in a file that was brought: a document, the inputs, or an input file to be stored."""
+        text = _text(content)
+        if text is not None and DOCUMENT.search(text):
+            self.documents[name] = text
+        elif text is not None and name.endswith(INPUTS) and not self.inputs.strip():
+            self.inputs = text
+        elif text is not None and any(posixpath.basename(name) in one for one in self.documents.values()):
+            self.documents[name] = text
+        else:
+            self.brought[posixpath.basename(name)] = content
+
+
+def _placed(value: Any, files: dict[str, str]) -> Any:
+    """The value with its local files' names replaced by where they are stored."""
+    if isinstance(value, list):
+        return [_placed(one, files) for one in value]
+    if not isinstance(value, dict):
+        return value
+    found = {key: _placed(one, files) for key, one in value.items()}
+    name = posixpath.basename(str(value.get("location") or value.get("path") or ""))
+    if value.get("class") in FILE and name in files:
+        found = {key: one for key, one in found.items() if key != "path"}
+        found |= {"location": files[name], "basename": value.get("basename", name)}
+    return found
+
+
+def _text(content: bytes) -> str | None:
+    try:
+        found = content.decode()
+    except UnicodeDecodeError:
+        return None
+    return None if "\0" in found else _lines(found)
+
+
+def _lines(text: str) -> str:
+    """Browsers send texts with the line ends of the last century."""
+    return text.replace("\r\n", "\n")
+
+
+class Sent(BaseModel):
+    """Names and texts of a form that come in pairs."""
+
+    names: list[str]
+    texts: list[str]
+
+    def pairs(self) -> dict[str, str]:
+        """The texts by their names, without those whose text was emptied."""
+        found = zip(self.names, self.texts, strict=False)
+        return {name.strip(): _lines(text) for name, text in found if name.strip() and text.strip()}
+
+
+async def _draft(request: Request) -> Draft:
+    """What the page has sent."""
+    form = await request.form()
+    # An unchecked box is not sent at all.
+    choices = {name: str(form[name]) for name in Choices.model_fields if name in form}
+    found = Draft(
+        _pairs(form, "document"),
+        _lines(str(form.get("inputs", ""))),
+        _pairs(form, "file"),
+        Choices.model_validate({"reuse": "reuse" in form, **choices}),
+    )
+    brought = [one for one in form.getlist("uploads") if isinstance(one, UploadFile) and one.filename]
+    # Documents first: whether another file belongs to them is told by their texts.
+    for one in sorted(brought, key=lambda one: not str(one.filename).endswith(".cwl")):
+        found.take(str(one.filename), await one.read())
+    return found
+
+
+def _pairs(form: FormData, what: str) -> dict[str, str]:
+    texts = {kind: [str(one) for one in form.getlist(f"{what}_{kind}")] for kind in ("name", "text")}
+    return Sent(names=texts["name"], texts=texts["text"]).pairs()
+
+
+SentDraft = Annotated[Draft, Depends(_draft)]

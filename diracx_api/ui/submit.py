@@ -1,0 +1,118 @@
+"""Submitting a workflow: documents and inputs are dropped, checked at their lines, looked at, and run."""
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+from fastapi import Request, Response
+from sqlalchemy.orm import Session
+
+from diracx_api.deps import LARGE, Db
+from diracx_api.ui import drawing, render
+from diracx_api.ui.draft import Draft, SentDraft
+from diracx_api.ui.router import Me, Pages
+from diracx_tasks.auth import rights
+from diracx_tasks.auth.tokens import User
+from diracx_tasks.cli.given import INPUTS, with_places
+from diracx_tasks.core.errors import DiracXError, InvalidCwl
+from diracx_tasks.cwl.bundle import Bundle
+from diracx_tasks.sandboxes import metadata
+from diracx_tasks.workflows import precheck, search, submit
+
+router = Pages("/submit")
+# Of a source line, on both sides of what is wrong.
+AROUND = 100
+
+
+@router.get("", right=rights.submit)
+def show_submit(request: Request, me: Me) -> Response:
+    """An empty form."""
+    return _shown(request, Draft())
+
+
+@router.get("/again/{workflow_id}", right=rights.submit)
+def submit_again(db: Db, request: Request, me: Me, workflow_id: int) -> Response:
+    """The form with the documents of a workflow that was submitted before."""
+    workflow = search.find(db, workflow_id, by=me)
+    found = Bundle.from_json(search.bundle_of(db, workflow.bundle, me.vo))
+    draft = Draft({name: content.decode(errors="replace") for name, content in found.files.items()})
+    draft.choices.main, draft.choices.name = found.entrypoint, workflow.name
+    return _shown(request, draft)
+
+
+@router.post("", right=rights.submit, max_body_size=LARGE)
+def send(db: Db, request: Request, me: Me, draft: SentDraft) -> Response:
+    """Check, fill in a template, or run; what is wrong is shown in the form."""
+    _store(db, draft, me)
+    try:
+        if draft.choices.action == "template":
+            draft.inputs = precheck.template(draft.bundle)
+            return _shown(request, draft)
+        checked = submit.check(draft.bundle, draft.given, by=me)
+    except InvalidCwl as error:
+        return _shown(request, draft, wrong=_placed(error, draft), status=422)
+    except DiracXError as error:
+        return _shown(request, draft, wrong=[_plain(error)], status=error.http_status)
+    if draft.choices.action != "run":
+        return _shown(request, draft, checked=checked)
+    wanted = submit.Request(
+        draft.bundle, draft.given, draft.choices.name[:128], draft.choices.key or None, draft.options
+    )
+    found = submit.submit(db, wanted, checked, by=me)
+    return render.onwards(
+        request, f"/ui/workflows/{found.workflow_id}", f"Workflow {found.workflow_id} is submitted."
+    )
+
+
+def _store(db: Session, draft: Draft, me: User) -> None:
+    """Store the input files that were brought."""
+    owner = metadata.Owner(me.name, me.group, me.vo)
+    for name, content in draft.brought.items():
+        draft.files[name] = metadata.keep(db, owner, content)
+        draft.remarks.append(f"{name} is stored: inputs whose path ends with this name get it")
+
+
+def _shown(
+    request: Request,
+    draft: Draft,
+    *,
+    checked: Mapping[str, Any] | None = None,
+    wrong: Sequence[Mapping[str, Any]] = (),
+    status: int = 200,
+) -> Response:
+    told = [*wrong, *(_with_source(one, draft) for one in (checked or {}).get("warnings", ()))]
+    return render.page(
+        request,
+        "submit.html",
+        status=status,
+        draft=draft,
+        chosen=draft.choices,
+        told=told,
+        errors=sum(one.get("severity", "error") == "error" for one in told),
+        by_file=[(name, list(some)) for name, some in groupby(told, key=lambda one: one.get("file") or "")],
+        is_checked=checked is not None,
+        graph=drawing.graph(checked["graph"]) if checked else None,
+        estimate=checked.get("estimate") if checked else None,
+    )
+
+
+def _placed(error: InvalidCwl, draft: Draft) -> list[dict[str, Any]]:
+    """The complaints, those about inputs with their lines, each with its source."""
+    found = with_places([dict(one) for one in error.diagnostics], draft.inputs)
+    return [_with_source(one, draft) for one in found] or [_plain(error)]
+
+
+def _plain(error: DiracXError) -> dict[str, Any]:
+    return {"severity": "error", "message": str(error), "advice": "", "file": None, "line": None}
+
+
+def _with_source(one: Mapping[str, Any], draft: Draft) -> dict[str, Any]:
+    """A complaint with the line that it is about, and a caret below it."""
+    name, line, column = one.get("file"), one.get("line"), one.get("column") or 0
+    text = draft.inputs if name == INPUTS else draft.documents.get(name or "", "")
+    lines = text.split("\n")
+    if not line or line > len(lines):
+        return {**one, "source": "", "caret": ""}
+    start = max(0, column - AROUND // 2)
+    source = lines[line - 1].expandtabs(1)[start : start + AROUND]
+    return {**one, "source": source, "caret": " " * (column - 1 - start) + "^" if column else ""}

@@ -1,0 +1,94 @@
+"""Into our pages and out of them."""
+
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from diracx_api.ui.visit import TICKET
+from diracx_tasks.auth import refresh
+from diracx_tasks.core.database import session
+from tests.ui.visitor import PASSWORD, Pages, Visitor, open_visitor
+
+
+def a_stranger(pages: Pages, browser: Browser) -> Visitor:
+    """Somebody who is not logged in."""
+    found = open_visitor(pages, browser, "alice", "user", ticket="none")
+    found.context.clear_cookies()
+    return found
+
+
+def log_in(page: Page, user: str = "alice") -> None:
+    page.get_by_role("link", name="belle / user", exact=True).click()
+    page.get_by_label("User").select_option(user)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Log in").click()
+
+
+def test_one_logs_in_comes_back_to_the_page_and_logs_out(pages: Pages, browser: Browser) -> None:
+    stranger = a_stranger(pages, browser)
+    page = stranger.goto("/ui/jobs?status=Done&name=a%26b")
+    assert urlsplit(page.url).path == "/ui/login"
+    stranger.picture("login")
+    stranger.is_accessible()
+    log_in(page)
+    page.wait_for_url("**/ui/jobs?status=Done&name=a%26b")
+    assert "alice belle / user" in page.inner_text("header")
+    (ticket,) = [one for one in stranger.context.cookies() if one["name"] == TICKET]
+    assert (ticket["httpOnly"], ticket["sameSite"], ticket["path"]) == (True, "Lax", "/ui")
+    page.get_by_role("button", name="Log out").click()
+    assert page.get_by_text("You are logged out.").is_visible()
+    stranger.context.add_cookies([{**ticket, "sameSite": "Lax"}])
+    assert urlsplit(stranger.goto("/ui/jobs").url).path == "/ui/login"
+    assert stranger.complaints == []
+    stranger.close()
+
+
+def test_who_refuses_or_is_suspended_is_told_so(pages: Pages, browser: Browser) -> None:
+    stranger = a_stranger(pages, browser)
+    page = stranger.goto("/ui/login")
+    page.get_by_role("link", name="belle / user", exact=True).click()
+    page.get_by_role("button", name="Refuse").click()
+    assert "the login was refused" in page.inner_text("main")
+    stranger.close()
+
+
+@pytest.mark.parametrize(
+    "onwards", ["//evil.example.org", "https://evil.example.org/ui/", "/ui/\\..", "/uix", "javascript:x"]
+)
+def test_a_login_leads_nowhere_else(pages: Pages, browser: Browser, onwards: str) -> None:
+    stranger = a_stranger(pages, browser)
+    page = stranger.page
+    page.goto(f"{pages.url}/ui/login")
+    page.goto(f"{pages.url}/ui/login?onwards={onwards}")
+    link = page.get_by_role("link", name="belle / user", exact=True).get_attribute("href")
+    assert parse_qs(urlsplit(str(link)).query)["onwards"] == ["/ui"]
+    stranger.close()
+
+
+def test_a_login_that_another_browser_began_is_refused(pages: Pages) -> None:
+    status, words = pages.send("/ui/login/done?state=x&code=y", "", method="GET")
+    assert status == 403 and "has begun no login" in words
+
+
+def test_a_login_that_ended_elsewhere_ends_here_also_on_a_page_that_renews_itself(
+    pages: Pages, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("diracx_api.ui.jobs.EVERY", 0.3)
+    ticket = pages.ticket()
+    alice = open_visitor(pages, browser, "alice", "user", ticket=ticket)
+    page = alice.goto("/ui/jobs?status=Done")
+    with session() as db:
+        refresh.revoke(db, ticket)
+    page.wait_for_url("**/ui/login?onwards=%2Fui%2Fjobs%3Fstatus%3DDone")
+    alice.close()
+
+
+def test_every_page_binds_the_browser(pages: Pages) -> None:
+    for path in ("/ui/login", "/ui/jobs", "/ui/jobs/4711"):
+        _, found = pages.headers(path, pages.ticket())
+        assert found["Content-Security-Policy"].startswith(
+            "default-src 'none'; script-src 'self'; style-src 'self'"
+        )
+        assert "unsafe" not in found["Content-Security-Policy"]
+        assert found["X-Frame-Options"] == "DENY" and found["Cache-Control"] == "no-store"
