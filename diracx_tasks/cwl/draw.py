@@ -1,15 +1,29 @@
 """A workflow's graph as a picture: SVG by a layout of our own, or DOT for Graphviz."""
 
-import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator
 from xml.sax.saxutils import escape, quoteattr
 
-from diracx_tasks.cwl.layered import Box, Line, place
+from diracx_tasks.cwl.arranged import (
+    LETTER,
+    LONGEST,
+    MARGIN,
+    PAD,
+    PORTS,
+    TITLE,
+    Drawing,
+    Graph,
+    arranged,
+    cut,
+    facts,
+    facts_line,
+    links,
+    ports,
+    printable,
+    way,
+)
+from diracx_tasks.cwl.layered import Box
 
-# What is no XML, and what would break a line of text.
-CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]+")
+__all__ = ["COLOURS", "LONGEST", "dot", "svg"]
 # The web colours of what a person sees of a step.
 COLOURS = {
     "Received": "#607d8b",
@@ -21,11 +35,6 @@ COLOURS = {
     "Killed": "#b71c1c",
 }
 PLAIN = "#607d8b"
-LETTER, SMALL = 7.4, 6.2
-LONGEST = 40
-HEIGHT, PAD, TITLE, MARGIN = 44.0, 16.0, 26.0, 16.0
-# What stands before the names of inputs and outputs in keys, which no path begins with.
-PORTS = {"input": "<", "output": ">"}
 STYLE = (
     "text{font:13px system-ui,sans-serif;fill:#1b1f24}.small{font-size:11px;fill:#57606a}"
     ".node,.port,.around{fill:#fff;stroke-width:2}.around{fill:#f6f8fa;stroke-dasharray:none}"
@@ -33,7 +42,6 @@ STYLE = (
     "@media(prefers-color-scheme:dark){text{fill:#e6edf3}.small{fill:#9da7b3}.node{fill:#161b22}"
     ".around{fill:#0d1117}.port{fill:#21262d}}"
 )
-Graph = Mapping[str, Any]
 
 
 def svg(graph: Graph, title: str) -> str:
@@ -42,9 +50,9 @@ def svg(graph: Graph, title: str) -> str:
     `graph` is what `cwl.graph.graph` gives, with `state`, `done` and `total` of each node where they are
     known, and `inputs` and `outputs` of the workflow where these are (`cwl/ports.py`).
     """
-    drawing = _laid_out(graph, "")
+    drawing = arranged(graph)
     width, height = drawing.width + 2 * MARGIN, drawing.height + 2 * MARGIN + TITLE
-    name = quoteattr(_text(title))
+    name = quoteattr(printable(title))
     size = f'width="{width:.0f}" height="{height:.0f}" viewBox="0 0 {width:.0f} {height:.0f}"'
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label={name} {size}>',
@@ -52,7 +60,7 @@ def svg(graph: Graph, title: str) -> str:
         '<defs><marker id="tip" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="7" markerHeight="7" '
         'orient="auto"><path d="M0 0 8 4 0 8z" fill="#8c959f"/></marker></defs>',
         _words(title, MARGIN, MARGIN + 10),
-        *drawing.draw(MARGIN, MARGIN + TITLE),
+        *_drawn(drawing, MARGIN, MARGIN + TITLE),
         "</svg>",
     ]
     return "\n".join(lines) + "\n"
@@ -62,47 +70,39 @@ def dot(graph: Graph, title: str) -> str:
     """The graph for Graphviz."""
     lines = [f"digraph {_quoted(title)} {{", "  rankdir=LR; node [shape=box, style=filled, fillcolor=white];"]
     for node in graph["nodes"]:
-        label = " ".join(filter(None, (node["name"], *_facts(node))))
+        label = " ".join(filter(None, (node["name"], *facts(node))))
         colour = _quoted(COLOURS.get(node.get("state", ""), PLAIN))
         lines.append(f"  {_quoted(node['path'])} [label={_quoted(label)}, color={colour}, penwidth=2];")
         if node["parent"]:
             tie = f"{_quoted(node['parent'])} -> {_quoted(node['path'])}"
             lines.append(f"  {tie} [style=dotted, arrowhead=none];")
-    for key, port in _ports(graph):
+    for key, port in ports(graph):
         label = _quoted(f"{port['name']}: {port['type']}")
         lines.append(f"  {_quoted(key)} [label={label}, shape=ellipse];")
-    lines += [f"  {_quoted(source)} -> {_quoted(target)};" for source, target in _links(graph)]
+    lines += [f"  {_quoted(source)} -> {_quoted(target)};" for source, target in links(graph)]
     return "\n".join([*lines, "}"]) + "\n"
 
 
-@dataclass
-class Drawing:
-    """Some steps side by side, with what is inside of them."""
+def _drawn(drawing: Drawing, x: float, y: float) -> Iterator[str]:
+    """SVG elements, moved by so much."""
+    for line in drawing.lines:
+        d = way([(left + x, top + y) for left, top in line.points])
+        yield f'<path class="line" d="{d}" marker-end="url(#tip)"/>'
+    for box in drawing.boxes:
+        node, left, top = drawing.nodes[box.key], box.x + x, box.y + y
+        words = ", ".join([node.get("path") or node["name"], *facts(node)])
+        yield f"<g><title>{escape(printable(words))}</title>"
+        is_around = box.key in drawing.inner
+        yield from _around(drawing, box, left, top) if is_around else _leaf(node, box, left, top)
+        yield "</g>"
 
-    width: float
-    height: float
-    boxes: list[Box]
-    lines: list[Line]
-    nodes: Mapping[str, Graph]
-    inner: Mapping[str, "Drawing"]
 
-    def draw(self, x: float, y: float) -> Iterator[str]:
-        """SVG elements, moved by so much."""
-        for line in self.lines:
-            yield _path([(left + x, top + y) for left, top in line.points])
-        for box in self.boxes:
-            node, left, top = self.nodes[box.key], box.x + x, box.y + y
-            words = ", ".join([node.get("path") or node["name"], *_facts(node)])
-            yield f"<g><title>{escape(_text(words))}</title>"
-            yield from self._around(box, left, top) if box.key in self.inner else _leaf(node, box, left, top)
-            yield "</g>"
-
-    def _around(self, box: Box, x: float, y: float) -> Iterator[str]:
-        node = self.nodes[box.key]
-        yield from _stacked(node, box, x, y, "around")
-        yield _words(node["name"], x + PAD / 2, y + 18)
-        yield _words(_second(node), x + PAD + LETTER * len(_cut(node["name"])), y + 18, "small")
-        yield from self.inner[box.key].draw(x + PAD, y + TITLE + PAD / 2)
+def _around(drawing: Drawing, box: Box, x: float, y: float) -> Iterator[str]:
+    node = drawing.nodes[box.key]
+    yield from _stacked(node, box, x, y, "around")
+    yield _words(node["name"], x + PAD / 2, y + 18)
+    yield _words(facts_line(node), x + PAD + LETTER * len(cut(node["name"])), y + 18, "small")
+    yield from _drawn(drawing.inner[box.key], x + PAD, y + TITLE + PAD / 2)
 
 
 def _leaf(node: Graph, box: Box, x: float, y: float) -> Iterator[str]:
@@ -111,7 +111,7 @@ def _leaf(node: Graph, box: Box, x: float, y: float) -> Iterator[str]:
     else:
         yield from _stacked(node, box, x, y, "node")
     yield _words(node["name"], x + PAD / 2, y + 18)
-    yield _words(_second(node), x + PAD / 2, y + 35, "small")
+    yield _words(facts_line(node), x + PAD / 2, y + 35, "small")
 
 
 def _stacked(node: Graph, box: Box, x: float, y: float, kind: str) -> Iterator[str]:
@@ -121,72 +121,6 @@ def _stacked(node: Graph, box: Box, x: float, y: float, kind: str) -> Iterator[s
     if node["scatter"]:
         yield _rectangle(kind, box, x + 5, y - 5, look)
     yield _rectangle(kind, box, x, y, look)
-
-
-def _laid_out(graph: Graph, parent: str) -> Drawing:
-    nodes = {node["path"]: node for node in graph["nodes"] if _is_below(node, parent)}
-    parents = {node["parent"] for node in graph["nodes"]}
-    inner = {
-        path: _laid_out(graph, path)
-        for path, node in nodes.items()
-        if path and path in parents and node["kind"] == "workflow"
-    }
-    boxes = [_box(key, node, inner.get(key)) for key, node in nodes.items()]
-    if not parent:
-        ports = {key: port for key, port in _ports(graph)}
-        nodes |= ports
-        boxes += [_box(key, port, None) for key, port in ports.items()]
-    width, height, lines = place(boxes, _links(graph))
-    return Drawing(width, height, boxes, lines, nodes, inner)
-
-
-def _is_below(node: Graph, parent: str) -> bool:
-    # The one node of a tool has the path '' and so has what is around it.
-    return bool(node["parent"] == parent if node["path"] else not parent)
-
-
-def _ports(graph: Graph) -> Iterator[tuple[str, dict[str, Any]]]:
-    for kind, sign in PORTS.items():
-        for port in graph.get(f"{kind}s", ()):
-            yield (
-                sign + port["name"],
-                {"name": port["name"], "kind": kind, "type": port["type"], "scatter": False},
-            )
-
-
-def _links(graph: Graph) -> list[tuple[str, str]]:
-    found = [(edge["from"], edge["to"]) for edge in graph["edges"]]
-    for port in graph.get("inputs", ()):
-        found += [(PORTS["input"] + port["name"], step) for step in port["to"]]
-    for port in graph.get("outputs", ()):
-        found += [(source, PORTS["output"] + port["name"]) for source in port["from"]]
-    return found
-
-
-def _box(key: str, node: Graph, inner: Drawing | None) -> Box:
-    first, second = LETTER * len(_cut(node["name"])), SMALL * len(_second(node))
-    if inner is None:
-        width = max(first, second, 40) + PAD
-        return Box(key, width, HEIGHT)
-    width = max(first + second + 2 * PAD, inner.width + 2 * PAD)
-    return Box(key, width, inner.height + TITLE + 1.5 * PAD)
-
-
-def _second(node: Graph) -> str:
-    """The line below a name."""
-    return _cut(" · ".join(_facts(node)))
-
-
-def _facts(node: Graph) -> Iterator[str]:
-    """What a step is and where it has come to, each in words: never by colour alone."""
-    if node["kind"] in PORTS:
-        yield from (node["kind"], node["type"])
-        return
-    if state := node.get("state"):
-        yield state
-    if node["scatter"]:
-        yield f"scatter {node['done']}/{node['total'] or '?'}" if state else "scatter"
-    yield node["kind"]
 
 
 def _colour(node: Graph) -> str:
@@ -200,30 +134,8 @@ def _rectangle(kind: str, box: Box, x: float, y: float, look: str) -> str:
 
 def _words(text: str, x: float, y: float, kind: str = "") -> str:
     mark = f' class="{kind}"' if kind else ""
-    return f'<text{mark} x="{x:.1f}" y="{y:.1f}">{escape(_cut(text))}</text>'
-
-
-def _path(points: list[tuple[float, float]]) -> str:
-    (x, y), *rest = points
-    found = f"M{x:.1f} {y:.1f}"
-    for number, (right, down) in enumerate(rest):
-        # Between layers a line bends; past a layer it goes straight.
-        bend = (right - x) / 2
-        is_past = number % 2 == 1
-        curve = f"C{x + bend:.1f} {y:.1f} {right - bend:.1f} {down:.1f} "
-        found += f"{'L' if is_past else curve}{right:.1f} {down:.1f}"
-        x, y = right, down
-    return f'<path class="line" d="{found}" marker-end="url(#tip)"/>'
-
-
-def _text(text: str) -> str:
-    return CONTROL.sub(" ", str(text))
-
-
-def _cut(text: str) -> str:
-    text = _text(text)
-    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+    return f'<text{mark} x="{x:.1f}" y="{y:.1f}">{escape(cut(text))}</text>'
 
 
 def _quoted(text: str) -> str:
-    return '"' + _text(text).replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return '"' + printable(text).replace("\\", "\\\\").replace('"', '\\"') + '"'

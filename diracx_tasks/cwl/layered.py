@@ -1,5 +1,6 @@
 """Boxes in layers from left to right, each after what it takes values from: places only, no drawing."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -61,20 +62,23 @@ def place(boxes: Sequence[Box], links: Iterable[tuple[str, str]]) -> tuple[float
 
 def _layers(known: Mapping[str, Box], ties: Sequence[tuple[str, str]]) -> dict[str, int]:
     layer = dict.fromkeys(known, 0)
-    # Documents have no circles; with one, this ends all the same.
-    for _ in known:
-        is_changed = False
-        for source, target in ties:
-            if layer[target] <= layer[source] < len(known):
-                layer[target] = layer[source] + 1
-                is_changed = True
-        if not is_changed:
-            break
+    before, after = dict.fromkeys(known, 0), defaultdict[str, list[str]](list)
+    for source, target in ties:
+        before[target] += 1
+        after[source].append(target)
     targets = {target for _, target in ties}
+    # Documents have no circles; with one, what is in it stays where it is.
+    ready = [key for key in known if not before[key]]
+    while ready:
+        key = ready.pop()
+        for target in after[key]:
+            layer[target] = max(layer[target], layer[key] + 1)
+            before[target] -= 1
+            if not before[target]:
+                ready.append(target)
     for key in known.keys() - targets:
         # What takes from nothing sits right before what takes from it, not at the beginning.
-        after = [layer[target] for source, target in ties if source == key]
-        layer[key] = min(after, default=1) - 1
+        layer[key] = max(0, min((layer[target] for target in after[key]), default=1) - 1)
     return layer
 
 
