@@ -142,10 +142,12 @@ async def _draft(request: Request) -> Draft:
         _pairs(form, "file"),
         Choices.model_validate({"reuse": "reuse" in form, **choices}),
     )
-    brought = [one for one in form.getlist("uploads") if isinstance(one, UploadFile) and one.filename]
+    brought = [one for one in form.getlist("uploads") if isinstance(one, UploadFile)]
     # Documents first: whether another file belongs to them is told by their texts.
     for one in sorted(brought, key=lambda one: not str(one.filename).endswith(".cwl")):
-        found.take(str(one.filename), await one.read())
+        if one.filename:
+            found.take(one.filename, await one.read())
+        await one.close()
     return found
 
 

@@ -1,7 +1,6 @@
 """Submitting a workflow: documents and inputs are dropped, checked at their lines, looked at, and run."""
 
 from collections.abc import Mapping, Sequence
-from itertools import groupby
 from typing import Any
 
 from fastapi import Request, Response
@@ -50,9 +49,9 @@ def send(db: Db, request: Request, me: Me, draft: SentDraft) -> Response:
             return _shown(request, draft)
         checked = submit.check(draft.bundle, draft.given, by=me)
     except InvalidCwl as error:
-        return _shown(request, draft, wrong=_placed(error, draft), status=422)
+        return _shown(request, draft, wrong=_placed(error, draft))
     except DiracXError as error:
-        return _shown(request, draft, wrong=[_plain(error)], status=error.http_status)
+        return _shown(request, draft, wrong=[_plain(error)])
     if draft.choices.action != "run":
         return _shown(request, draft, checked=checked)
     wanted = submit.Request(
@@ -78,18 +77,15 @@ def _shown(
     *,
     checked: Mapping[str, Any] | None = None,
     wrong: Sequence[Mapping[str, Any]] = (),
-    status: int = 200,
 ) -> Response:
     told = [*wrong, *(_with_source(one, draft) for one in (checked or {}).get("warnings", ()))]
     return render.page(
         request,
         "submit.html",
-        status=status,
         draft=draft,
         chosen=draft.choices,
         told=told,
         errors=sum(one.get("severity", "error") == "error" for one in told),
-        by_file=[(name, list(some)) for name, some in groupby(told, key=lambda one: one.get("file") or "")],
         is_checked=checked is not None,
         graph=drawing.graph(checked["graph"]) if checked else None,
         estimate=checked.get("estimate") if checked else None,

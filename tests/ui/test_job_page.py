@@ -8,7 +8,7 @@ import pytest
 from diracx_api.ui import job as job_page
 from diracx_tasks.auth.visits import find
 from diracx_tasks.core.database import session
-from diracx_tasks.jobs import control
+from diracx_tasks.jobs import access, control
 from diracx_tasks.jobs.states import Status
 from tests.builders import HEX, a_job, a_pilot, a_user
 from tests.ui.visitor import Pages, Visitor
@@ -96,7 +96,7 @@ def test_a_form_without_the_visits_key_changes_nothing(pages: Pages) -> None:
         assert status == 403 and "load the page again" in words
     assert pages.send(f"/ui/jobs/{job_id}/kill", "no ticket")[1].startswith("/ui/login?")
     with session() as db:
-        assert control.hold_one(db, job_id, by=a_user()).status == Status.RUNNING
+        assert access.hold_one(db, job_id, by=a_user()).status == Status.RUNNING
 
 
 def test_a_job_of_another_vo_is_not_there(pages: Pages) -> None:

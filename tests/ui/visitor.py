@@ -101,6 +101,11 @@ class Visitor:
         )
         return self.page
 
+    def keep(self, ticket: str) -> None:
+        """Have the browser keep what it got for a login."""
+        where = f"{self.pages.url}/ui"
+        self.context.add_cookies([{"name": TICKET, "value": ticket, "url": where, "httpOnly": True}])
+
     def picture(self, name: str) -> None:
         """A screenshot for people, where PICTURES names a folder."""
         if folder := os.environ.get("PICTURES"):
@@ -128,9 +133,8 @@ def open_visitor(
     settings = {"viewport": {"width": WIDTH, "height": HEIGHT}, "reduced_motion": "reduce", **options}
     context = browser.new_context(**settings)
     context.set_default_timeout(15_000)
-    known = ticket or pages.ticket(name, group)
-    context.add_cookies([{"name": TICKET, "value": known, "url": f"{pages.url}/ui", "httpOnly": True}])
     found = Visitor(pages, context, context.new_page())
+    found.keep(ticket or pages.ticket(name, group))
 
     def told(message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
