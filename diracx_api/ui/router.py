@@ -39,6 +39,9 @@ class Pages(Router):
     def __init__(self, prefix: str = "") -> None:
         super().__init__("ui", f"{visit.HOME}{prefix}")
 
+    def _route(self, method: str, path: str, right: Right, options: dict[str, Any]) -> Callable[[Any], Any]:
+        return super()._route(method, path, right, {"include_in_schema": False, **options})
+
     def guarded(self, right: Right) -> type[APIRoute]:
         """Routes that know the visitor by his cookie, and answer errors with pages."""
         return _guarded(right)

@@ -24,7 +24,9 @@ from tests.servers import free_port
 
 # WCAG 2.2 level A and AA.
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
-OPERATORS = "      operators: {Properties: [NormalUser, ServiceAdministrator], Users: [subject-of-alice]}\n"
+GROUPS = """      operators: {Properties: [NormalUser, ServiceAdministrator], Users: [subject-of-alice]}
+      nobodies: {Properties: [ProxyManagement], Users: [subject-of-alice]}
+"""
 PASSWORD = "a-good-password"
 WIDTH, HEIGHT = 1280, 900
 
@@ -59,13 +61,16 @@ class Pages:
         answer = urllib3.request("POST", grant["url"], fields={**grant["fields"], "file": ("file", content)})
         assert answer.status == 204, answer.data
 
-    def send(self, path: str, ticket: str, *, method: str = "POST", **form: str) -> tuple[int, str]:
+    def send(
+        self, path: str, ticket: str, *, method: str = "POST", site: str = "same-origin", **form: str
+    ) -> tuple[int, str]:
         """What a form gets that somebody who has a ticket sends by hand: the status, and where it leads."""
+        kind = "application/x-www-form-urlencoded"
         answer = urllib3.request(
             method,
             self.url + path,
             body=urlencode(form) if method == "POST" else None,
-            headers={"Cookie": f"{TICKET}={ticket}", "Content-Type": "application/x-www-form-urlencoded"},
+            headers={"Cookie": f"{TICKET}={ticket}", "Content-Type": kind, "Sec-Fetch-Site": site},
             redirect=False,
         )
         return answer.status, answer.headers.get("Location", answer.data.decode())
@@ -74,7 +79,7 @@ class Pages:
 @contextmanager
 def serving(installation: Installation, **stated: str) -> Iterator[Pages]:
     """A server for browsers on an installation."""
-    text = f"Registry:\n  lhcb:{USERS}{OPERATORS}  belle:{USERS}"
+    text = f"Registry:\n  lhcb:{USERS}{GROUPS}  belle:{USERS}"
     port = free_port()
     own = {"DIRACX_LOGIN_PAGE": "true", "DIRACX_URL": f"http://127.0.0.1:{port}"}
     (installation.folder / "keys" / "login").write_text(PASSWORD)
