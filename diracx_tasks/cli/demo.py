@@ -65,7 +65,9 @@ def _show(console: Any, outputs: dict[str, Any], url: str, ending: str) -> None:
     for name in ("result", "histogram"):
         console.print(f"{name:>9}: {_path(outputs[name])}", soft_wrap=True)
     flower = _environment().get("DIRACX_FLOWER_URL", "")
-    console.print(f"\nAPI documentation: {url}/api/docs\nFlower: {flower}\n{ending}", soft_wrap=True)
+    console.print(
+        f"\nPages: {url}/ui\nAPI documentation: {url}/api/docs\nFlower: {flower}\n{ending}", soft_wrap=True
+    )
 
 
 def _path(file: dict[str, Any]) -> Path:

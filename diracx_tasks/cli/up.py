@@ -163,7 +163,7 @@ class System:
         from diracx_tasks.auth.keys import signing_key
 
         url, flower = os.environ["DIRACX_URL"], os.environ.get("DIRACX_FLOWER_URL")
-        self.supervisor.say("up", f"API documentation: {url}/api/docs")
+        self.supervisor.say("up", f"pages: {url}/ui, API documentation: {url}/api/docs")
         if flower:
             self.supervisor.say("up", f"Flower: {flower}")
         self._say_how_to_log_in(url)
