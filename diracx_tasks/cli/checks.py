@@ -22,7 +22,8 @@ from diracx_tasks.core.redis import redis
 from diracx_tasks.core.settings import settings
 from diracx_tasks.engine.declared import REGISTRY
 from diracx_tasks.engine.overrides import SECTION
-from diracx_tasks.sandboxes.store import FolderStore, S3Store, store
+from diracx_tasks.sandboxes.s3 import S3Store
+from diracx_tasks.sandboxes.store import FolderStore, store
 from diracx_tasks.workflows import isolate
 
 # Tokens and presigned addresses stop to work beyond some minutes; schedules get odd long before.

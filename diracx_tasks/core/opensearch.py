@@ -6,13 +6,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any
-
-from opensearchpy import OpenSearch
-from opensearchpy.exceptions import OpenSearchException, TransportError
+from typing import TYPE_CHECKING, Any
 
 from diracx_tasks.core.errors import Unavailable
 from diracx_tasks.core.settings import settings
+
+# Most installations have none, and importing its client takes longer than much of the rest together.
+if TYPE_CHECKING:
+    from opensearchpy import OpenSearch
 
 # So long a request may take that nobody waits for.
 PATIENCE = 30.0
@@ -67,7 +68,7 @@ def ensure_template(name: str, body: dict[str, Any]) -> None:
         _ask(lambda client: client.indices.put_index_template(name=name, body=body))
 
 
-def _ask(request: Callable[[OpenSearch], Any]) -> Any:
+def _ask(request: Callable[["OpenSearch"], Any]) -> Any:
     with _in_words():
         return request(_client(settings().opensearch_url, os.getpid()))
 
@@ -84,6 +85,8 @@ def _list(answer: Any, name: str, count: int) -> list[dict[str, Any]]:
 
 @contextmanager
 def _in_words() -> Iterator[None]:
+    from opensearchpy.exceptions import OpenSearchException, TransportError
+
     url = settings().opensearch_url
     try:
         yield
@@ -100,7 +103,9 @@ def _in_words() -> Iterator[None]:
 
 
 @lru_cache(4)
-def _client(url: str, pid: int) -> OpenSearch:
+def _client(url: str, pid: int) -> "OpenSearch":
+    from opensearchpy import OpenSearch
+
     given = settings()
     options: dict[str, Any] = {}
     if given.opensearch_user:

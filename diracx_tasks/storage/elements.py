@@ -15,15 +15,13 @@ from diracx_tasks.core.operations import resources
 from diracx_tasks.core.sections import StorageElementOptions
 from diracx_tasks.core.settings import settings
 from diracx_tasks.resources.view import view
-from diracx_tasks.sandboxes.store import Bucket, FolderStore, Grant, S3Store, Store, store
+from diracx_tasks.sandboxes.store import FolderStore, Grant, Store, store
 
 GROUP = "diracx.storage_elements"
 # There without a word in the configuration: beside the sandboxes.
 DEFAULT = "SE-USER"
 FOLDER, S3 = "folder", "s3"
 ACTIVE = "Active"
-# What a presigned POST of S3 takes.
-LARGEST_POST = 5 << 30
 LONGEST_NAME = 64
 
 
@@ -56,7 +54,7 @@ class Stored:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self.largest = LARGEST_POST if isinstance(store, S3Store) else settings().sandbox_bytes
+        self.largest = store.largest
 
     def pfn(self, lfn: str, vo: str, sha256: str) -> str:
         """A name made of the VO and the content."""
@@ -176,14 +174,14 @@ def _folder(name: str, options: Mapping[str, Any]) -> FolderStore:
     return FolderStore(Path(folder), f"/api/data/elements/{quote(name, safe='')}")
 
 
-def _bucket(name: str, options: Mapping[str, Any]) -> S3Store:
+def _bucket(name: str, options: Mapping[str, Any]) -> Store:
     lacking = [key for key in ("Endpoint", "Bucket") if not options.get(key)]
     if lacking or name not in settings().storage_keys:
         words = [*lacking, *([] if name in settings().storage_keys else ["a key in DIRACX_STORAGE_KEYS"])]
         raise SettingsError(f"the storage element {name} lacks {' and '.join(words)}")
     access, secret = settings().storage_keys[name]
     region = str(options.get("Region") or settings().s3_region)
-    return _s3(Bucket(options["Endpoint"], options["Bucket"], access, secret.get_secret_value(), region))
+    return _s3(options["Endpoint"], options["Bucket"], access, secret.get_secret_value(), region)
 
 
 @lru_cache(64)
@@ -197,5 +195,7 @@ def _plugged_in(name: str, kind: str | None, options: bytes) -> StorageElement:
 
 
 @lru_cache(32)
-def _s3(bucket: Bucket) -> S3Store:
-    return S3Store(bucket)
+def _s3(*bucket: str) -> Store:
+    from diracx_tasks.sandboxes.s3 import Bucket, S3Store
+
+    return S3Store(Bucket(*bucket))

@@ -10,7 +10,7 @@ import pytest
 import urllib3
 
 from diracx_tasks.core.client import Client
-from diracx_tasks.sandboxes.store import S3Store
+from diracx_tasks.sandboxes.s3 import S3Store
 from tests.builders import Installation, environment
 from tests.servers import Rgw
 
