@@ -45,10 +45,7 @@ from diracx_api.routes import (
     workflows,
 )
 from diracx_api.too_large import TooLargeInWords
-from diracx_api.ui import enter
-from diracx_api.ui import job as job_page
-from diracx_api.ui import jobs as job_pages
-from diracx_api.ui import submit as submit_page
+from diracx_api.ui import pages
 from diracx_api.ui.files import Assets
 from diracx_api.wes.prefix import WesPrefix
 from diracx_tasks.app import app as celery
@@ -86,10 +83,7 @@ ROUTERS = (
     login.router,
     config.router,
     well_known.router,
-    enter.router,
-    job_pages.router,
-    job_page.router,
-    submit_page.router,
+    *pages.ROUTERS,
 )
 FORM_BYTES = 1 << 20
 

@@ -65,7 +65,7 @@ async def follow_workflow(
     """
     hub().must_take(me)
     wanted = Filter(step, job) if logs else None
-    jobs = await to_thread.run_sync(_jobs, workflow_id, wanted, me, limiter=hub().limiter)
+    jobs = await to_thread.run_sync(jobs_to_follow, workflow_id, wanted, me, limiter=hub().limiter)
     listener = Listener(wanted, Place.read(last_event_id) or Place())
     stream = messages(workflow_id, jobs, listener, seconds, to=me)
     return StreamingResponse(stream, media_type="text/event-stream", headers=HEADERS)
@@ -94,8 +94,8 @@ def get_workflow_resources(db: ReadDb, me: Me, workflow_id: WorkflowId) -> Any:
     return {"steps": resources.of_steps(db, search.find(db, workflow_id, by=me))}
 
 
-def _jobs(workflow_id: int, wanted: Filter | None, me: User) -> Jobs | None:
-    """The jobs whose output is wanted, of a workflow that the user may see."""
+def jobs_to_follow(workflow_id: int, wanted: Filter | None, me: User) -> Jobs | None:
+    """The jobs whose output is wanted, of a workflow that the user may see; None when none is wanted."""
     with reading() as db:
         workflow = search.find(db, workflow_id, by=me)
         if wanted is None:

@@ -108,7 +108,7 @@ def _placed(drawing: Drawing, x: float, y: float) -> _Sheet:
 def _room(node: Graph, has_states: bool) -> str:
     if node["kind"] in PORTS or not has_states:
         return _below(node)
-    return ROOM if node["scatter"] or node["loop"] else ROOM.partition(" ")[0]
+    return ROOM if node["scatter"] or node["loop"] else ROOM[:9]
 
 
 @dataclass

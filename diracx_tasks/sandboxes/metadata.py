@@ -4,12 +4,13 @@ import hashlib
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from diracx_tasks.core.database import changed, now, utc_now
-from diracx_tasks.core.errors import BadRequest, Forbidden, TooLarge
+from diracx_tasks.core.errors import BadRequest, Forbidden, NotFound, TooLarge
 from diracx_tasks.core.settings import settings
 from diracx_tasks.core.unless_there import add_unless_there
 from diracx_tasks.sandboxes.store import Grant, store
@@ -63,13 +64,32 @@ def keep(db: Session, owner: Owner, content: bytes) -> str:
     return location_of(grant["pfn"])
 
 
-def download_url(db: Session, pfn: str, owner: Owner, *, is_admin: bool = False) -> str:
-    """A signed address of one of the owner's files; an administrator may have any of his VO."""
+class Stored(NamedTuple):
+    """A file in the store: its name there, and its bytes."""
+
+    key: str
+    size: int
+
+
+def find(db: Session, name: str, owner: Owner, *, is_admin: bool = False) -> Stored:
+    """One of the owner's files, for an administrator any of his VO; NotFound when it is not kept any more."""
+    found = _owned(name, owner, owner.vo_prefix if is_admin else owner.prefix)
+    size = db.scalar(select(Sandbox.size).where(Sandbox.se_name == SE, Sandbox.pfn == found))
+    if size is None:
+        raise NotFound(f"{found} is not kept any more")
+    return Stored(key_of(found), int(size))
+
+
+def download_url(db: Session, pfn: str, owner: Owner, *, is_admin: bool = False, name: str = "") -> str:
+    """A signed address of one of the owner's files; an administrator may have any of his VO.
+
+    With a name, S3 has browsers keep the file under it instead of showing it.
+    """
     found = _owned(pfn, owner, owner.vo_prefix if is_admin else owner.prefix)
     known = (Sandbox.se_name == SE, Sandbox.pfn == found)
     if not changed(db, update(Sandbox).where(*known).values(accessed_at=utc_now())):
         raise BadRequest(f"Sandbox with {found} not found")
-    return store().url(key_of(found))
+    return store().url(key_of(found), name)
 
 
 def contents(location: str, owner: Owner) -> str:

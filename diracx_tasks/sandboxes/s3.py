@@ -4,6 +4,7 @@ import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import boto3
 from botocore.config import Config
@@ -73,9 +74,11 @@ class S3Store:
         )
         return grant
 
-    def url(self, key: str) -> str:
-        """A presigned GET."""
+    def url(self, key: str, name: str = "") -> str:
+        """A presigned GET; with a name, what it gives is kept under it."""
         parameters = {"Bucket": self.bucket, "Key": key}
+        if name:
+            parameters["ResponseContentDisposition"] = f"attachment; filename*=UTF-8''{quote(name, safe='')}"
         url: str = self.client.generate_presigned_url(
             "get_object", parameters, ExpiresIn=settings().url_seconds
         )

@@ -28,8 +28,8 @@ class Store(Protocol):
     def grant(self, key: str, *, checksum: str, size: int) -> Grant:
         """`{"url", "fields"}` of a presigned POST of this size, and of this content if the store checks."""
 
-    def url(self, key: str) -> str:
-        """A presigned GET."""
+    def url(self, key: str, name: str = "") -> str:
+        """A presigned GET; browsers keep what it gives under the name, where there is one."""
 
     def has(self, key: str) -> bool:
         """Whether the object is there."""
@@ -74,8 +74,8 @@ class FolderStore:
         signature = _sign("PUT", self.at, fields)
         return {"url": f"{settings().url}{self.at}", "fields": {**fields, "signature": signature}}
 
-    def url(self, key: str) -> str:
-        """An address whose signature `locate` checks."""
+    def url(self, key: str, name: str = "") -> str:
+        """An address whose signature `locate` checks; a name is not known to it."""
         fields = {"key": key, "expires": _expiry()}
         query = urlencode({"expires": fields["expires"], "signature": _sign("GET", self.at, fields)})
         return f"{settings().url}{self.at}/{quote(key)}?{query}"
@@ -96,6 +96,10 @@ class FolderStore:
     def locate(self, key: str, expires: str, signature: str) -> Path:
         """The file behind a signed address."""
         _check("GET", self.at, {"key": key, "expires": expires}, signature)
+        return self.path(key)
+
+    def path(self, key: str) -> Path:
+        """The file of a key; whoever asks has seen to it that it may be read."""
         path = self._path(key)
         if not path.is_file():
             raise NotFound(f"{key} is not in the sandbox store")

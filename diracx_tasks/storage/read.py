@@ -72,6 +72,15 @@ def contents(location: str, vo: str) -> str:
     return elements.element(replica.se).read(replica.pfn, MOST_CONTENTS).decode(errors="replace")
 
 
+def beginning(db: Session, vo: str, lfn: str, most: int) -> tuple[bytes, int]:
+    """The first bytes of a file of a VO, and how many it has; NotFound, or BadRequest as `addresses`."""
+    entry = resolve(db, vo, [lfn]).get(lfn)
+    if entry is None:
+        raise NotFound(f"{lfn} is not in the file catalogue of {vo}")
+    replica = _readable(entry, elements.usable(db, vo, "read"), "")[0]
+    return elements.element(replica.se).read(replica.pfn, most), entry.content.size
+
+
 def complete(db: Session, vo: str, value: Any) -> tuple[Any, list[str]]:
     """A CWL value whose files with an LFN have `size` and `checksum`, and the LFNs that are not there.
 

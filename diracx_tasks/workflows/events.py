@@ -86,3 +86,15 @@ def since(db: Session, workflow_id: int, after: int, limit: int) -> list[Workflo
         WorkflowEvent.workflow_id == workflow_id, WorkflowEvent.event_id > after
     )
     return list(db.scalars(query.order_by(WorkflowEvent.event_id).limit(limit)))
+
+
+def newest(
+    db: Session, workflow_id: int, *, before: int | None, limit: int, path: str | None = None
+) -> list[WorkflowEvent]:
+    """Events with lower numbers than `before`, newest first; of one step if a path is stated."""
+    query = select(WorkflowEvent).where(WorkflowEvent.workflow_id == workflow_id)
+    if before is not None:
+        query = query.where(WorkflowEvent.event_id < before)
+    if path is not None:
+        query = query.where(WorkflowEvent.path == path)
+    return list(db.scalars(query.order_by(WorkflowEvent.event_id.desc()).limit(limit)))

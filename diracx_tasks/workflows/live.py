@@ -14,7 +14,7 @@ from diracx_tasks.core.errors import NotFound
 from diracx_tasks.core.packed import unpacked
 from diracx_tasks.jobs import access, tails
 from diracx_tasks.jobs.tails import Jobs, Output
-from diracx_tasks.workflows import events, search
+from diracx_tasks.workflows import events, places, search
 from diracx_tasks.workflows.states import FINAL
 from diracx_tasks.workflows.tables import Node, Workflow, WorkflowEvent
 
@@ -173,40 +173,9 @@ def _job_name(workflow: Workflow, step: str) -> str:
 
 def _places(db: Session, workflow_id: int, job_ids: list[int]) -> dict[int, tuple[str, str, int | None]]:
     """For each job `outer[3]/inner[7]`, its path and its own slot; none for a workflow that is one tool."""
-    query: Any = select(Node.node_id, Node.parent_id, Node.path, Node.slot, Node.kind, Node.job_id)
-    rows = db.execute(query.where(Node.job_id.in_(job_ids), Node.workflow_id == workflow_id)).all()
-    above = {row.node_id: row for row in rows}
-    wanted = {row.parent_id for row in rows}
-    while wanted := {node_id for node_id in wanted if node_id and node_id not in above}:
-        found = db.execute(query.where(Node.node_id.in_(wanted))).all()
-        above |= {row.node_id: row for row in found}
-        wanted = {row.parent_id for row in found}
-    places = {}
-    for row in rows:
-        slots = _slots(row, above)
-        if row.path:
-            places[row.job_id] = (
-                _label(row.path, slots),
-                row.path,
-                next(iter(slots.get(row.path, ())), None),
-            )
-    return places
-
-
-def _slots(row: Any, above: Mapping[int, Any]) -> dict[str, list[int | None]]:
-    """The elements of scatters, and iterations of loops, that a node is in, by path, the outer ones first."""
-    slots: dict[str, list[int | None]] = {}
-    while row is not None:
-        parent = above.get(row.parent_id)
-        if parent is not None and parent.kind in ("scatter", "loop"):
-            slots.setdefault(row.path, []).insert(0, row.slot)
-        row = parent
-    return slots
-
-
-def _label(path: str, slots: Mapping[str, list[int | None]]) -> str:
-    parts, above = [], ""
-    for name in path.split("/"):
-        above = f"{above}/{name}" if above else name
-        parts.append(name + "".join(f"[{slot}]" for slot in slots.get(above, ())))
-    return "/".join(parts)
+    mine = (Node.job_id.in_(job_ids), Node.workflow_id == workflow_id)
+    rows = db.execute(select(*places.COLUMNS, Node.job_id).where(*mine)).all()
+    found = places.of_nodes(db, rows)
+    return {
+        row.job_id: (found[row.node_id].label, row.path, found[row.node_id].slot) for row in rows if row.path
+    }

@@ -74,13 +74,14 @@ def elements(db: Session, workflow: Workflow, name: str, start: int, limit: int)
 
 
 def graph(db: Session, workflow: Workflow) -> dict[str, Any]:
-    """Nodes and edges with the state of each step."""
+    """Nodes and edges with the state of each step, and its instances by state."""
     nodes = [
         {
             **node,
             "state": _state(counted["counts"]),
             "done": _done(counted["counts"]),
             "total": counted["total"],
+            "counts": counted["counts"],
         }
         for node, counted in _counted_steps(db, workflow)
     ]

@@ -1,0 +1,66 @@
+"""Lists of a VO's workflows by what somebody looks for, with what they have come to."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.orm import Session, defer
+
+from diracx_tasks.auth.tokens import User
+from diracx_tasks.core.remembered import remembered
+from diracx_tasks.core.settings import settings
+from diracx_tasks.jobs import search as jobs
+from diracx_tasks.workflows.tables import Workflow
+
+UNREAD = (Workflow.graph, Workflow.outputs, Workflow.tags, Workflow.reason)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which workflows: of a status, of an owner, with something in their name; empty: all."""
+
+    status: str = ""
+    owner: str = ""
+    name: str = ""
+
+    def conditions(self, by: User) -> list[ColumnElement[bool]]:
+        """What holds of them, in the VO of whoever asks."""
+        found = [Workflow.vo == by.vo]
+        found += [Workflow.status == self.status] if self.status else []
+        found += [Workflow.owner == self.owner] if self.owner else []
+        # What is typed is a part of the name, and no pattern.
+        return found + ([Workflow.name.icontains(self.name, autoescape=True)] if self.name else [])
+
+
+def page(
+    db: Session, wanted: Wanted, *, by: User, limit: int, before: int | None = None, after: int | None = None
+) -> Sequence[Workflow]:
+    """The newest with numbers below `before`, or the oldest with numbers above `after`; newest first."""
+    query = select(Workflow).options(*(defer(column) for column in UNREAD)).where(*wanted.conditions(by))
+    if after is not None:
+        rows = query.where(Workflow.workflow_id > after).order_by(Workflow.workflow_id).limit(limit)
+        return db.scalars(rows).all()[::-1]
+    if before is not None:
+        query = query.where(Workflow.workflow_id < before)
+    return db.scalars(query.order_by(Workflow.workflow_id.desc()).limit(limit)).all()
+
+
+def statuses(db: Session, wanted: Wanted, *, by: User) -> dict[str, int]:
+    """How many there are in each status, whichever is wanted; a little old where they are many."""
+    every = Wanted(owner=wanted.owner, name=wanted.name)
+    query = select(Workflow.status, func.count()).where(*every.conditions(by)).group_by(Workflow.status)
+    key = ("workflows", settings().database, by.vo, every)
+    found: dict[str, int] = remembered(key, lambda: dict(db.execute(query).all()))
+    return found
+
+
+def progress(db: Session, rows: Sequence[Workflow]) -> dict[int, dict[str, int]]:
+    """For each workflow, its jobs by what a person sees of them; may be a little old where they are many."""
+
+    def counted(row: Workflow) -> Any:
+        group = f"{row.workflow_id:08d}"
+        key = ("progress", settings().database, row.workflow_id)
+        return remembered(key, lambda: jobs.group_counts(db, row.vo, [group])[group])
+
+    return {row.workflow_id: counted(row) for row in rows}
