@@ -4,8 +4,11 @@ from diracx_api.ui import (
     enter,
     job,
     jobs,
+    pilots,
+    sites,
     stored,
     submit,
+    usage,
     workflow,
     workflow_events,
     workflow_log,
@@ -14,6 +17,7 @@ from diracx_api.ui import (
     workflow_values,
     workflows,
 )
+from diracx_api.ui.operate import dead, locks, overview, schedule, tasks
 
 ROUTERS = (
     enter.router,
@@ -28,4 +32,12 @@ ROUTERS = (
     workflow_values.router,
     workflow_events.router,
     stored.router,
+    sites.router,
+    pilots.router,
+    usage.router,
+    overview.router,
+    schedule.router,
+    tasks.router,
+    dead.router,
+    locks.router,
 )

@@ -98,6 +98,16 @@ def svg(plot: Plot) -> str:
     return "\n".join(lines) + "\n"
 
 
+def words(text: str) -> str:
+    """A picture that says why there is no plot."""
+    size = f'width="{LEFT + WIDTH:.0f}" height="60" viewBox="0 0 {LEFT + WIDTH:.0f} 60"'
+    told = _text(text)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-labelledby="title" {size}>\n'
+        f'<title id="title">{told}</title>\n<style>{STYLE}</style>\n<text x="10" y="34">{told}</text>\n</svg>\n'
+    )
+
+
 def _largest(series: Mapping[str, Amounts]) -> dict[str, Amounts]:
     by_size = sorted(series.items(), key=lambda one: (-sum(one[1].values()), one[0]))
     if len(by_size) <= len(COLOURS):

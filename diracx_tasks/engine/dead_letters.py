@@ -1,6 +1,7 @@
 """Tasks whose tries are used up: kept with everything needed to understand and repeat them."""
 
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -10,10 +11,12 @@ from sqlalchemy.orm import Session
 from diracx_tasks.core.database import changed, now, utc_now
 from diracx_tasks.core.errors import Conflict, NotFound
 from diracx_tasks.engine import batches, history, outbox
-from diracx_tasks.engine.declared import REGISTRY
+from diracx_tasks.engine.declared import REGISTRY, InvalidArguments
 from diracx_tasks.engine.tables import DeadLetter
 
 DEAD, RETRIED, DROPPED = "Dead", "Retried", "Dropped"
+# So many are retried by one transaction.
+MOST_AT_ONCE = 1000
 
 
 def bury(db: Session, found: Mapping[str, Any], *, since: datetime | None, error: str) -> int:
@@ -75,6 +78,27 @@ def retry(db: Session, letter_id: int, *, by: str) -> str:
         return letter.key
     outbox.enqueue(db, letter.task, letter.key, **letter.arguments)
     return letter.key
+
+
+def retry_all(db: Session, task: str, *, newest: int, by: str) -> int:
+    """Have dead letters of a task run again, up to the one with the number `newest`; how many, at most 1000.
+
+    The oldest come first. Those that somebody else resolves meanwhile, and those whose arguments the task
+    does not take any more, are left out.
+    """
+    query = select(DeadLetter.letter_id).where(DeadLetter.state == DEAD, DeadLetter.task == task)
+    oldest = query.where(DeadLetter.letter_id <= newest).order_by(DeadLetter.letter_id).limit(MOST_AT_ONCE)
+    count = 0
+    for letter_id in db.scalars(oldest).all():
+        with suppress(Conflict, InvalidArguments), db.begin_nested():
+            retry(db, letter_id, by=by)
+            count += 1
+    return count
+
+
+def newest(db: Session) -> int | None:
+    """The number of the last task that died; None: none has."""
+    return db.scalar(select(func.max(DeadLetter.letter_id)).where(DeadLetter.state == DEAD))
 
 
 def drop(db: Session, letter_id: int, *, by: str) -> None:

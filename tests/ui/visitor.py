@@ -77,9 +77,9 @@ class Pages:
 
 
 @contextmanager
-def serving(installation: Installation, **stated: str) -> Iterator[Pages]:
-    """A server for browsers on an installation."""
-    text = f"Registry:\n  lhcb:{USERS}{GROUPS}  belle:{USERS}"
+def serving(installation: Installation, more: str = "", **stated: str) -> Iterator[Pages]:
+    """A server for browsers on an installation; `more` is added to its configuration."""
+    text = f"Registry:\n  lhcb:{USERS}{GROUPS}  belle:{USERS}{more}"
     port = free_port()
     own = {"DIRACX_LOGIN_PAGE": "true", "DIRACX_URL": f"http://127.0.0.1:{port}"}
     (installation.folder / "keys" / "login").write_text(PASSWORD)
