@@ -54,7 +54,7 @@ def test_who_has_no_right_is_told_which_one_it_needs(pages: Server) -> None:
     key = Visit(a_user(), ticket).form_key
     for method, route in CLOSED:
         right = (route.openapi_extra or {})["x-right"]
-        if right == "anybody with a token":
+        if right in ("anybody with a token", "anybody but a pilot"):
             continue
         path = re.sub(r"{[^}]*}", "1", route.path)
         status, words = pages.send(path, ticket, method=method, **{FORM_KEY: key})

@@ -68,7 +68,7 @@ def page(system: System, browser: Browser) -> Iterator[Page]:
     found.on("console", lambda one: complaints.append(one.text) if one.type in ("error", "warning") else None)
     found.on("pageerror", lambda error: complaints.append(str(error)))
     found.goto(f"{system.client.url}/ui")
-    found.get_by_role("link", name=re.compile("^local / ")).first.click()
+    found.get_by_role("link", name=re.compile("^local ")).first.click()
     found.get_by_label("Password").fill((system.folder / "keys" / "login").read_text().strip())
     found.get_by_role("button", name="Log in").click()
     found.wait_for_url("**/ui/workflows")
@@ -84,7 +84,7 @@ def picture(page: Page, name: str) -> None:
 
 def run(page: Page, inputs: str, flow: str = FLOW) -> None:
     """Submit the workflow, first with a mistake when it has one."""
-    page.get_by_role("link", name="Submit").click()
+    page.get_by_role("link", name="Submit", exact=True).click()
     drop(page, *(a_file(*one) for one in (("flow.cwl", flow), ("wait.cwl", WAIT), ("gather.cwl", GATHER))))
     page.get_by_label("YAML or JSON").fill(inputs)
     if "secondz" in flow:
@@ -97,9 +97,8 @@ def run(page: Page, inputs: str, flow: str = FLOW) -> None:
 
 
 def test_wrong_then_right_then_watched_to_its_end_and_fetched(page: Page) -> None:
-    run(page, "seconds: [0.5, 1, 4]\nflag: /\n")
-    expect(page).to_have_title(re.compile("^Running [0-9]+/4"), timeout=LONG)
-    page.get_by_text(re.compile("[12]/3")).first.wait_for(timeout=LONG)
+    run(page, "seconds: [0.5, 1, 8]\nflag: /\n")
+    expect(page).to_have_title(re.compile("^Running [0-9]+/[34]"), timeout=LONG)
     picture(page, "running")
     expect(page).to_have_title(re.compile("^Done"), timeout=LONG)
     picture(page, "done")
@@ -108,3 +107,32 @@ def test_wrong_then_right_then_watched_to_its_end_and_fetched(page: Page) -> Non
     with page.expect_download() as fetched:
         page.get_by_role("link", name=re.compile("[Dd]ownload")).first.click()
     assert b"all of them" in Path(fetched.value.path()).read_bytes()
+
+
+def test_what_failed_is_run_again_and_what_went_well_is_not(page: Page, system: System) -> None:
+    flag = system.folder / "flag"
+    run(page, f"seconds: [0.1, 0.2, 0.3]\nflag: {flag}\n", FLOW.replace("secondz", "seconds"))
+    expect(page).to_have_title(re.compile("^Failed"), timeout=LONG)
+    expect(page.locator("main")).to_contain_text("gather")
+    picture(page, "failed")
+    number = int(page.url.rpartition("/")[2])
+    before = {job["JobID"] for job in system.jobs(number) if job["Status"] == "Done"}
+    assert len(before) == 3
+    flag.touch()
+    page.get_by_text("Rerun").first.click()
+    page.get_by_role("button", name=re.compile("^Rerun")).click()
+    expect(page).to_have_title(re.compile("^Done"), timeout=LONG)
+    done = {job["JobID"] for job in system.jobs(number) if job["Status"] == "Done"}
+    assert before < done and len(done) == 4
+
+
+def test_a_workflow_is_killed_with_what_runs_of_it(page: Page, system: System) -> None:
+    run(page, "seconds: [100, 101, 102]\nflag: /\n", FLOW.replace("secondz", "seconds"))
+    expect(page).to_have_title(re.compile("^Running"), timeout=LONG)
+    expect(page.locator("main")).to_contain_text(re.compile("Running"))
+    page.get_by_text(re.compile("^Kill")).first.click()
+    picture(page, "kill")
+    page.get_by_role("button", name=re.compile("^Kill")).click()
+    expect(page).to_have_title(re.compile("^Killed"), timeout=LONG)
+    number = int(page.url.rpartition("/")[2])
+    assert {job["Status"] for job in system.jobs(number)} == {"Killed"}
