@@ -4,8 +4,16 @@ from pathlib import Path
 
 import click
 
+from diracx_tasks.cli import output
 from diracx_tasks.cli.config import config
-from diracx_tasks.cli.output import Column, output_option, show_rows
+from diracx_tasks.cli.output import output_option
+from diracx_tasks.cli.tables import Column
+
+CHECKS = (
+    Column("Check", lambda row: row["check"]),
+    Column("State", lambda row: output.state(row["state"])),
+    Column("Words", lambda row: row["words"]),
+)
 
 
 @click.group()
@@ -35,8 +43,7 @@ def check(form: str) -> None:
     rows = [
         {"check": one.name, "state": "ok" if one.ok else "WRONG", "words": one.words} for one in all_checks()
     ]
-    columns = [Column(name, lambda row, name=name: row[name]) for name in ("check", "state", "words")]  # type: ignore[misc]
-    show_rows(rows, form, key="check", columns=columns)
+    output.show_rows(rows, form, key="check", columns=CHECKS, empty="there is nothing to check")
     if any(row["state"] != "ok" for row in rows):
         raise SystemExit(1)
 
@@ -59,10 +66,9 @@ def rotate_keys(to: Path | None, forget: bool, now: bool, yes: bool) -> None:
     """
     _environment()
     from diracx_tasks.auth.rotate import DELAY_SECONDS, rotate
-    from diracx_tasks.cli.output import agree
 
     if forget:
-        agree("End every login, and let running pilots lose their jobs?", yes=yes)
+        output.agree("End every login, and let running pilots lose their jobs?", yes=yes)
     done = rotate(to=to, forget=forget, delay=0 if now else DELAY_SECONDS)
     when = f"in {done.seconds / 60:g} minutes" if done.seconds else "now"
     click.echo(f"{done.file}: {done.kid} signs {when}; {done.kept} more verify, {done.removed} removed")

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from diracx_tasks.cli import fetching, output
-from diracx_tasks.cli.arguments import INPUTS, document_argument, input_option
+from diracx_tasks.cli.arguments import INPUTS, document_argument, input_option, job_argument
 from diracx_tasks.cli.main import PLACES
-from diracx_tasks.cli.output import Column, Row, output_option
+from diracx_tasks.cli.output import output_option
+from diracx_tasks.cli.tables import Column, Row
 from diracx_tasks.core.errors import DiracXError, Unreachable
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 COLUMNS = (
     Column("ID", lambda job: job["JobID"], is_number=True),
     Column("Status", lambda job: output.state(job["Status"])),
-    Column("Detail", lambda job: job["MinorStatus"]),
+    Column("Detail", lambda job: job["MinorStatus"], is_cut=True),
 )
 ENDED = ("Done", "Completed", "Failed", "Killed", "Deleted")
 
@@ -47,7 +48,7 @@ def submit_cwl(
     """Submit a tool, or a workflow with `dirac:Job`: one job for each inputs file; local files go along."""
     from diracx_tasks.cli.document_files import Documents
     from diracx_tasks.cli.inputs import read_values
-    from diracx_tasks.cli.jobs import Storing
+    from diracx_tasks.cli.storing import Storing
 
     client = output.connect()
     documents = Documents.of(document)
@@ -55,11 +56,11 @@ def submit_cwl(
     rows = [read_values(documents, path, given, Storing(client)) for path in inputs or (None,)]
     body = {**documents.body(), "inputs": rows, "range": over, "name": name}
     made = _post(client, body, idempotency_key or uuid.uuid4().hex)
-    output.show_rows(made, form, key="JobID", columns=COLUMNS)
+    output.show_rows(made, form, key="JobID", columns=COLUMNS, empty="no job was made")
 
 
 @click.command()
-@click.argument("job_id", type=click.IntRange(1))
+@job_argument
 @click.option(
     "--download", "folder", type=click.Path(file_okay=False, path_type=Path), help="Put the files there."
 )

@@ -12,7 +12,9 @@ import click
 
 from diracx_tasks.cli import output
 from diracx_tasks.cli.fetching import fetch_address
-from diracx_tasks.cli.output import Column, Row, output_option
+from diracx_tasks.cli.known import known_elements, known_lfns
+from diracx_tasks.cli.output import output_option
+from diracx_tasks.cli.tables import Column, Row
 from diracx_tasks.core.errors import ApiError, BadRequest, DiracXError, Unreachable
 
 if TYPE_CHECKING:
@@ -26,15 +28,15 @@ ROUNDS = 3
 BLOCK = 1 << 20
 FILES = (
     Column("Name", lambda row: row["name"]),
-    Column("Bytes", lambda row: row.get("size"), is_number=True),
-    Column("Owner", lambda row: row.get("owner")),
-    Column("Registered", lambda row: output.ago(row.get("created_at"))),
-    Column("At", lambda row: ", ".join(one["se"] for one in row.get("replicas", []))),
+    Column("Bytes", lambda row: row.get("size"), is_number=True, goes=4),
+    Column("Owner", lambda row: row.get("owner"), goes=1),
+    Column("Registered", lambda row: output.ago(row.get("created_at")), goes=2),
+    Column("At", lambda row: ", ".join(one["se"] for one in row.get("replicas", [])), is_cut=True, goes=3),
 )
 REPLICAS = (
     Column("LFN", lambda row: row["lfn"]),
     Column("Storage element", lambda row: row["se"]),
-    Column("PFN", lambda row: row["pfn"]),
+    Column("PFN", lambda row: row["pfn"], goes=1),
 )
 
 
@@ -45,8 +47,14 @@ def data() -> None:
 
 @data.command()
 @click.argument("path", type=click.Path(exists=True, path_type=Path))
-@click.argument("lfn")
-@click.option("--se", "ses", multiple=True, help="Where to; several: the first that works.  [default: any]")
+@click.argument("lfn", shell_complete=known_lfns)
+@click.option(
+    "--se",
+    "ses",
+    multiple=True,
+    help="Where to; several: the first that works.  [default: any]",
+    shell_complete=known_elements,
+)
 def put(path: Path, lfn: str, ses: Sequence[str]) -> None:
     """Store a file under an LFN, or all files of a folder below one; an LFN with / at its end is a folder."""
     target = f"{lfn}{path.name}" if lfn.endswith("/") else lfn
@@ -65,7 +73,7 @@ def put(path: Path, lfn: str, ses: Sequence[str]) -> None:
 
 
 @data.command()
-@click.argument("lfn")
+@click.argument("lfn", shell_complete=known_lfns)
 @click.argument("to", required=False, type=click.Path(path_type=Path))
 def get(lfn: str, to: Path | None) -> None:
     """Fetch a file, or all files of a folder; to a path of its own, or into a folder that is there."""
@@ -85,7 +93,7 @@ def get(lfn: str, to: Path | None) -> None:
 
 
 @data.command()
-@click.argument("lfn")
+@click.argument("lfn", shell_complete=known_lfns)
 @output_option
 def ls(lfn: str, form: str) -> None:
     """List what is right below a folder, or one file."""
@@ -96,11 +104,11 @@ def ls(lfn: str, form: str) -> None:
         if error.status != 404:
             raise
         rows = list(_children(client, lfn))
-    output.show_rows(rows, form, key="name", columns=FILES)
+    output.show_rows(rows, form, key="name", columns=FILES, empty=f"there is nothing below {lfn}")
 
 
 @data.command()
-@click.argument("lfns", nargs=-1, required=True)
+@click.argument("lfns", nargs=-1, required=True, shell_complete=known_lfns)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def rm(lfns: Sequence[str], *, yes: bool) -> None:
     """Remove files with all their replicas."""
@@ -115,13 +123,13 @@ def rm(lfns: Sequence[str], *, yes: bool) -> None:
 
 
 @data.command()
-@click.argument("lfns", nargs=-1, required=True)
+@click.argument("lfns", nargs=-1, required=True, shell_complete=known_lfns)
 @output_option
 def replicas(lfns: Sequence[str], form: str) -> None:
     """Say where files are."""
     found = output.connect().post("/api/data/files/look-up", {"lfns": lfns})
     rows = [{"lfn": one["lfn"], **at} for one in found["files"].values() for at in one["replicas"]]
-    output.show_rows(rows, form, key="pfn", columns=REPLICAS)
+    output.show_rows(rows, form, key="pfn", columns=REPLICAS, empty="no such file has a replica")
     if found["missing"]:
         raise DiracXError(f"{found['missing'][0]} is no file of the catalogue")
 
@@ -137,7 +145,7 @@ def elements(form: str) -> None:
         Column("Readable", lambda row: yes[row["can_be_read"]]),
         Column("Writable", lambda row: yes[row["can_be_written"]]),
     )
-    output.show_rows(rows, form, key="name", columns=columns)
+    output.show_rows(rows, form, key="name", columns=columns, empty="your VO has no storage elements")
 
 
 class _File:

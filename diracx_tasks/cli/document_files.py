@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 from ruamel.yaml.error import YAMLError
 
-from diracx_tasks.cli.jobs import FILE
 from diracx_tasks.cli.local_files import SCHEME, anchored, local, parse
 from diracx_tasks.cli.output import bytes_of
 from diracx_tasks.cli.secondary import Types, mappings, named_types, short_name, with_secondary
+from diracx_tasks.cli.storing import FILE
 from diracx_tasks.core.errors import BadRequest, InvalidCwl, TooLarge
 from diracx_tasks.cwl.bundle import MAX_BYTES, MAX_FILES, Bundle
 

@@ -6,9 +6,11 @@ from typing import Any
 import click
 
 from diracx_tasks.cli import output
-from diracx_tasks.cli.arguments import document_argument, input_option, inputs_argument, workflow_ids
+from diracx_tasks.cli.arguments import document_argument, input_option, inputs_argument
+from diracx_tasks.cli.known import known_workflows
 from diracx_tasks.cli.main import PLACES, complaint
-from diracx_tasks.cli.output import Row, output_option
+from diracx_tasks.cli.output import output_option
+from diracx_tasks.cli.tables import Row
 
 
 @click.command()
@@ -54,7 +56,7 @@ def template(document: str, to: Path | None) -> None:
 
 
 @click.command()
-@click.argument("what", metavar="WORKFLOW.cwl|WORKFLOW_ID", shell_complete=workflow_ids)
+@click.argument("what", metavar="WORKFLOW.cwl|WORKFLOW_ID", shell_complete=known_workflows)
 @click.option("--svg", "picture", flag_value="svg", help="A picture, for browsers and documents.")
 @click.option("--dot", "picture", flag_value="dot", help="For Graphviz: ... | dot -Tsvg.")
 @output_option
@@ -71,7 +73,7 @@ def graph(what: str, picture: str | None, form: str) -> None:
     elif form == output.TABLE:
         _show_tree(what, found)
     elif form == output.ID:
-        output.show_rows(found["nodes"], form, key="path", columns=())
+        output.show_rows(found["nodes"], form, key="path", columns=(), empty="it has no steps")
     else:
         output.show_json(found)
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from diracx_tasks.cli import output
-from diracx_tasks.cli.job_ids import known_jobs
-from diracx_tasks.cli.output import Row
-from diracx_tasks.cli.where import Condition, Where
+from diracx_tasks.cli.known import known_jobs
+from diracx_tasks.cli.tables import Row
+from diracx_tasks.cli.where import Condition, where_option
 from diracx_tasks.core.errors import ApiError, Unreachable
 
 if TYPE_CHECKING:
@@ -32,13 +32,7 @@ def _chosen(command: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--all", "is_all", is_flag=True, help="All your jobs; of an administrator, all of the VO."
         ),
-        click.option(
-            "--where",
-            "conditions",
-            type=Where(),
-            multiple=True,
-            help="Jobs that fit; several must all hold.  [NAME=VALUE, !=, <, >, in A,B, like %x%]",
-        ),
+        where_option,
         click.argument("job_ids", type=click.IntRange(1), nargs=-1, shell_complete=known_jobs),
     ):
         command = add(command)

@@ -6,13 +6,14 @@ from pathlib import Path
 import click
 
 from diracx_tasks.cli import output
+from diracx_tasks.cli.arguments import job_argument
 from diracx_tasks.core.errors import BadRequest, NotFound
 
 ARCHIVES = (".tar", ".tar.bz2", ".tar.gz", ".tar.xz", ".tar.zst", ".tgz")
 
 
 @click.command()
-@click.argument("job_id", type=click.IntRange(1))
+@job_argument
 @click.option("--input", "of_input", is_flag=True, help="The input sandbox instead of the output sandbox.")
 @click.option("--outdir", type=click.Path(path_type=Path), help="A folder that is not there yet.  [job-ID]")
 def sandbox(job_id: int, *, of_input: bool, outdir: Path | None) -> None:

@@ -1,68 +1,63 @@
-"""`diracx jobs`: lists, one with its history, logs, kill, why; and the store of files behind them."""
+"""`diracx jobs`: lists, one with its history, logs, kill, why."""
 
-import hashlib
-import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from diracx_tasks.cli import output
+from diracx_tasks.cli.arguments import job_argument
 from diracx_tasks.cli.cwl_jobs import outputs, submit_cwl
 from diracx_tasks.cli.job_actions import bulk, delete, kill, remove, reschedule
-from diracx_tasks.cli.job_ids import known_jobs
 from diracx_tasks.cli.job_sandboxes import sandbox
+from diracx_tasks.cli.known import known_statuses, known_workflows
+from diracx_tasks.cli.lists import Page, first, show_list, watch_option, why_none
+from diracx_tasks.cli.live import live
 from diracx_tasks.cli.matching import show_why
 from diracx_tasks.cli.newest import PAGE, newest
-from diracx_tasks.cli.output import Column, Row, output_option
-from diracx_tasks.core.errors import BadRequest, Unreachable
+from diracx_tasks.cli.output import output_option
+from diracx_tasks.cli.tables import Column, Row, facts, fitted
+from diracx_tasks.cli.where import Condition, where_option, words_of
+from diracx_tasks.core.errors import Unreachable
 from diracx_tasks.core.overlap import new_of
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from diracx_tasks.core.client import Client
 
-FILE = ("File", "Directory")
-# Says of a Directory that it was a real one: its listing is seen where `loadListing` asks for it.
-FOLDER = "diracx:folder"
-PARALLEL = 4
 POLL = 2.0
 SHOWN = ("MinorStatus", "ApplicationStatus", "JobName", "WorkflowID", "Step", "Slot", "Owner", "VO", "Site")
 FINAL = {"Done": 0, "Completed": 0, "Failed": 1, "Killed": 3, "Deleted": 3}
 COLUMNS = (
     Column("ID", lambda job: job["JobID"], is_number=True),
-    Column("Name", lambda job: job.get("JobName")),
+    Column("Name", lambda job: job.get("JobName"), is_cut=True),
     Column("Status", lambda job: output.state(job["Status"])),
-    Column("Detail", lambda job: job.get("MinorStatus")),
-    Column("Workflow", lambda job: str(job.get("JobGroup") or "").lstrip("0")),
-    Column("Site", lambda job: job.get("Site")),
-    Column("Owner", lambda job: job.get("Owner")),
-    Column("Submitted", lambda job: output.ago(job.get("SubmissionTime"))),
+    Column("Detail", lambda job: job.get("MinorStatus"), is_cut=True, goes=5),
+    Column("Workflow", lambda job: str(job.get("JobGroup") or "").lstrip("0"), goes=3),
+    Column("Site", lambda job: job.get("Site"), goes=2),
+    Column("Owner", lambda job: job.get("Owner"), goes=1),
+    Column("Submitted", lambda job: output.ago(job.get("SubmissionTime")), goes=4),
 )
 ATTEMPTS = (
     Column("Attempt", lambda one: one["attempt"], is_number=True),
     Column("Status", lambda one: output.state(one.get("status") or "Running")),
     Column("Site", lambda one: one.get("site")),
-    Column("Pilot", lambda one: one.get("pilot")),
+    Column("Pilot", lambda one: one.get("pilot"), goes=5),
     Column("Took", lambda one: output.took(one.get("started_at"), one.get("ended_at"))),
-    Column("CPU", lambda one: _used(one, "cpu_seconds", "s"), is_number=True),
-    Column("Memory", lambda one: _used(one, "memory_mb", "MB"), is_number=True),
-    Column("Disk", lambda one: _used(one, "disk_mb", "MB"), is_number=True),
-    Column("Reason", lambda one: one.get("reason")),
+    Column("CPU", lambda one: _used(one, "cpu_seconds", "s"), is_number=True, goes=4),
+    Column("Memory", lambda one: _used(one, "memory_mb", "MB"), is_number=True, goes=3),
+    Column("Disk", lambda one: _used(one, "disk_mb", "MB"), is_number=True, goes=2),
+    Column("Reason", lambda one: one.get("reason"), is_cut=True),
 )
 HISTORY = (
     Column("Time (UTC)", lambda one: one["StatusTime"]),
     Column("Status", lambda one: output.state(one["Status"])),
-    Column("Detail", lambda one: one.get("MinorStatus")),
-    Column("Application", lambda one: one.get("ApplicationStatus")),
-    Column("Source", lambda one: one.get("Source")),
+    Column("Detail", lambda one: one.get("MinorStatus"), is_cut=True),
+    Column("Application", lambda one: one.get("ApplicationStatus"), is_cut=True, goes=2),
+    Column("Source", lambda one: one.get("Source"), goes=1),
 )
-
-
-job_argument = click.argument("job_id", type=click.IntRange(1), shell_complete=known_jobs)
 
 
 @click.group()
@@ -78,45 +73,67 @@ for one in (kill, delete, remove, reschedule, bulk):
 
 
 @jobs.command("list")
-@click.option("--status", help="Only jobs in this status, e.g. Waiting.")
-@click.option("--workflow", "workflow_id", type=click.IntRange(1), help="Only jobs of this workflow.")
+@click.option("--status", help="Only jobs in this status, e.g. Waiting.", shell_complete=known_statuses)
+@click.option(
+    "--workflow",
+    "workflow_id",
+    type=click.IntRange(1),
+    help="Only jobs of this workflow.",
+    shell_complete=known_workflows,
+)
+@where_option
 @click.option("--limit", type=click.IntRange(1), default=25, show_default=True, help="How many at most.")
 @click.option("--all", "is_all", is_flag=True, help="All of them.")
+@watch_option
 @output_option
-def list_jobs(status: str | None, workflow_id: int | None, limit: int, is_all: bool, form: str) -> None:
+def list_jobs(
+    *,
+    status: str | None,
+    workflow_id: int | None,
+    conditions: tuple[Condition, ...],
+    limit: int,
+    is_all: bool,
+    is_watched: bool,
+    form: str,
+) -> None:
     """List jobs, newest first."""
     client = output.connect()
-    conditions = []
+    wanted = list(conditions)
     if status:
-        conditions.append({"parameter": "Status", "operator": "eq", "value": status.capitalize()})
+        wanted.append({"parameter": "Status", "operator": "eq", "value": status.capitalize()})
     if workflow_id:
-        conditions.append({"parameter": "JobGroup", "operator": "eq", "value": f"{workflow_id:08d}"})
-    rows = list(_found(client, conditions, None if is_all else limit + 1))
-    if not rows:
-        output.show_nothing(_why_none(client, status, workflow_id), form)
-        return
-    more = "" if is_all or len(rows) <= limit else f"There are more: --limit {limit * 4}, or --all."
-    output.show_rows(rows if is_all else rows[:limit], form, key="JobID", columns=COLUMNS, more=more)
+        wanted.append({"parameter": "JobGroup", "operator": "eq", "value": f"{workflow_id:08d}"})
+
+    def ask() -> Page:
+        return first(_found(client, wanted, None if is_all else limit + 1), None if is_all else limit)
+
+    def why_empty() -> str:
+        filters = {"status": status, "workflow": workflow_id, "": words_of(conditions)}
+        none = "no jobs yet: submit a workflow with `diracx workflows submit`"
+        return why_none("job", filters, lambda: _found(client, [], PAGE), otherwise=none)
+
+    show_list(ask, form, key="JobID", columns=COLUMNS, empty=why_empty, is_watched=is_watched)
 
 
 @jobs.command()
 @job_argument
+@click.option("--watch", "is_watched", is_flag=True, help="Until the job ends; exit with its code.")
 @output_option
-def show(job_id: int, form: str) -> None:
+def show(job_id: int, is_watched: bool, form: str) -> None:
     """Show a job with its attempts and its history."""
     client = output.connect()
-    job = client.get(f"/api/jobs/{job_id}")
-    history = client.get(f"/api/jobs/{job_id}/history")
-    if form != output.TABLE:
-        whole = {**job, "History": history}
-        output.show_one(whole, form, key="JobID")
-        return
-    out = output.console()
-    out.print(output.facts([("Status", output.state(job["Status"])), *_facts(job)]))
-    for title, rows, columns in (("Attempts", job.get("Attempts"), ATTEMPTS), ("History", history, HISTORY)):
-        if rows:
-            out.print(f"\n{title}", style="bold")
-            out.print(output.table(rows, columns))
+
+    def ask() -> Row:
+        return {**client.get(f"/api/jobs/{job_id}"), "History": client.get(f"/api/jobs/{job_id}/history")}
+
+    if is_watched:
+        last = live(ask, _drawn, lambda job: job["Status"] in FINAL)
+        raise click.exceptions.Exit(FINAL[last["Status"]])
+    if form == output.TABLE:
+        out = output.console()
+        out.print(_drawn(ask(), out.width))
+    else:
+        output.show_one(ask(), form, key="JobID")
 
 
 @jobs.command()
@@ -161,81 +178,19 @@ def why(job_id: int, form: str) -> None:
         show_why(found)
 
 
-@dataclass
-class Storing:
-    """Uploads the local files of values, those of up to `most` bytes; the others are only announced."""
-
-    client: "Client"
-    most: int | None = None
-    _wanted: list[tuple[dict[str, Any], Path]] = field(default_factory=list)
-
-    def store(self, values: dict[str, Any]) -> dict[str, Any]:
-        """Inputs by name, with locations in the store for absolute paths, and directories as literals."""
-        found = {name: self._outward(value, name) for name, value in values.items()}
-        paths = list(dict.fromkeys(path for _, path in self._wanted))
-        with ThreadPoolExecutor(PARALLEL) as pool:
-            stored = dict(zip(paths, pool.map(self._upload, paths), strict=True))
-        for file, path in self._wanted:
-            file.update(stored[path])
-        return found
-
-    def _outward(self, value: Any, name: str) -> Any:
-        if isinstance(value, list):
-            return [self._outward(one, name) for one in value]
-        if not isinstance(value, dict):
-            return value
-        if value.get("class") not in FILE or "path" not in value:
-            return {key: self._outward(one, name) for key, one in value.items()}
-        path = Path(value["path"])
-        found = {key: self._outward(one, name) for key, one in value.items() if key != "path"}
-        found.setdefault("basename", path.name)
-        is_file = value["class"] == "File"
-        if not (path.is_file() if is_file else path.is_dir()):
-            what = f"is no {'file' if is_file else 'folder'}" if path.exists() else "does not exist"
-            raise BadRequest(f"input {name!r}: {path} {what}")
-        if is_file:
-            self._wanted.append((found, path))
-        elif "listing" not in found:
-            found |= {"listing": self._outward(list(_listing(path)), name), FOLDER: True}
-        return found
-
-    def _upload(self, path: Path) -> dict[str, Any]:
-        sha256, sha1, size = hashlib.sha256(), hashlib.sha1(usedforsecurity=False), 0
-        with path.open("rb") as stream:
-            while block := stream.read(1 << 20):
-                size += len(block)
-                sha256.update(block)
-                sha1.update(block)
-        asked = {"checksum_algorithm": "sha256", "checksum": sha256.hexdigest(), "size": size}
-        grant = self.client.post("/api/jobs/sandbox", {**asked, "format": "file"})
-        if grant["url"] and (self.most is None or size <= self.most):
-            if sys.stderr.isatty():
-                click.echo(f"uploading {path.name} ({output.bytes_of(size)})", err=True)
-            self.client.upload(grant, path)
-        location = f"sandbox:{grant['pfn'].rpartition('|')[2]}"
-        return {"location": location, "size": size, "checksum": f"sha1${sha1.hexdigest()}"}
-
-
-def _listing(folder: Path) -> Iterator[dict[str, Any]]:
-    here = folder.resolve()
-    if any(parent.resolve() == here for parent in folder.parents):
-        raise BadRequest(f"{folder}: a link in this folder leads back to one above it")
-    for path in sorted(folder.iterdir()):
-        yield {"class": "Directory" if path.is_dir() else "File", "path": str(path)}
-
-
 def _found(client: "Client", conditions: list[Row], most: int | None) -> Iterator[Row]:
     return newest(client, "/api/jobs/search", "JobID", conditions, most)
 
 
-def _why_none(client: "Client", status: str | None, workflow_id: int | None) -> str:
-    if not status and not workflow_id:
-        return "no jobs yet: submit a workflow with `diracx workflows submit`"
-    filters = [f"status={status}"] if status else []
-    filters += [f"workflow={workflow_id}"] if workflow_id else []
-    others = len(list(_found(client, [], PAGE)))
-    count = f"{others} or more" if others == PAGE else str(others)
-    return f"no job matches {' and '.join(filters)}; {count} without this filter"
+def _drawn(job: Row, width: int) -> "RenderableType":
+    from rich.console import Group
+    from rich.text import Text
+
+    parts: list[RenderableType] = [facts([("Status", output.state(job["Status"])), *_facts(job)])]
+    for name, columns in (("Attempts", ATTEMPTS), ("History", HISTORY)):
+        if job.get(name):
+            parts += [Text(f"\n{name}", style="bold"), fitted(job[name], columns, width).drawn]
+    return Group(*parts)
 
 
 def _facts(job: Row) -> Iterator[tuple[str, Any]]:

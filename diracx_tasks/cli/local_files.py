@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 
 from ruamel.yaml import YAML
 
-from diracx_tasks.cli.jobs import FILE
+from diracx_tasks.cli.storing import FILE
 
 SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*):")
 

@@ -6,8 +6,11 @@ from typing import Any
 import click
 
 from diracx_tasks.cli import output
+from diracx_tasks.cli.known import known_sites
+from diracx_tasks.cli.lists import Page, show_list, watch_option
 from diracx_tasks.cli.main import one_line
-from diracx_tasks.cli.output import Column, Row, output_option
+from diracx_tasks.cli.output import output_option
+from diracx_tasks.cli.tables import Column, Row
 from diracx_tasks.core.errors import ApiError
 
 NO_SUCH_PAGE = 416
@@ -17,13 +20,17 @@ def _span(seconds: float | None) -> str:
     return "" if seconds is None else output.span(timedelta(seconds=seconds))
 
 
+def _ago(seconds: float) -> str:
+    return f"{output.about(timedelta(seconds=seconds))} ago"
+
+
 def _jobs(row: Row) -> str:
     return str(row["jobs"]) if row["is_exact"] else f"about {row['jobs']}"
 
 
 def _asked(row: Row) -> str:
     seconds = row["last_asked_seconds"]
-    return "none in the last hour" if seconds is None else f"{_span(seconds)} ago"
+    return "none in the last hour" if seconds is None else _ago(seconds)
 
 
 def _used(row: Row) -> str:
@@ -38,19 +45,19 @@ CLASSES = (
     Column("Class", lambda row: row["class_no"], is_number=True),
     Column("Jobs", _jobs, is_number=True),
     Column("Oldest", lambda row: _span(row["oldest_seconds"]), is_number=True),
-    Column("Owner", lambda row: f"{row['owner']} ({row['group']})"),
-    Column("Type", lambda row: row["job_type"]),
-    Column("Priority", lambda row: row["priority"], is_number=True),
-    Column("Node asked", _asked),
-    Column("Asks for", lambda row: " or: ".join(row["asks"])),
-    Column("Held back by", lambda row: "; ".join(row["blocked"])),
+    Column("Owner", lambda row: f"{row['owner']} ({row['group']})", goes=5),
+    Column("Type", lambda row: row["job_type"], goes=1),
+    Column("Priority", lambda row: row["priority"], is_number=True, goes=2),
+    Column("Node asked", _asked, goes=3),
+    Column("Asks for", lambda row: " or: ".join(row["asks"]), is_cut=True),
+    Column("Held back by", lambda row: "; ".join(row["blocked"]), is_cut=True, goes=4),
 )
 NODES = (
     Column("Site", lambda row: row["site"]),
-    Column("CE", lambda row: row["ce"]),
-    Column("Asked", lambda row: f"{_span(row['last_asked_seconds'])} ago"),
-    Column("Offers", lambda row: row["offers"]),
-    Column("Banned", lambda row: row["banned"]),
+    Column("CE", lambda row: row["ce"], goes=1),
+    Column("Asked", lambda row: _ago(row["last_asked_seconds"]), goes=2),
+    Column("Offers", lambda row: row["offers"], is_cut=True),
+    Column("Banned", lambda row: row["banned"], is_cut=True),
 )
 LIMITS = (
     Column("Where", lambda row: row["scope"]),
@@ -77,43 +84,53 @@ def _page_options(command: Any) -> Any:
         "--limit", type=click.IntRange(1, 200), default=25, show_default=True, help="How many at most."
     )
     page = click.option("--page", type=click.IntRange(1), default=1, help="Go on with this page of so many.")
-    return size(page(output_option(command)))
+    return size(page(watch_option(output_option(command))))
 
 
 @matching.command()
 @_page_options
-def classes(limit: int, page: int, form: str) -> None:
+def classes(**how: Any) -> None:
     """What waits: jobs that ask for the same together, the most numerous first."""
-    _show_page("/api/matching/classes", CLASSES, "class_no", (limit, page, form), "no job waits")
+    _show_page("/api/matching/classes", CLASSES, "class_no", empty="no job waits", **how)
 
 
 @matching.command()
 @_page_options
-def nodes(limit: int, page: int, form: str) -> None:
+def nodes(**how: Any) -> None:
     """The kinds of nodes that asked for work within the last hour, the newest first."""
     empty = "no node has asked for work within the last hour"
-    _show_page("/api/matching/nodes", NODES, "site", (limit, page, form), empty)
+    _show_page("/api/matching/nodes", NODES, "site", empty=empty, **how)
 
 
 @matching.command()
+@watch_option
 @output_option
-def limits(form: str) -> None:
+def limits(is_watched: bool, form: str) -> None:
     """Limits and delays of the configuration, and how far they are used up."""
-    _show(output.connect().get("/api/matching/limits"), LIMITS, "scope", form, "nothing is limited")
+    client = output.connect()
+
+    def ask() -> Page:
+        return Page(client.get("/api/matching/limits"))
+
+    show_list(ask, form, key="scope", columns=LIMITS, empty="nothing is limited", is_watched=is_watched)
 
 
 @matching.command()
+@watch_option
 @output_option
-def health(form: str) -> None:
+def health(is_watched: bool, form: str) -> None:
     """Sites and nodes on which jobs fail, and which get fewer of them for that."""
-    rows = output.connect().get("/api/matching/health")
-    _show(rows, SLOWED, "site", form, "no site and no node is slowed")
-    if rows and form == output.TABLE:
-        click.echo("Let one go with `diracx matching release SITE [NODE]`.", err=True)
+    client = output.connect()
+
+    def ask() -> Page:
+        return Page(client.get("/api/matching/health"), "Let one go: diracx matching release SITE [NODE]")
+
+    empty = "no site and no node is slowed"
+    show_list(ask, form, key="site", columns=SLOWED, empty=empty, is_watched=is_watched)
 
 
 @matching.command()
-@click.argument("site")
+@click.argument("site", shell_complete=known_sites)
 @click.argument("node", default="")
 def release(site: str, node: str) -> None:
     """Give a site, or one node of it, jobs as to any other again; for service administrators."""
@@ -134,25 +151,26 @@ def show_why(found: Row) -> None:
 
 
 def _show_page(
-    path: str, columns: tuple[Column, ...], key: str, how: tuple[int, int, str], empty: str
+    path: str,
+    columns: tuple[Column, ...],
+    key: str,
+    *,
+    limit: int,
+    page: int,
+    is_watched: bool,
+    form: str,
+    empty: str,
 ) -> None:
-    limit, page, form = how
-    try:
-        rows = output.connect().get(path, page=page, per_page=limit)
-    except ApiError as error:
-        if error.status != NO_SUCH_PAGE:
-            raise
-        rows, empty = [], f"there is no page {page}"
-    more = f"There may be more: --page {page + 1}." if len(rows) == limit else ""
-    _show(rows, columns, key, form, empty, more=more)
+    client = output.connect()
 
+    def ask() -> Page:
+        try:
+            rows = client.get(path, page=page, per_page=limit)
+        except ApiError as error:
+            if error.status != NO_SUCH_PAGE:
+                raise
+            rows = []
+        return Page(rows, f"There may be more: --page {page + 1}." if len(rows) == limit else "")
 
-def _show(
-    rows: list[Row], columns: tuple[Column, ...], key: str, form: str, empty: str, *, more: str = ""
-) -> None:
-    if not rows:
-        output.show_nothing(empty, form)
-        return
-    # A column without any words takes room from the others.
-    used = [column for column in columns if any(column.cell(row) not in (None, "") for row in rows)]
-    output.show_rows(rows, form, key=key, columns=used, more=more)
+    words = empty if page == 1 else f"there is no page {page}"
+    show_list(ask, form, key=key, columns=columns, empty=words, is_watched=is_watched)

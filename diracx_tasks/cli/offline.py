@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from diracx_tasks.cli.document_files import Documents
 from diracx_tasks.cli.inputs import read_values
-from diracx_tasks.cli.jobs import Storing
+from diracx_tasks.cli.storing import Storing
 from diracx_tasks.core import errors
 from diracx_tasks.core.errors import InvalidCwl
 from diracx_tasks.cwl.bundle import Bundle

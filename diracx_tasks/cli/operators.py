@@ -1,4 +1,4 @@
-"""What operators' commands share: the installation, sessions on its database, rows in the wanted form."""
+"""What operators' commands share: the installation, sessions on its database, times and failures."""
 
 import getpass
 import os
@@ -10,32 +10,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from diracx_tasks.cli.main import CONTROL
-from diracx_tasks.cli.output import (
-    TABLE,
-    Column,
-    Row,
-    moment,
-    show_nothing,
-    show_rows,
-    show_table,
-    span,
-)
+from diracx_tasks.cli.output import about, moment, span
 from diracx_tasks.core.errors import Unavailable
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 LATE = timedelta(seconds=5)
-
-
-def show(rows: list[Row], form: str, key: str, columns: tuple[Column, ...], *, empty: str) -> None:
-    """Rows in the form that is wanted; says what is `empty` when there are none."""
-    if not rows:
-        show_nothing(empty, form)
-    elif form == TABLE:
-        show_table(rows, columns)
-    else:
-        show_rows(rows, form, key=key, columns=columns)
 
 
 def show_failure(number: object, at: str | None, worker: str | None, text: str) -> None:
@@ -58,12 +39,6 @@ def took(seconds: float | None) -> str:
     return f"{seconds:.2f} s" if seconds < 10 else span(timedelta(seconds=seconds))
 
 
-def since(iso: str | None) -> str:
-    """About how long ago something was."""
-    at = moment(iso)
-    return f"{_about(datetime.now(UTC) - at)} ago" if at else ""
-
-
 def until(iso: str | None) -> str:
     """In about how long something is due, or how late it is."""
     at = moment(iso)
@@ -71,12 +46,8 @@ def until(iso: str | None) -> str:
         return ""
     ahead = at - datetime.now(UTC)
     if ahead < -LATE:
-        return f"{_about(-ahead)} late"
-    return f"in {_about(ahead)}" if ahead >= timedelta(seconds=1) else "now"
-
-
-def _about(passed: timedelta) -> str:
-    return " ".join(span(passed).split()[:2])
+        return f"{about(-ahead)} late"
+    return f"in {about(ahead)}" if ahead >= timedelta(seconds=1) else "now"
 
 
 def me() -> str:

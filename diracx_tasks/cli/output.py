@@ -1,24 +1,24 @@
 """What commands put out: tables, JSON or ids in the same words and colours."""
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from diracx_tasks.cli.main import headline, one_line
+from diracx_tasks.cli.tables import FAINT, Column, Row, fitted
 from diracx_tasks.core.errors import ApiError
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
-    from rich.table import Table
     from rich.text import Text
 
     from diracx_tasks.core.client import Client
 
-Row = dict[str, Any]
 F = TypeVar("F", bound=Callable[..., Any])
 TABLE, JSON, ID = "table", "json", "id"
 # Terminal style and web colour of what a person sees of a workflow, step or job: the same seven everywhere.
@@ -35,19 +35,12 @@ STATES = {
 LOOKS = {"Submitting": "Received", "Checking": "Received", "Scouting": "Received", "Staging": "Waiting"}
 LOOKS |= {"Rescheduled": "Waiting", "Matched": "Running", "Stalled": "Running", "Completing": "Running"}
 LOOKS |= {"Completed": "Done", "Killing": "Killed", "Deleted": "Killed"}
-WIDE = 200
-# The last column of a table needs so much room, or what stands before it is folded as well.
-ROOM = 14
-# What may be cut off at the end of a line: `show` has all of it.
-WORDS = ("Says", "Error", "Reason")
-
-
-class Column(NamedTuple):
-    """A column of a table: its title, and a row's cell in it."""
-
-    title: str
-    cell: Callable[[Row], Any]
-    is_number: bool = False
+# So have pilots, tasks, schedules, breakers and checks.
+LOOKS |= {"Submitted": "Received", "Aborted": "Failed", "Backing off": "Waiting", "Dead": "Failed"}
+LOOKS |= {"Revoked": "Killed", "Paused": "Waiting", "DryRun": "Waiting", "On": "Done"}
+LOOKS |= {"open": "Failed", "half-open": "Waiting", "closed": "Done", "ok": "Done", "WRONG": "Failed"}
+# In a pipe and in a file there is room for everything.
+ENDLESS = 100_000
 
 
 def output_option(command: F) -> F:
@@ -76,8 +69,8 @@ def console(*, stderr: bool = False) -> "Console":
     from rich.console import Console
 
     made = Console(stderr=stderr, markup=False, highlight=False, emoji=False)
-    if not made.is_terminal:
-        made.width = WIDE
+    if not made.is_terminal and "COLUMNS" not in os.environ:
+        made.width = ENDLESS
     return made
 
 
@@ -86,34 +79,44 @@ def show_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2))
 
 
-def show_rows(rows: Sequence[Row], form: str, *, key: str, columns: Iterable[Column], more: str = "") -> None:
-    """Print rows as a table with the remark `more` below it, as a JSON list, or the ids under `key`."""
-    if form == JSON:
+def show_rows(
+    rows: Sequence[Row],
+    form: str,
+    *,
+    key: str,
+    columns: Iterable[Column],
+    empty: str | Callable[[], str],
+    more: str = "",
+) -> None:
+    """Print rows as a table with the remark `more` below it, as a JSON list, or the ids under `key`.
+
+    Without rows it is said why: `empty`.
+    """
+    if not rows:
+        show_nothing(empty if isinstance(empty, str) else empty(), form)
+    elif form == JSON:
         show_json(rows)
     elif form == ID:
         for row in rows:
             click.echo(row[key])
-    elif rows:
-        out = console()
-        out.print(table(rows, columns))
-        if more:
-            out.print(more, style="bright_black")
+    else:
+        show_table(rows, columns, more)
 
 
-def show_table(rows: Sequence[Row], columns: Sequence[Column]) -> None:
-    """A table; keys and names stay in one piece where the last column has room beside them."""
+def show_table(rows: Iterable[Row], columns: Iterable[Column], more: str = "") -> None:
+    """Print rows as a table that fits, and a remark below it."""
     out = console()
-    made: Table = table(rows, columns)
-    before = columns[:-1]
-    widths = [max(len(one.title), *(len(str(one.cell(row) or "")) for row in rows)) for one in before]
-    room = out.width - sum(widths) - 2 * len(widths)
-    if room >= ROOM:
-        for column in made.columns[:-1]:
-            column.no_wrap = True
-        if columns[-1].title in WORDS:
-            last = made.columns[-1]
-            last.no_wrap, last.overflow, last.max_width = True, "ellipsis", room
-    out.print(made)
+    out.print(drawn(rows, columns, out.width, more))
+
+
+def drawn(rows: Iterable[Row], columns: Iterable[Column], width: int, more: str = "") -> "RenderableType":
+    """Rows as a table within a width, with what is left out of it and a remark below."""
+    from rich.console import Group
+    from rich.text import Text
+
+    found = fitted(rows, columns, width)
+    words = f"No room here for {', '.join(found.left_out)}." if found.left_out else ""
+    return Group(found.drawn, *(Text(line, style=FAINT) for line in (words, more) if line))
 
 
 def show_one(thing: Row, form: str, *, key: str) -> None:
@@ -129,40 +132,6 @@ def show_nothing(words: str, form: str) -> None:
     if form == JSON:
         show_json([])
     click.echo(words, err=form != TABLE)
-
-
-def table(rows: Iterable[Row], columns: Iterable[Column]) -> "Table":
-    """Rows below titles."""
-    from rich.table import Table
-
-    columns = list(columns)
-    made = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        made.add_column(column.title, justify="right" if column.is_number else "left", overflow="fold")
-    for row in rows:
-        made.add_row(*(cell(column.cell(row)) for column in columns))
-    return made
-
-
-def facts(pairs: Iterable[tuple[str, Any]]) -> "Table":
-    """Names and values below each other; values that are None or empty are left out."""
-    from rich.table import Table
-
-    made = Table.grid(padding=(0, 2))
-    for name, value in pairs:
-        if value not in (None, "", [], {}):
-            made.add_row(cell(name, "bright_black"), cell(value))
-    return made
-
-
-def cell(value: Any, style: str = "") -> "RenderableType":
-    """A value in a table: as it is if rich can draw it, else its text without control characters."""
-    from rich.text import Text
-
-    if hasattr(value, "__rich_console__") or hasattr(value, "__rich__") or isinstance(value, Text):
-        drawable: RenderableType = value
-        return drawable
-    return Text("" if value is None else one_line(str(value)), style=style)
 
 
 def state(word: str) -> "Text":
@@ -181,12 +150,12 @@ def moment(iso: str | None) -> datetime | None:
 
 
 def ago(iso: str | None) -> str:
-    """How long ago something was; empty for None."""
+    """About how long ago something was; empty for None."""
     at = moment(iso)
     if at is None:
         return ""
     passed = datetime.now(UTC) - at
-    return "just now" if passed < timedelta(seconds=5) else f"{span(passed)} ago"
+    return "just now" if passed < timedelta(seconds=5) else f"{about(passed)} ago"
 
 
 def took(start: str | None, end: str | None) -> str:
@@ -204,6 +173,11 @@ def span(passed: timedelta) -> str:
     if hours:
         return f"{hours} h {minutes % 60:02} min"
     return f"{minutes} min {seconds % 60:02} s" if minutes else f"{seconds} s"
+
+
+def about(passed: timedelta) -> str:
+    """A time span in its largest unit."""
+    return " ".join(span(passed).split()[:2])
 
 
 def bytes_of(count: float) -> str:

@@ -8,8 +8,10 @@ from urllib.parse import quote
 import click
 
 from diracx_tasks.cli import output
-from diracx_tasks.cli.output import Column, Row, output_option
+from diracx_tasks.cli.known import known_pilots
+from diracx_tasks.cli.output import output_option
 from diracx_tasks.cli.pilot_search import COLUMNS, ENDED, chosen, filtered, found
+from diracx_tasks.cli.tables import Column, Row
 from diracx_tasks.cli.where import Condition
 from diracx_tasks.core.errors import ApiError
 
@@ -22,12 +24,12 @@ POLL = 1.0
 KILLED = (
     Column("Stamp", lambda row: row["stamp"]),
     Column("Was", lambda row: output.state(row["was"])),
-    Column("What", lambda row: row["words"]),
+    Column("What", lambda row: row["words"], is_cut=True),
 )
 
 
 @click.command()
-@click.argument("stamps", nargs=-1)
+@click.argument("stamps", nargs=-1, shell_complete=known_pilots)
 @filtered
 @click.option("--dry-run", is_flag=True, help="Only show which.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
@@ -53,9 +55,7 @@ def kill(
         _kill(client, list(dict.fromkeys(stamps)), form)
         return
     rows = _alive(client, stamps, wanted)
-    if not rows:
-        output.show_nothing("no such pilot that has not ended", form)
-    elif dry_run:
+    if not rows or dry_run:
         _show_doomed(rows, form)
     else:
         output.must_agree(f"Kill {_pilots(len(rows))}?", yes=yes)
@@ -63,7 +63,7 @@ def kill(
 
 
 @click.command()
-@click.argument("stamp")
+@click.argument("stamp", shell_complete=known_pilots)
 @click.option("--element", "is_elements", is_flag=True, help="What its computing element has of it.")
 @click.option(
     "--wait", type=click.FloatRange(0), default=60, show_default=True, help="Seconds to wait for the element."
@@ -94,11 +94,9 @@ def _alive(client: "Client", stamps: tuple[str, ...], wanted: list[Condition]) -
 
 
 def _show_doomed(rows: list[Row], form: str) -> None:
-    if form != output.TABLE:
-        output.show_rows(rows, form, key="PilotStamp", columns=COLUMNS)
-        return
-    output.show_table(rows, COLUMNS)
-    click.echo(f"{_pilots(len(rows))} would be killed", err=True)
+    words = f"{_pilots(len(rows))} would be killed"
+    empty = "no such pilot that has not ended"
+    output.show_rows(rows, form, key="PilotStamp", columns=COLUMNS, empty=empty, more=words)
 
 
 def _kill(client: "Client", stamps: list[str], form: str) -> None:
@@ -111,7 +109,7 @@ def _kill(client: "Client", stamps: list[str], form: str) -> None:
                 click.echo(f"\r{len(rows)} of {_pilots(len(stamps))}", nl=len(rows) == len(stamps), err=True)
     finally:
         if rows:
-            output.show_rows(rows, form, key="stamp", columns=KILLED)
+            output.show_rows(rows, form, key="stamp", columns=KILLED, empty="")
 
 
 def _pilots(count: int) -> str:

@@ -7,9 +7,18 @@ from urllib.parse import quote
 import click
 
 from diracx_tasks.cli import output
-from diracx_tasks.cli.newest import newest
-from diracx_tasks.cli.output import Column, Row, output_option
-from diracx_tasks.cli.where import PILOT_NAMES, Condition, Where
+from diracx_tasks.cli.known import (
+    known_ces,
+    known_pilot_statuses,
+    known_pilots,
+    known_queues,
+    known_sites,
+)
+from diracx_tasks.cli.lists import Page, show_list, watch_option, why_none
+from diracx_tasks.cli.newest import PAGE, newest
+from diracx_tasks.cli.output import output_option
+from diracx_tasks.cli.tables import Column, Row, facts
+from diracx_tasks.cli.where import HELP, PILOT_NAMES, Condition, Where, words_of
 
 if TYPE_CHECKING:
     from diracx_tasks.core.client import Client
@@ -20,11 +29,11 @@ COLUMNS = (
     Column("Stamp", lambda row: row["PilotStamp"]),
     Column("Status", lambda row: output.state(row["Status"])),
     Column("Site", lambda row: row["GridSite"]),
-    Column("CE", lambda row: row["DestinationSite"]),
-    Column("Queue", lambda row: row["Queue"]),
+    Column("CE", lambda row: row["DestinationSite"], goes=2),
+    Column("Queue", lambda row: row["Queue"], goes=1),
     Column("Job", lambda row: row["CurrentJobID"] or "", is_number=True),
-    Column("Heard of", lambda row: output.ago(row["LastUpdateTime"])),
-    Column("Reason", lambda row: _reason(row["StatusReason"])),
+    Column("Heard of", lambda row: output.ago(row["LastUpdateTime"]), goes=3),
+    Column("Reason", lambda row: _reason(row["StatusReason"]), is_cut=True, goes=4),
 )
 JOBS = (
     Column("Job", lambda row: row["job_id"], is_number=True),
@@ -32,24 +41,25 @@ JOBS = (
     Column("Status", lambda row: output.state(row["status"])),
     Column("Began", lambda row: output.ago(row["started_at"])),
     Column("Took", lambda row: output.took(row["started_at"], row["ended_at"])),
-    Column("Reason", lambda row: row["reason"]),
+    Column("Reason", lambda row: row["reason"], is_cut=True),
 )
 EVENTS = (
     Column("Time (UTC)", lambda row: row["at"]),
-    Column("What", lambda row: row["words"]),
+    Column("What", lambda row: row["words"], is_cut=True),
 )
 FACTS = {"reference": "Reference", "site": "Site", "ce": "CE", "queue": "Queue", "kind": "Kind"}
 
 
 def filtered(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that say which pilots are meant; `chosen` makes conditions of them."""
-    words = "Pilots that fit; several must all hold.  [NAME=VALUE, !=, <, >, in A,B, like %x%]"
+    where = Where(PILOT_NAMES, "pilot")
+    status = "Only pilots in this status, e.g. Running."
     for add in (
-        click.option("--where", "conditions", type=Where(PILOT_NAMES, "pilot"), multiple=True, help=words),
-        click.option("--status", help="Only pilots in this status, e.g. Running."),
-        click.option("--queue", help="Only pilots of this queue."),
-        click.option("--ce", help="Only pilots of this computing element."),
-        click.option("--site", help="Only pilots at this site."),
+        click.option("--where", "conditions", type=where, multiple=True, help=f"Pilots {HELP}"),
+        click.option("--status", help=status, shell_complete=known_pilot_statuses),
+        click.option("--queue", help="Only pilots of this queue.", shell_complete=known_queues),
+        click.option("--ce", help="Only pilots of this computing element.", shell_complete=known_ces),
+        click.option("--site", help="Only pilots at this site.", shell_complete=known_sites),
     ):
         command = add(command)
     return command
@@ -73,27 +83,38 @@ def found(client: "Client", conditions: list[Condition], most: int | None = None
 @filtered
 @click.option("--all", "is_all", is_flag=True, help="Those that have ended as well.")
 @click.option("--limit", type=click.IntRange(1), default=25, show_default=True, help="How many at most.")
+@watch_option
 @output_option
 def list_pilots(
-    conditions: tuple[Condition, ...], is_all: bool, limit: int, form: str, **named: str | None
+    *,
+    conditions: tuple[Condition, ...],
+    is_all: bool,
+    limit: int,
+    is_watched: bool,
+    form: str,
+    **named: str | None,
 ) -> None:
     """List pilots that have not ended, the newest first."""
     wanted = chosen(conditions, **named)
     is_open = not is_all and not any(one["parameter"] == "Status" for one in wanted)
     alive = [{"parameter": "Status", "operator": "not in", "values": list(ENDED)}] if is_open else []
-    rows = list(found(output.connect(), [*wanted, *alive], limit + 1))
-    if not rows:
-        output.show_nothing("no pilots" + (" that have not ended: --all shows the others" * is_open), form)
-    elif form != output.TABLE:
-        output.show_rows(rows[:limit], form, key="PilotStamp", columns=COLUMNS)
-    else:
-        output.show_table(rows[:limit], COLUMNS)
-        if len(rows) > limit:
-            click.echo(f"There are more: --limit {limit * 4}.", err=True)
+    client = output.connect()
+
+    def ask() -> Page:
+        rows = list(found(client, [*wanted, *alive], limit + 1))
+        return Page(rows[:limit], f"There are more: --limit {limit * 4}." if len(rows) > limit else "")
+
+    def why_empty() -> str:
+        what = "pilot that has not ended" if is_open else "pilot"
+        none = "no pilots that have not ended: --all shows the others" if is_open else "no pilots"
+        filters = {**named, "": words_of(conditions)}
+        return why_none(what, filters, lambda: found(client, alive, PAGE), otherwise=none)
+
+    show_list(ask, form, key="PilotStamp", columns=COLUMNS, empty=why_empty, is_watched=is_watched)
 
 
 @click.command()
-@click.argument("stamp")
+@click.argument("stamp", shell_complete=known_pilots)
 @output_option
 def show(stamp: str, form: str) -> None:
     """Show a pilot: its queue, its jobs, what happened to it."""
@@ -102,11 +123,11 @@ def show(stamp: str, form: str) -> None:
         output.show_one(row, form, key="stamp")
         return
     out = output.console()
-    out.print(output.facts(_facts(row)))
+    out.print(facts(_facts(row)))
     for title, rows, columns in (("Jobs", row["jobs"], JOBS), ("History", row["events"], EVENTS)):
         if rows:
             out.print(f"\n{title}", style="bold")
-            out.print(output.table(rows, columns))
+            output.show_table(rows, columns)
 
 
 def _facts(row: Row) -> Iterator[tuple[str, Any]]:

@@ -7,28 +7,23 @@ from typing import Any
 import click
 
 from diracx_tasks.cli import output
+from diracx_tasks.cli.known_tasks import known_letters, known_locks, known_tasks
+from diracx_tasks.cli.lists import Page, show_list, watch_option, why_none
 from diracx_tasks.cli.main import headline
-from diracx_tasks.cli.operators import (
-    changing,
-    me,
-    prepare,
-    reading,
-    show,
-    show_failure,
-    since,
-    took,
-)
-from diracx_tasks.cli.output import Column, Row, output_option
+from diracx_tasks.cli.newest import PAGE
+from diracx_tasks.cli.operators import changing, me, prepare, reading, show_failure, took
+from diracx_tasks.cli.output import output_option
+from diracx_tasks.cli.tables import Column, Row, facts
 from diracx_tasks.core.errors import DiracXError
 
 LETTERS = (
     Column("ID", lambda row: row["letter_id"], is_number=True),
     Column("Key", lambda row: row["key"]),
-    Column("Task", lambda row: row["task"]),
-    Column("Tries", lambda row: row["tries"], is_number=True),
-    Column("Died", lambda row: since(row["died"])),
-    Column("State", lambda row: row["state"]),
-    Column("Error", lambda row: row["error"]),
+    Column("Task", lambda row: row["task"], goes=3),
+    Column("Tries", lambda row: row["tries"], is_number=True, goes=1),
+    Column("Died", lambda row: output.ago(row["died"]), goes=2),
+    Column("State", lambda row: output.state(row["state"])),
+    Column("Error", lambda row: row["error"], is_cut=True),
 )
 QUEUES = (
     Column("Queue", lambda row: row["queue"]),
@@ -42,14 +37,16 @@ WORKERS = (
     Column("Worker", lambda row: row["worker"]),
     Column("Processes", lambda row: row["processes"], is_number=True),
     Column("Up", lambda row: took(row["uptime"])),
-    Column("Queues", lambda row: "all" if len(row["queues"]) == ALL else ", ".join(row["queues"])),
-    Column("Runs", lambda row: ", ".join(str(run["key"]) for run in row["running"])),
+    Column(
+        "Queues", lambda row: "all" if len(row["queues"]) == ALL else ", ".join(row["queues"]), is_cut=True
+    ),
+    Column("Runs", lambda row: ", ".join(str(run["key"]) for run in row["running"]), is_cut=True),
 )
 LIMITS = (
     Column("Task", lambda row: row["task"]),
     Column("Limit", lambda row: row["limit"]),
     Column("Used", lambda row: row["used"], is_number=True),
-    Column("Object", lambda row: row["object"]),
+    Column("Object", lambda row: row["object"], is_cut=True),
 )
 LOCKS = (
     Column("Holders", lambda row: row["holders"], is_number=True),
@@ -60,20 +57,19 @@ LOCKS = (
 
 
 @click.command()
+@watch_option
 @output_option
-def queues(form: str) -> None:
+def queues(is_watched: bool, form: str) -> None:
     """The nine queues: what waits and runs, since when, who looks after it; and what the outbox holds."""
-    with reading() as db:
-        from diracx_tasks.engine import overview
 
-        rows, totals = overview.queues(), overview.totals(db)
-    if form == output.JSON:
-        output.show_json({"queues": rows, **totals})
-    elif form == output.ID:
-        show(rows, form, "queue", QUEUES, empty="")
-    else:
-        output.show_table(rows, QUEUES)
-        click.echo(_summary(rows, totals))
+    def ask() -> Page:
+        with reading() as db:
+            from diracx_tasks.engine import overview
+
+            rows, totals = overview.queues(), overview.totals(db)
+        return Page(rows, _summary(rows, totals), {"queues": rows, **totals})
+
+    show_list(ask, form, key="queue", columns=QUEUES, empty="there are no queues", is_watched=is_watched)
 
 
 def _summary(rows: list[Row], totals: Row) -> str:
@@ -85,38 +81,57 @@ def _summary(rows: list[Row], totals: Row) -> str:
 
 
 @click.command()
+@watch_option
 @output_option
-def workers(form: str) -> None:
+def workers(is_watched: bool, form: str) -> None:
     """The workers that answer, their queues, and what they run now."""
     prepare()
     from diracx_tasks.engine import broker
 
-    show(broker.workers(), form, "worker", WORKERS, empty="no worker answers")
+    def ask() -> Page:
+        return Page(broker.workers())
+
+    empty = "no worker answers: start one with `celery -A diracx_tasks worker`"
+    show_list(ask, form, key="worker", columns=WORKERS, empty=empty, is_watched=is_watched)
 
 
 @click.group(invoke_without_command=True)
-@click.option("--task", help="Only of this task.")
+@click.option("--task", help="Only of this task.", shell_complete=known_tasks)
 @click.option("--all", "is_all", is_flag=True, help="Also those that were retried or dropped.")
 @click.option("--before", type=click.IntRange(1), help="Only those with lower numbers.")
 @click.option("--limit", default=50, type=click.IntRange(1, 10000), show_default=True)
+@watch_option
 @output_option
 @click.pass_context
-def dead(ctx: click.Context, /, is_all: bool, limit: int, form: str, **wanted: Any) -> None:
+def dead(ctx: click.Context, /, is_all: bool, limit: int, is_watched: bool, form: str, **wanted: Any) -> None:
     """Tasks whose tries are used up; without a command: the list, the newest first."""
     if ctx.invoked_subcommand:
         return
+
+    def ask() -> Page:
+        with reading() as db:
+            from diracx_tasks.engine import dead_letters, overview
+
+            state = None if is_all else dead_letters.DEAD
+            rows = overview.dead(db, state=state, limit=limit, **wanted)
+        more = f"There may be more: --before {rows[-1]['letter_id']}" if len(rows) == limit else ""
+        return Page(rows, more)
+
+    def why_empty() -> str:
+        return why_none("dead letter", wanted, lambda: _dead_letters(is_all), otherwise="no task is dead")
+
+    show_list(ask, form, key="letter_id", columns=LETTERS, empty=why_empty, is_watched=is_watched)
+
+
+def _dead_letters(is_all: bool) -> list[Row]:
     with reading() as db:
         from diracx_tasks.engine import dead_letters, overview
 
-        state = None if is_all else dead_letters.DEAD
-        rows = overview.dead(db, state=state, limit=limit, **wanted)
-    show(rows, form, "letter_id", LETTERS, empty="no task is dead")
-    if form == output.TABLE and len(rows) == limit:
-        click.echo(f"there may be more: --before {rows[-1]['letter_id']}", err=True)
+        return overview.dead(db, state=None if is_all else dead_letters.DEAD, limit=PAGE)
 
 
 @dead.command("show")
-@click.argument("letter_id", type=click.IntRange(1))
+@click.argument("letter_id", type=click.IntRange(1), shell_complete=known_letters)
 @output_option
 def show_dead(letter_id: int, form: str) -> None:
     """One dead letter with its arguments and every error."""
@@ -129,13 +144,13 @@ def show_dead(letter_id: int, form: str) -> None:
         return
     shown = {**found, "arguments": json.dumps(found["arguments"])}
     names = [name for name in found if name not in ("errors", "error")]
-    output.console().print(output.facts((name.replace("_", " ").capitalize(), shown[name]) for name in names))
+    output.console().print(facts((name.replace("_", " ").capitalize(), shown[name]) for name in names))
     for error in found["errors"]:
         show_failure(error["try"], error["at"], error.get("worker"), error["error"])
 
 
 @dead.command("retry")
-@click.argument("letter_ids", type=click.IntRange(1), nargs=-1, required=True)
+@click.argument("letter_ids", type=click.IntRange(1), nargs=-1, required=True, shell_complete=known_letters)
 def retry_dead(letter_ids: tuple[int, ...]) -> None:
     """Have the tasks run again, their tries counted anew."""
 
@@ -149,7 +164,7 @@ def retry_dead(letter_ids: tuple[int, ...]) -> None:
 
 
 @dead.command("drop")
-@click.argument("letter_ids", type=click.IntRange(1), nargs=-1, required=True)
+@click.argument("letter_ids", type=click.IntRange(1), nargs=-1, required=True, shell_complete=known_letters)
 def drop_dead(letter_ids: tuple[int, ...]) -> None:
     """Say that they need nothing more."""
 
@@ -177,30 +192,40 @@ def _each(letter_ids: tuple[int, ...], act: Callable[[int], str]) -> None:
 
 
 @click.command()
+@watch_option
 @output_option
-def limits(form: str) -> None:
+def limits(is_watched: bool, form: str) -> None:
     """Every limit with how much of it is used now, object by object."""
     prepare()
     from diracx_tasks.engine import overview
 
-    show(overview.limits(), form, "object", LIMITS, empty="no task states a limit")
+    def ask() -> Page:
+        return Page(overview.limits())
+
+    empty = "no task states a limit"
+    show_list(ask, form, key="object", columns=LIMITS, empty=empty, is_watched=is_watched)
 
 
 @click.group(invoke_without_command=True)
+@watch_option
 @output_option
 @click.pass_context
-def locks(ctx: click.Context, form: str) -> None:
+def locks(ctx: click.Context, is_watched: bool, form: str) -> None:
     """Locks that are held now; without a command: the list."""
     if ctx.invoked_subcommand:
         return
     prepare()
     from diracx_tasks.engine import overview
 
-    show(overview.held_locks(), form, "name", LOCKS, empty="nobody holds a lock")
+    def ask() -> Page:
+        return Page(overview.held_locks())
+
+    empty = "nobody holds a lock"
+    show_list(ask, form, key="name", columns=LOCKS, empty=empty, is_watched=is_watched)
 
 
 @locks.command()
-@click.argument("name")
+@click.argument("name", shell_complete=known_locks)
 def release(name: str) -> None:
     """Take a lock such as workflow:42 from whoever holds it; the holder is told when it asks."""
     prepare()

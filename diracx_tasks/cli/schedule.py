@@ -4,8 +4,12 @@ import json
 
 import click
 
-from diracx_tasks.cli.operators import changing, last_line, prepare, reading, show, since, took, until
-from diracx_tasks.cli.output import Column, Row, output_option
+from diracx_tasks.cli import output
+from diracx_tasks.cli.known_tasks import known_entries
+from diracx_tasks.cli.lists import Page, show_list, watch_option
+from diracx_tasks.cli.operators import changing, last_line, prepare, reading, took, until
+from diracx_tasks.cli.output import output_option
+from diracx_tasks.cli.tables import Column, Row
 
 
 def _when(row: Row) -> str:
@@ -19,53 +23,57 @@ def _says(row: Row) -> str:
 
 COLUMNS = (
     Column("Name", lambda row: row["name"]),
-    Column("When", _when),
-    Column("State", lambda row: row["state"]),
-    Column("Last", lambda row: since(row["last"]) or "never"),
-    Column("Took", lambda row: took(row["seconds"]), is_number=True),
+    Column("When", _when, goes=3),
+    Column("State", lambda row: output.state(row["state"])),
+    Column("Last", lambda row: output.ago(row["last"]) or "never", goes=2),
+    Column("Took", lambda row: took(row["seconds"]), is_number=True, goes=1),
     Column("Next", lambda row: "" if row["state"] == "Paused" else until(row["next"])),
-    Column("Says", _says),
+    Column("Says", _says, is_cut=True, goes=4),
 )
 NOT_MADE = "nothing: the schedule is made by `celery -A diracx_tasks beat`; does it run?"
 
 
 @click.group(invoke_without_command=True)
+@watch_option
 @output_option
 @click.pass_context
-def schedule(ctx: click.Context, form: str) -> None:
+def schedule(ctx: click.Context, is_watched: bool, form: str) -> None:
     """What is due when, when it last ran and how that went; without a command: the list."""
     if ctx.invoked_subcommand:
         return
-    with reading() as db:
-        from diracx_tasks.engine import overview
 
-        rows = overview.schedule(db)
-    show(rows, form, "name", COLUMNS, empty=NOT_MADE)
+    def ask() -> Page:
+        with reading() as db:
+            from diracx_tasks.engine import overview
+
+            return Page(overview.schedule(db))
+
+    show_list(ask, form, key="name", columns=COLUMNS, empty=NOT_MADE, is_watched=is_watched)
 
 
 @schedule.command()
-@click.argument("name")
+@click.argument("name", shell_complete=known_entries)
 def pause(name: str) -> None:
     """Do not run an entry until it is resumed."""
     _set_state(name, "Paused")
 
 
 @schedule.command()
-@click.argument("name")
+@click.argument("name", shell_complete=known_entries)
 def resume(name: str) -> None:
     """Run an entry at its times again."""
     _set_state(name, "On")
 
 
 @schedule.command("dry-run")
-@click.argument("name")
+@click.argument("name", shell_complete=known_entries)
 def dry_run(name: str) -> None:
     """Only note at its times what would be enqueued."""
     _set_state(name, "DryRun")
 
 
 @schedule.command()
-@click.argument("name")
+@click.argument("name", shell_complete=known_entries)
 @click.option("--dry-run", is_flag=True, help="Only say what would be enqueued.")
 def run(name: str, dry_run: bool) -> None:
     """Run an entry now; its next time stays."""
@@ -80,7 +88,7 @@ def run(name: str, dry_run: bool) -> None:
 
 
 @schedule.command("set")
-@click.argument("name")
+@click.argument("name", shell_complete=known_entries)
 @click.option("--every", type=click.FloatRange(0.5), help="Seconds between two times.")
 @click.option("--cron", help="Minute, hour, day of month, month, day of week: '0 3 * * *'.")
 @click.option("--rrule", help="A recurrence rule (RFC 5545): 'FREQ=HOURLY;BYMINUTE=5'.")
@@ -102,7 +110,7 @@ def set_timing(name: str, every: float | None, cron: str | None, rrule: str | No
 
 
 @schedule.command("next")
-@click.argument("name")
+@click.argument("name", shell_complete=known_entries)
 @click.option("--count", default=5, type=click.IntRange(1, 1000), show_default=True)
 def next_times(name: str, count: int) -> None:
     """The next times of an entry, in UTC."""

@@ -6,9 +6,13 @@ from typing import Any
 import click
 
 from diracx_tasks.cli import output
-from diracx_tasks.cli.output import Column, Row, output_option
+from diracx_tasks.cli.known import known_ces, known_queues, known_sites
+from diracx_tasks.cli.lists import Page, show_list, watch_option, why_none
+from diracx_tasks.cli.output import output_option
+from diracx_tasks.cli.tables import Column, Row
 
 PERIOD = 2.0
+NO_QUEUES = "there are no queues in the configuration"
 
 
 def _why(row: Row) -> str:
@@ -19,23 +23,23 @@ def _why(row: Row) -> str:
 
 TESTS = (
     Column("Site", lambda row: row["site"]),
-    Column("CE", lambda row: row["ce"]),
+    Column("CE", lambda row: row["ce"], goes=1),
     Column("Queue", lambda row: row["queue"]),
     Column("Job", lambda row: row["job_id"], is_number=True),
-    Column("Test", lambda row: row["status"] or "never"),
-    Column("Ended", lambda row: row["ended_at"] or ""),
-    Column("Reason", lambda row: row["reason"]),
+    Column("Test", lambda row: output.state(row["status"] or "never")),
+    Column("Ended", lambda row: output.ago(row["ended_at"]), goes=2),
+    Column("Reason", lambda row: row["reason"], is_cut=True, goes=3),
 )
 QUEUES = (
     Column("Site", lambda row: row["site"]),
-    Column("CE", lambda row: row["ce"]),
+    Column("CE", lambda row: row["ce"], goes=2),
     Column("Queue", lambda row: row["queue"]),
     Column("Used", lambda row: "yes" if row["is_allowed"] else "no"),
-    Column("Breaker", lambda row: row["breaker"]),
-    Column("Waiting", lambda row: row["waiting"], is_number=True),
-    Column("Running", lambda row: row["running"], is_number=True),
-    Column("Test", lambda row: row["test"] or "never"),
-    Column("Reason", _why),
+    Column("Breaker", lambda row: output.state(row["breaker"]), goes=1),
+    Column("Waiting", lambda row: row["waiting"], is_number=True, goes=4),
+    Column("Running", lambda row: row["running"], is_number=True, goes=5),
+    Column("Test", lambda row: output.state(row["test"] or "never"), goes=3),
+    Column("Reason", _why, is_cut=True, goes=6),
 )
 Names = tuple[str, str, str]
 
@@ -46,22 +50,25 @@ def sites() -> None:
 
 
 @sites.command("list")
-@click.option("--site", default="", help="This site only.")
+@click.option("--site", default="", help="This site only.", shell_complete=known_sites)
+@watch_option
 @output_option
-def list_sites(site: str, form: str) -> None:
+def list_sites(site: str, is_watched: bool, form: str) -> None:
     """How the queues of sites stand: whether they are used, why not, pilots, last tests."""
-    rows = [row for row in output.connect().get("/api/sites/") if site in ("", row["site"])]
-    if not rows:
-        output.show_nothing(f"there are no queues of {site or 'any site'} in the configuration", form)
-    elif form != output.TABLE:
-        output.show_rows(rows, form, key="queue", columns=QUEUES)
-    else:
-        output.show_table(rows, QUEUES)
+    client = output.connect()
+
+    def ask() -> Page:
+        return Page([row for row in client.get("/api/sites/") if site in ("", row["site"])])
+
+    def why_empty() -> str:
+        return why_none("queue", {"site": site}, lambda: client.get("/api/sites/"), otherwise=NO_QUEUES)
+
+    show_list(ask, form, key="queue", columns=QUEUES, empty=why_empty, is_watched=is_watched)
 
 
 @sites.command()
-@click.argument("site", default="")
-@click.option("--ce", default="", help="This computing element only.")
+@click.argument("site", default="", shell_complete=known_sites)
+@click.option("--ce", default="", help="This computing element only.", shell_complete=known_ces)
 @click.option("--reason", required=True, help="Why.")
 def ban(site: str, ce: str, reason: str) -> None:
     """Have a site not used by your VO: no pilots, no jobs; for service administrators.
@@ -72,8 +79,8 @@ def ban(site: str, ce: str, reason: str) -> None:
 
 
 @sites.command()
-@click.argument("site", default="")
-@click.option("--ce", default="", help="This computing element only.")
+@click.argument("site", default="", shell_complete=known_sites)
+@click.option("--ce", default="", help="This computing element only.", shell_complete=known_ces)
 @click.option("--reason", default="it works again", show_default=True, help="Why.")
 def allow(site: str, ce: str, reason: str) -> None:
     """Have a site used again by your VO, its breakers closed; for service administrators."""
@@ -81,9 +88,9 @@ def allow(site: str, ce: str, reason: str) -> None:
 
 
 @sites.command()
-@click.argument("site", default="")
-@click.option("--ce", default="", help="This computing element only.")
-@click.option("--queue", default="", help="This queue only.")
+@click.argument("site", default="", shell_complete=known_sites)
+@click.option("--ce", default="", help="This computing element only.", shell_complete=known_ces)
+@click.option("--queue", default="", help="This queue only.", shell_complete=known_queues)
 @click.option("--wait", is_flag=True, help="Wait for the ends; exit code 1 when a test fails.")
 @output_option
 def test(site: str, ce: str, queue: str, wait: bool, form: str) -> None:
@@ -95,16 +102,22 @@ def test(site: str, ce: str, queue: str, wait: bool, form: str) -> None:
     while wait and any(row["status"] == "Running" for row in rows):
         time.sleep(PERIOD)
         rows = _rows(client, chosen)
-    _show(rows, form)
+    output.show_rows(rows, form, key="job_id", columns=TESTS, empty=NO_QUEUES)
     if any(row["status"] == "Failed" for row in rows):
         raise SystemExit(1)
 
 
 @sites.command()
+@watch_option
 @output_option
-def tests(form: str) -> None:
+def tests(is_watched: bool, form: str) -> None:
     """The last test of each queue."""
-    _show(output.connect().get("/api/sites/tests"), form)
+    client = output.connect()
+
+    def ask() -> Page:
+        return Page(client.get("/api/sites/tests"))
+
+    show_list(ask, form, key="job_id", columns=TESTS, empty=NO_QUEUES, is_watched=is_watched)
 
 
 def _state(verb: str, site: str, ce: str, reason: str) -> None:
@@ -122,10 +135,3 @@ def _rows(client: Any, chosen: set[Names]) -> list[Row]:
 
 def _names(row: Row) -> Names:
     return row["site"], row["ce"], row["queue"]
-
-
-def _show(rows: list[Row], form: str) -> None:
-    if rows:
-        output.show_rows(rows, form, key="job_id", columns=TESTS)
-    else:
-        output.show_nothing("there are no queues in the configuration", form)

@@ -6,21 +6,23 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from diracx_tasks.cli import output
+from diracx_tasks.cli.known_tasks import known_keys, known_tasks
+from diracx_tasks.cli.lists import Page, show_list, watch_option, why_none
+from diracx_tasks.cli.newest import PAGE
 from diracx_tasks.cli.operators import (
     changing,
     last_line,
     me,
     prepare,
     reading,
-    show,
     show_failure,
-    since,
     took,
     until,
 )
-from diracx_tasks.cli.output import Column, Row, output_option
+from diracx_tasks.cli.output import output_option
 from diracx_tasks.cli.queues import dead, limits, locks, queues, workers
 from diracx_tasks.cli.schedule import schedule
+from diracx_tasks.cli.tables import Column, Row, facts
 
 if TYPE_CHECKING:
     from diracx_tasks.engine.declared import Declared
@@ -41,22 +43,22 @@ def _wants(row: Row) -> str:
 
 RUN = (
     Column("State", lambda row: output.state(row["state"])),
-    Column("Try", lambda row: row["try"], is_number=True),
-    Column("When", lambda row: since(row["at"])),
-    Column("Took", lambda row: took(row["seconds"]), is_number=True),
+    Column("Try", lambda row: row["try"], is_number=True, goes=1),
+    Column("When", lambda row: output.ago(row["at"]), goes=4),
+    Column("Took", lambda row: took(row["seconds"]), is_number=True, goes=2),
 )
-KEY = (Column("Key", lambda row: row["key"]), Column("Task", lambda row: row["task"]))
-SAYS = Column("Says", _says)
+KEY = (Column("Key", lambda row: row["key"]), Column("Task", lambda row: row["task"], goes=3))
+SAYS = Column("Says", _says, is_cut=True, goes=5)
 LISTED = (*KEY, *RUN, SAYS)
-RUNS = (*RUN, Column("Worker", lambda row: row["worker"]), SAYS)
+RUNS = (*RUN, Column("Worker", lambda row: row["worker"], goes=3), SAYS)
 REGISTERED = (
     Column("Task", lambda row: row["task"]),
     Column("Queue", lambda row: row["queue"]),
     Column("When", lambda row: (row["timing"] or "") if row["enabled"] else "disabled"),
-    Column("Seconds", lambda row: f"{row['timeout']:g}", is_number=True),
-    Column("MiB", lambda row: row["memory"], is_number=True),
-    Column("Tries", lambda row: row["tries"], is_number=True),
-    Column("Wants", _wants),
+    Column("Seconds", lambda row: f"{row['timeout']:g}", is_number=True, goes=2),
+    Column("MiB", lambda row: row["memory"], is_number=True, goes=1),
+    Column("Tries", lambda row: row["tries"], is_number=True, goes=3),
+    Column("Wants", _wants, is_cut=True, goes=4),
 )
 
 
@@ -71,26 +73,34 @@ def tasks() -> None:
     type=click.Choice(STATES, case_sensitive=False),
     help="Those that back off wait as well; Failed ones were tried again.",
 )
-@click.option("--task", help="Only this task, such as workflows.advance.")
+@click.option("--task", help="Only this task, such as workflows.advance.", shell_complete=known_tasks)
 @click.option("--subject", help="Only what is about this, such as workflow-42 or job-17.")
 @click.option("--before", type=click.IntRange(1), help="Only runs with lower numbers (run_id).")
 @click.option("--limit", default=50, type=click.IntRange(1, 10000), show_default=True)
+@watch_option
 @output_option
-def list_tasks(form: str, limit: int, **wanted: Any) -> None:
+def list_tasks(form: str, limit: int, is_watched: bool, **wanted: Any) -> None:
     """Tasks that wait or run, the oldest first, then runs that have ended, the newest first."""
+
+    def why_empty() -> str:
+        return why_none("task", wanted, lambda: _page(PAGE), otherwise="no task waits, runs or has run")
+
+    def ask() -> Page:
+        found = _page(limit, **wanted)
+        # Processes write their runs some seconds late, each at its time.
+        ended = sorted((row for row in found if row["run_id"]), key=lambda row: row["at"], reverse=True)
+        oldest = min((row["run_id"] for row in ended), default=0)
+        more = f"There may be more: --before {oldest}" if ended and len(found) == limit else ""
+        return Page([row for row in found if not row["run_id"]] + ended, more)
+
+    show_list(ask, form, key="key", columns=LISTED, empty=why_empty, is_watched=is_watched)
+
+
+def _page(limit: int, **wanted: Any) -> list[Row]:
     with reading() as db:
         from diracx_tasks.engine import overview
 
-        found = overview.page(db, limit=limit, **wanted)
-    if form != output.TABLE or not found:
-        show(found, form, "key", LISTED, empty="no task that fits is known")
-        return
-    # Processes write their runs some seconds late, each at its time.
-    ended = sorted((row for row in found if row["run_id"]), key=lambda row: row["at"], reverse=True)
-    output.show_table([row for row in found if not row["run_id"]] + ended, LISTED)
-    if ended and len(found) == limit:
-        oldest = min(row["run_id"] for row in ended)
-        click.echo(f"there may be more: --before {oldest}", err=True)
+        return overview.page(db, limit=limit, **wanted)
 
 
 @tasks.command()
@@ -100,11 +110,13 @@ def registered(form: str) -> None:
     prepare()
     from diracx_tasks.engine import overview
 
-    show(overview.registered(), form, "task", REGISTERED, empty="no tasks are registered")
+    output.show_rows(
+        overview.registered(), form, key="task", columns=REGISTERED, empty="no tasks are registered"
+    )
 
 
 @tasks.command("show")
-@click.argument("key")
+@click.argument("key", shell_complete=known_keys)
 @output_option
 def show_task(key: str, form: str) -> None:
     """Everything under a key: arguments, tries with their errors, parent and children, dead letters."""
@@ -115,7 +127,7 @@ def show_task(key: str, form: str) -> None:
     if form != output.TABLE:
         output.show_one(found, form, key="key")
         return
-    output.console().print(output.facts(_facts(found)))
+    output.console().print(facts(_facts(found)))
     if rows := [*([found["waiting"]] if found["waiting"] else []), *found["runs"]]:
         click.echo()
         output.show_table(rows, RUNS)
@@ -145,7 +157,7 @@ def _facts(found: Row) -> list[tuple[str, Any]]:
 
 
 @tasks.command()
-@click.argument("key")
+@click.argument("key", shell_complete=known_keys)
 def retry(key: str) -> None:
     """Have a task run now: one that waits, or the newest dead letter under the key."""
     with changing() as db:
@@ -156,7 +168,7 @@ def retry(key: str) -> None:
 
 
 @tasks.command()
-@click.argument("key")
+@click.argument("key", shell_complete=known_keys)
 @click.option("--terminate", is_flag=True, help="Stop it also where it runs.")
 def revoke(key: str, terminate: bool) -> None:
     """Take out a task that waits."""
@@ -168,7 +180,7 @@ def revoke(key: str, terminate: bool) -> None:
 
 
 @tasks.command()
-@click.argument("name")
+@click.argument("name", shell_complete=known_tasks)
 @click.argument("arguments", nargs=-1)
 @click.option("--debugger", is_flag=True, help="Stop in pdb at the first line, and where it fails.")
 @click.option("--enqueue", is_flag=True, help="Have a worker run it instead, with all that belongs to it.")

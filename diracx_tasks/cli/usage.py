@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from diracx_tasks.cli import output
-from diracx_tasks.cli.output import Column, Row, output_option
+from diracx_tasks.cli.output import output_option
+from diracx_tasks.cli.tables import Column, Row
 
 # Words of the command line, and the API's.
 DIMENSIONS = {
@@ -95,13 +96,9 @@ def usage(
         _write_plot(plot, "/api/usage/plot", {**query, "measure": MEASURES[show]})
         return
     rows = [_flat(row, by) for row in output.connect().get("/api/usage", **query)]
-    if not rows:
-        output.show_nothing("nothing has ended in this time", form)
-    elif form == output.JSON:
-        output.show_json(rows)
-    else:
-        columns = [*([WHEN[each]] if each else []), *map(_column, by), *NUMBERS]
-        output.show_rows(rows, form, key=by[0] if by else "attempts", columns=columns)
+    columns = [*([WHEN[each]] if each else []), *map(_column, by), *NUMBERS]
+    key, empty = by[0] if by else "attempts", "nothing has ended in this time"
+    output.show_rows(rows, form, key=key, columns=columns, empty=empty)
 
 
 def _show_states(query: Row, by: list[str], plot: Path | None, form: str) -> None:
@@ -110,17 +107,8 @@ def _show_states(query: Row, by: list[str], plot: Path | None, form: str) -> Non
         return
     found = output.connect().get("/api/usage/states", **query)
     rows = [{"at": row["at"], **row["of"], "jobs": row["jobs"]} for row in found]
-    if form == output.JSON:
-        output.show_json(rows)
-    elif not rows:
-        output.show_nothing("there is no snapshot of this time", form)
-    else:
-        columns = [
-            WHEN["snapshot"],
-            *map(_column, by),
-            Column("Jobs", lambda row: row["jobs"], is_number=True),
-        ]
-        output.show_rows(rows, form, key=by[0], columns=columns)
+    columns = [WHEN["snapshot"], *map(_column, by), Column("Jobs", lambda row: row["jobs"], is_number=True)]
+    output.show_rows(rows, form, key=by[0], columns=columns, empty="there is no snapshot of this time")
 
 
 def _write_plot(path: Path, source: str, query: Row) -> None:
@@ -162,10 +150,10 @@ WHEN = {
 }
 NUMBERS = (
     Column("Attempts", lambda row: row["attempts"], is_number=True),
-    Column("CPU", lambda row: _time(row["cpu_seconds"]), is_number=True),
-    Column("Wall", lambda row: _time(row["wall_seconds"]), is_number=True),
+    Column("CPU", lambda row: _time(row["cpu_seconds"]), is_number=True, goes=5),
+    Column("Wall", lambda row: _time(row["wall_seconds"]), is_number=True, goes=3),
     Column("Core time", lambda row: _time(row["core_seconds"]), is_number=True),
-    Column("CPU share", _share, is_number=True),
-    Column("Memory", lambda row: _mb(row["memory_mb"]), is_number=True),
-    Column("Disk", lambda row: _mb(row["disk_mb"]), is_number=True),
+    Column("CPU share", _share, is_number=True, goes=4),
+    Column("Memory", lambda row: _mb(row["memory_mb"]), is_number=True, goes=2),
+    Column("Disk", lambda row: _mb(row["disk_mb"]), is_number=True, goes=1),
 )

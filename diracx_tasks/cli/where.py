@@ -1,6 +1,7 @@
 """Conditions as people write them: `Status=Waiting`, `JobID > 17`, `Site in A,B`, `JobName like %pi%`."""
 
 import re
+from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
 
@@ -59,6 +60,8 @@ SIGNED = re.compile(r"\s*(\w+)\s*(!=|=|<|>)\s*(.*?)\s*", re.S)
 WORDED = re.compile(rf"\s*(\w+)\s+({'|'.join(WORDS).replace(' ', '[ ]+')})\s+(.*?)\s*", re.S | re.I)
 FORMS = "NAME=VALUE, NAME!=VALUE, NAME<VALUE, NAME>VALUE, 'NAME in A,B' or 'NAME like %x%'"
 
+HELP = "that fit; several must all hold.  [NAME=VALUE, !=, <, >, in A,B, like %x%]"
+
 
 class Where(click.ParamType[Condition]):
     """One condition on jobs, or on what else has these names, as the API takes it."""
@@ -103,3 +106,18 @@ def _instead(name: str, sign: str, text: str) -> str:
     elif sign in "<>":
         return f"{name}{sign}{text} leaves out {text} itself"
     return f"write {name}{sign}{text}"
+
+
+where_option = click.option("--where", "conditions", type=Where(), multiple=True, help=f"Jobs {HELP}")
+
+
+def words_of(conditions: Iterable[Condition]) -> str:
+    """Conditions as people write them."""
+    signs = {word: sign for sign, word in SIGNS.items()}
+    texts = [
+        f"{one['parameter']} {one['operator']} {','.join(one['values'])}"
+        if "values" in one
+        else f"{one['parameter']}{signs.get(one['operator']) or ' ' + one['operator'] + ' '}{one['value']}"
+        for one in conditions
+    ]
+    return " and ".join(texts)

@@ -10,8 +10,10 @@ import click
 
 from diracx_tasks.cli import output
 from diracx_tasks.cli.arguments import workflow_argument
+from diracx_tasks.cli.known import known_jobs, known_steps
 from diracx_tasks.cli.main import one_line
-from diracx_tasks.cli.output import Column, Row, output_option
+from diracx_tasks.cli.output import output_option
+from diracx_tasks.cli.tables import Column, Row
 from diracx_tasks.core.errors import Unreachable
 from diracx_tasks.core.overlap import new_of
 
@@ -27,9 +29,9 @@ KEPT = 65536
 
 @click.command("logs")
 @workflow_argument
-@click.argument("step", required=False)
+@click.argument("step", required=False, shell_complete=known_steps)
 @click.option("-f", "--follow", "is_following", is_flag=True, help="Go on until the end, exit with its code.")
-@click.option("--job", "job_id", type=click.IntRange(1), help="Only this job.")
+@click.option("--job", "job_id", type=click.IntRange(1), help="Only this job.", shell_complete=known_jobs)
 @click.option(
     "--limit",
     type=click.IntRange(1, 100),
@@ -58,10 +60,8 @@ def logs(workflow_id: int, step: str | None, is_following: bool, job_id: int | N
 def resources(workflow_id: int, form: str) -> None:
     """Show what each step asked for beside what its jobs used."""
     found = output.connect().get(f"/api/workflows/{workflow_id}/resources")["steps"]
-    if not found:
-        output.show_nothing(f"workflow {workflow_id} has no step that runs as a job", form)
-        return
-    output.show_rows(found, form, key="path", columns=STEPS)
+    empty = f"workflow {workflow_id} has no step that runs as a job"
+    output.show_rows(found, form, key="path", columns=STEPS, empty=empty)
     if form == output.TABLE:
         for row in found:
             for remark in row["remarks"]:

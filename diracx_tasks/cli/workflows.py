@@ -16,27 +16,29 @@ from diracx_tasks.cli.arguments import (
     input_option,
     inputs_argument,
     workflow_argument,
-    workflow_ids,
 )
+from diracx_tasks.cli.known import known_workflows
+from diracx_tasks.cli.lists import Page, first, show_list, watch_option, why_none
 from diracx_tasks.cli.main import one_line
-from diracx_tasks.cli.output import Column, Row, output_option
+from diracx_tasks.cli.newest import PAGE
+from diracx_tasks.cli.output import output_option
+from diracx_tasks.cli.tables import Column, Row, facts
 from diracx_tasks.core.errors import DiracXError, Unreachable
 
 if TYPE_CHECKING:
     from diracx_tasks.core.client import Client
 
-PAGE = 100
 STATUSES = ("Received", "Running", "Killing", "Done", "Failed", "Killed")
 FINAL = ("Done", "Failed", "Killed")
 COLUMNS = (
     Column("ID", lambda row: row["workflow_id"], is_number=True),
-    Column("Name", lambda row: row["name"]),
+    Column("Name", lambda row: row["name"], is_cut=True),
     Column("Status", lambda row: output.state(row["status"])),
     Column("Jobs done", lambda row: f"{row['jobs']['done']}/{row['jobs']['total']}", is_number=True),
     Column("Failed", lambda row: row["jobs"]["failed"] or "", is_number=True),
-    Column("Owner", lambda row: row["owner"]),
-    Column("Submitted", lambda row: output.ago(row["submitted_at"])),
-    Column("Took", lambda row: output.took(row["submitted_at"], row["ended_at"])),
+    Column("Owner", lambda row: row["owner"], goes=1),
+    Column("Submitted", lambda row: output.ago(row["submitted_at"]), goes=3),
+    Column("Took", lambda row: output.took(row["submitted_at"], row["ended_at"]), goes=2),
 )
 
 
@@ -133,38 +135,45 @@ def submit(
 )
 @click.option("--limit", type=click.IntRange(1), default=25, show_default=True, help="How many at most.")
 @click.option("--all", "is_all", is_flag=True, help="All of them.")
+@watch_option
 @output_option
-def list_workflows(status: str | None, limit: int, is_all: bool, form: str) -> None:
+def list_workflows(status: str | None, limit: int, is_all: bool, is_watched: bool, form: str) -> None:
     """List workflows, newest first."""
     client = output.connect()
-    rows = list(_found(client, status, None if is_all else limit + 1))
-    if not rows:
-        output.show_nothing(_why_none(client, status), form)
-        return
-    more = "" if is_all or len(rows) <= limit else f"There are more: --limit {limit * 4}, or --all."
-    shown = rows if is_all else rows[:limit]
-    output.show_rows(shown, form, key="workflow_id", columns=COLUMNS, more=more)
+
+    def ask() -> Page:
+        return first(_found(client, status, None if is_all else limit + 1), None if is_all else limit)
+
+    def why_empty() -> str:
+        none = "no workflows yet: submit one with `diracx workflows submit`"
+        return why_none("workflow", {"status": status}, lambda: _found(client, None, PAGE), otherwise=none)
+
+    show_list(ask, form, key="workflow_id", columns=COLUMNS, empty=why_empty, is_watched=is_watched)
 
 
 @workflows.command()
 @workflow_argument
+@click.option("--watch", "is_watched", is_flag=True, help="As `workflows watch`.")
 @output_option
-def show(workflow_id: int, form: str) -> None:
+@click.pass_context
+def show(ctx: click.Context, /, workflow_id: int, is_watched: bool, form: str) -> None:
     """Show a workflow: state, steps, outputs."""
     from diracx_tasks.cli.watch import steps_table
 
+    if is_watched:
+        ctx.invoke(watch_workflow, workflow_id=workflow_id)
     found = output.connect().get(f"/api/workflows/{workflow_id}")
     if form != output.TABLE:
         output.show_one(found, form, key="workflow_id")
         return
     out = output.console()
-    out.print(output.facts(_facts(found)))
+    out.print(facts(_facts(found)))
     if found["steps"]:
         out.print()
         out.print(steps_table(found["steps"]))
     if found["outputs"]:
         out.print("\nOutputs", style="bold")
-        out.print(output.facts((name, _brief(value)) for name, value in found["outputs"].items()))
+        out.print(facts((name, _brief(value)) for name, value in found["outputs"].items()))
 
 
 @workflows.command("watch")
@@ -197,7 +206,7 @@ def outputs(workflow_id: int, folder: Path | None) -> None:
     type=click.IntRange(1),
     nargs=-1,
     required=True,
-    shell_complete=workflow_ids,
+    shell_complete=known_workflows,
 )
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 def kill(numbers: tuple[int, ...], yes: bool) -> None:
@@ -260,14 +269,6 @@ def _found(client: "Client", status: str | None, most: int | None) -> Iterator[R
         before = page["next"]
         if before is None:
             return
-
-
-def _why_none(client: "Client", status: str | None) -> str:
-    if not status:
-        return "no workflows yet: submit one with `diracx workflows submit`"
-    others = len(list(_found(client, None, PAGE)))
-    count = f"{others} or more" if others == PAGE else str(others)
-    return f"no workflow matches status={status}; {count} without this filter"
 
 
 def _facts(found: Row) -> Iterator[tuple[str, Any]]:

@@ -18,7 +18,8 @@ Table = Callable[..., str]
 def tasks(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs `diracx tasks` with arguments, in carol's name."""
     monkeypatch.setenv("LOGNAME", "carol")
-    monkeypatch.delenv("DIRACX_OUTPUT", raising=False)
+    for name in ("DIRACX_OUTPUT", "COLUMNS"):
+        monkeypatch.delenv(name, raising=False)
 
     def run(*arguments: object, stdin: str | None = None) -> Result:
         given = ["tasks", *(str(one) for one in arguments)]

@@ -67,7 +67,7 @@ def test_the_list_says_when_there_are_more(diracx: Run, server: Server) -> None:
     server.gives("POST", SEARCH, [a_row(3), a_row(2, OTHER, StatusReason="node is down")])
     found = diracx("pilots", "list", "--limit", "1", "-o", "table")
     assert STAMP in found.stdout and OTHER not in found.stdout and "Unknown" not in found.stdout
-    assert "There are more" in found.stderr
+    assert "There are more" in found.stdout
 
 
 def test_a_table_of_pilots_fits_a_terminal(terminals: Terminals, server: Server) -> None:
@@ -103,7 +103,7 @@ def test_named_pilots_are_killed(diracx: Run, server: Server) -> None:
 def test_a_dry_run_shows_which_and_kills_none(diracx: Run, server: Server) -> None:
     server.gives("POST", SEARCH, [a_row()])
     found = diracx("pilots", "kill", STAMP, "--dry-run", "-o", "table")
-    assert STAMP in found.stdout and "1 pilot would be killed" in found.stderr
+    assert STAMP in found.stdout and "1 pilot would be killed" in found.stdout
     named = {"parameter": "PilotStamp", "operator": "in", "values": [STAMP]}
     assert server.requests[-1].body["search"] == [named, ALIVE]
     assert not server.asked("POST", KILL)
