@@ -10,6 +10,7 @@ import click
 
 from diracx_tasks.cli import output
 from diracx_tasks.cli.arguments import workflow_argument
+from diracx_tasks.cli.progress import transfer
 
 if TYPE_CHECKING:
     from diracx_tasks.core.client import Client
@@ -57,9 +58,10 @@ def _write(client: "Client", workflow_id: int, out: Any, *, with_outputs: bool) 
 
 def _download(client: "Client", workflow_id: int, to: Path) -> None:
     answer = client.stream(f"/api/workflows/{workflow_id}/crate", format="zip")
-    with to.open("wb") as out:
+    with to.open("wb") as out, transfer("downloading the crate", None) as told:
         for block in answer.stream(1 << 20):
             out.write(block)
+            told(len(block))
     answer.release_conn()
 
 

@@ -1,4 +1,4 @@
-"""`diracx jobs submit-cwl` and `diracx jobs outputs`: CWL processes that run as one job each."""
+"""`diracx jobs submit cwl` and `diracx jobs outputs`: CWL processes that run as one job each."""
 
 import time
 import uuid
@@ -9,7 +9,7 @@ import click
 
 from diracx_tasks.cli import fetching, output
 from diracx_tasks.cli.arguments import INPUTS, document_argument, input_option, job_argument
-from diracx_tasks.cli.main import PLACES
+from diracx_tasks.cli.complaints import PLACES
 from diracx_tasks.cli.output import output_option
 from diracx_tasks.cli.tables import Column, Row
 from diracx_tasks.core.errors import DiracXError, Unreachable
@@ -25,7 +25,7 @@ COLUMNS = (
 ENDED = ("Done", "Completed", "Failed", "Killed", "Deleted")
 
 
-@click.command("submit-cwl")
+@click.command("cwl")
 @document_argument
 @click.argument("inputs", nargs=-1, type=INPUTS)
 @input_option
@@ -72,8 +72,7 @@ def outputs(job_id: int, folder: Path | None) -> None:
         yet = "" if found["status"] in ENDED else " yet"
         raise DiracXError(f"job {job_id} is {found['status']}: it has no outputs{yet}")
     if folder:
-        folder.mkdir(parents=True, exist_ok=True)
-        found["outputs"] = fetching.Fetching(client).place(found["outputs"], folder.resolve())
+        found["outputs"] = fetching.Fetching(client).fetch(found["outputs"], folder)
     output.show_json(found["outputs"])
 
 

@@ -1,7 +1,6 @@
 """`diracx data`: files with LFNs, to the storage elements and back."""
 
 import hashlib
-import sys
 import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,8 +13,11 @@ from diracx_tasks.cli import output
 from diracx_tasks.cli.fetching import fetch_address
 from diracx_tasks.cli.known import known_elements, known_lfns
 from diracx_tasks.cli.output import output_option
+from diracx_tasks.cli.progress import transfer
+from diracx_tasks.cli.storing import files_of
 from diracx_tasks.cli.tables import Column, Row
 from diracx_tasks.core.errors import ApiError, BadRequest, DiracXError, Unreachable
+from diracx_tasks.core.form import Told
 
 if TYPE_CHECKING:
     from diracx_tasks.core.client import Client
@@ -64,8 +66,10 @@ def put(path: Path, lfn: str, ses: Sequence[str]) -> None:
         raise BadRequest(f"{path} has no files in it")
     client = output.connect()
     files = [_File(one, name, ses) for one, name in zip(found, names, strict=True)]
-    for some in _some(files):
-        _send(client, some)
+    words = f"uploading {files_of(found)}"
+    with transfer(words, sum(one.size for one in files)) as told:
+        for some in _some(files):
+            _send(client, some, told)
     for some in _some(files):
         client.post("/api/data/files", {"files": [one.registered() for one in some]})
     for name in names:
@@ -86,8 +90,10 @@ def get(lfn: str, to: Path | None) -> None:
     pairs = [(one, target / one["location"].removeprefix(asked).lstrip("/")) for one in found]
     if taken := next((path for _, path in pairs if path.exists()), None):
         raise BadRequest(f"{taken} is there already: choose another place")
-    with ThreadPoolExecutor(PARALLEL) as pool:
-        list(pool.map(lambda pair: fetch_address(client, *pair), pairs))
+    words = f"downloading {files_of([path for _, path in pairs])}"
+    size = sum(one.get("size") or 0 for one in found)
+    with transfer(words, size) as told, ThreadPoolExecutor(PARALLEL) as pool:
+        list(pool.map(lambda pair: fetch_address(client, pair[0], pair[1], told), pairs))
     for _, path in pairs:
         click.echo(path)
 
@@ -172,19 +178,26 @@ class _File:
         return {**known, "sha1": self.sha1, "adler32": self.adler32}
 
 
-def _send(client: "Client", files: Sequence[_File]) -> None:
+def _send(client: "Client", files: Sequence[_File], told: Told) -> None:
     """Have files at storage elements; what one does not take goes to the next."""
 
     def one(pair: tuple[_File, Row]) -> DiracXError | None:
         file, grant = pair
         file.se = grant["se"]
         if not grant["url"]:
+            told(file.size)
             return None
-        if sys.stderr.isatty():
-            click.echo(f"uploading {file.path.name} ({output.bytes_of(file.size)}) to {file.se}", err=True)
+        sent = 0
+
+        def tell(count: int) -> None:
+            nonlocal sent
+            sent += count
+            told(count)
+
         try:
-            client.upload(grant, file.path)
+            client.upload(grant, file.path, tell)
         except (ApiError, Unreachable) as error:
+            told(-sent)
             file.failures[file.se] = file.failures.get(file.se, 0) + 1
             return error
         return None

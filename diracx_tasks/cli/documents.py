@@ -7,8 +7,8 @@ import click
 
 from diracx_tasks.cli import output
 from diracx_tasks.cli.arguments import document_argument, input_option, inputs_argument
+from diracx_tasks.cli.complaints import PLACES, complaint
 from diracx_tasks.cli.known import known_workflows
-from diracx_tasks.cli.main import PLACES, complaint
 from diracx_tasks.cli.output import output_option
 from diracx_tasks.cli.tables import Row
 

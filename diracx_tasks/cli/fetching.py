@@ -2,11 +2,14 @@
 
 import hashlib
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from diracx_tasks.cli.progress import transfer
 from diracx_tasks.core.errors import ApiError, DiracXError, Unreachable
+from diracx_tasks.core.form import Told
 
 if TYPE_CHECKING:
     from diracx_tasks.core.client import Client
@@ -22,6 +25,13 @@ class Fetching:
 
     client: "Client"
     taken: set[Path] = field(default_factory=set)
+    told: Told = lambda count: None
+
+    def fetch(self, value: Any, folder: Path) -> Any:
+        """As `place`, with a bar at a terminal; the folder is made."""
+        folder.mkdir(parents=True, exist_ok=True)
+        with transfer("downloading", sum(_sizes(value))) as self.told:
+            return self.place(value, folder.resolve())
 
     def place(self, value: Any, folder: Path) -> Any:
         """The value with its files below the folder."""
@@ -61,7 +71,7 @@ class Fetching:
     def _fetch(self, value: Row, path: Path) -> None:
         location = str(value.get("location") or "")
         if location.startswith(LFN):
-            fetch_lfn(self.client, location, path)
+            fetch_lfn(self.client, location, path, self.told)
             return
         known = CONTENT.search(location)
         wanted = known[1] if known else hashlib.sha256(value.get("contents", "").encode()).hexdigest()
@@ -70,7 +80,7 @@ class Fetching:
                 raise DiracXError(f"{path} is there with another content: choose another folder")
         elif location:
             pfn = f"SB:SandboxSE|{location.removeprefix('sandbox:')}"
-            self.client.download(self.client.get("/api/jobs/sandbox", pfn=pfn)["url"], path)
+            self.client.download(self.client.get("/api/jobs/sandbox", pfn=pfn)["url"], path, self.told)
             if _sha256(path) != wanted:
                 path.unlink()
                 raise DiracXError(f"{path.name}: the store has sent another content than it should have")
@@ -78,18 +88,18 @@ class Fetching:
             path.write_bytes(value["contents"].encode())
 
 
-def fetch_lfn(client: "Client", location: str, path: Path) -> None:
+def fetch_lfn(client: "Client", location: str, path: Path, told: Told) -> None:
     """Have a file of the catalogue at a path; DiracXError when another one is there."""
     from diracx_tasks.node.incoming import wrong_content
 
     (address,) = client.post("/api/data/downloads", {"lfns": [location]})
     if not path.exists():
-        fetch_address(client, address, path)
+        fetch_address(client, address, path, told)
     elif wrong_content(address, path):
         raise DiracXError(f"{path} is there with another content: choose another folder")
 
 
-def fetch_address(client: "Client", address: Row, path: Path) -> None:
+def fetch_address(client: "Client", address: Row, path: Path, told: Told) -> None:
     """Have the file of an answer to `/api/data/downloads` at a path, from the first place that gives it."""
     from diracx_tasks.node.incoming import wrong_content
 
@@ -97,7 +107,7 @@ def fetch_address(client: "Client", address: Row, path: Path) -> None:
     part, words = path.with_name(f"{path.name}.whole"), ""
     for url in address["urls"]:
         try:
-            client.download(url, part)
+            client.download(url, part, told)
         except (ApiError, Unreachable) as error:
             words = str(error)
             continue
@@ -107,6 +117,17 @@ def fetch_address(client: "Client", address: Row, path: Path) -> None:
         words = wrong
         part.unlink()
     raise DiracXError(f"{address['location']} cannot be fetched: {words}")
+
+
+def _sizes(value: Any) -> Iterator[int]:
+    """The bytes of the files in a value that are fetched."""
+    if isinstance(value, list):
+        for one in value:
+            yield from _sizes(one)
+    elif isinstance(value, dict):
+        if value.get("class") == "File" and "location" in value:
+            yield value.get("size") or 0
+        yield from _sizes([one for one in value.values() if isinstance(one, dict | list)])
 
 
 def _is_here(value: Row) -> bool:

@@ -7,9 +7,9 @@ from typing import Any
 import click
 from ruamel.yaml.error import YAMLError
 
+from diracx_tasks.cli.complaints import PLACES
 from diracx_tasks.cli.document_files import Documents
 from diracx_tasks.cli.local_files import anchored, parse
-from diracx_tasks.cli.main import PLACES
 from diracx_tasks.cli.secondary import with_secondary
 from diracx_tasks.cli.storing import FILE, Storing
 from diracx_tasks.core.client import Client

@@ -1,7 +1,5 @@
 """`diracx jobs kill`, `delete`, `remove`, `reschedule`: some jobs by number, or all that a search finds."""
 
-import sys
-import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,9 +7,11 @@ import click
 
 from diracx_tasks.cli import output
 from diracx_tasks.cli.known import known_jobs
+from diracx_tasks.cli.live import answers
+from diracx_tasks.cli.progress import waiting
 from diracx_tasks.cli.tables import Row
 from diracx_tasks.cli.where import Condition, where_option
-from diracx_tasks.core.errors import ApiError, Unreachable
+from diracx_tasks.core.errors import ApiError
 
 if TYPE_CHECKING:
     from diracx_tasks.core.client import Client
@@ -179,24 +179,21 @@ def _follow(client: "Client", bulk_id: int) -> None:
 
 
 def _waited(client: "Client", bulk_id: int) -> Row:
-    """What came of it; how far it is stands in one line at a terminal."""
-    is_person, is_away, last = sys.stderr.isatty(), False, ""
-    while True:
-        try:
-            found: Row = client.get(f"{BULK}/{bulk_id}")
-        except Unreachable as error:
-            if not is_away:
-                click.echo(f"diracx: {error}; still trying", err=True)
-            is_away = True
-        else:
-            words = f"action {bulk_id}: {found['done']} of {_jobs(found['found'])}"
-            is_away = False
-            if is_person and words != last:
-                click.echo(f"\r{words}", nl=bool(found["ended_at"]), err=True)
-                last = words
-            if found["ended_at"]:
-                return found
-            if found["trouble"]:
-                words = f"action {bulk_id} was stopped after {words.partition(': ')[2]}: {found['trouble']}"
-                raise click.ClickException(f"{words}; operators find it with `diracx tasks dead`")
-        time.sleep(POLL)
+    """What came of it."""
+
+    def ask() -> Row:
+        found: Row = client.get(f"{BULK}/{bulk_id}")
+        return found
+
+    told = ""
+    with waiting(f"action {bulk_id}") as now:
+        for found, away in answers(ask, lambda found: bool(found["ended_at"] or found["trouble"]), POLL):
+            words = f"{found['done']} of {_jobs(found['found'])}"
+            now(f"action {bulk_id}: {words}", found["done"], found["found"])
+            if away and not told:
+                click.echo(f"diracx: {away}; still trying", err=True)
+            told = away
+    if not found["ended_at"]:
+        words = f"action {bulk_id} was stopped after {words}: {found['trouble']}"
+        raise click.ClickException(f"{words}; operators find it with `diracx tasks dead`")
+    return found

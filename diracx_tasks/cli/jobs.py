@@ -1,7 +1,8 @@
 """`diracx jobs`: lists, one with its history, logs, kill, why."""
 
+import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -9,11 +10,13 @@ import click
 from diracx_tasks.cli import output
 from diracx_tasks.cli.arguments import job_argument
 from diracx_tasks.cli.cwl_jobs import outputs, submit_cwl
+from diracx_tasks.cli.groups import Group
 from diracx_tasks.cli.job_actions import bulk, delete, kill, remove, reschedule
 from diracx_tasks.cli.job_sandboxes import sandbox
+from diracx_tasks.cli.job_submissions import submit
 from diracx_tasks.cli.known import known_statuses, known_workflows
 from diracx_tasks.cli.lists import Page, first, show_list, watch_option, why_none
-from diracx_tasks.cli.live import live
+from diracx_tasks.cli.live import changes, live
 from diracx_tasks.cli.matching import show_why
 from diracx_tasks.cli.newest import PAGE, newest
 from diracx_tasks.cli.output import output_option
@@ -60,12 +63,12 @@ HISTORY = (
 )
 
 
-@click.group()
+@click.group(cls=Group)
 def jobs() -> None:
-    """See jobs, their logs and why they wait; kill, delete, remove them, or have them begin anew."""
+    """Submit jobs, see them, their logs and why they wait; kill, delete, remove, reschedule them."""
 
 
-jobs.add_command(submit_cwl)
+jobs.add_command(submit)
 jobs.add_command(outputs)
 jobs.add_command(sandbox)
 for one in (kill, delete, remove, reschedule, bulk):
@@ -127,13 +130,16 @@ def show(job_id: int, is_watched: bool, form: str) -> None:
         return {**client.get(f"/api/jobs/{job_id}"), "History": client.get(f"/api/jobs/{job_id}/history")}
 
     if is_watched:
-        last = live(ask, _drawn, lambda job: job["Status"] in FINAL)
+        last = _watched(ask, form)
         raise click.exceptions.Exit(FINAL[last["Status"]])
     if form == output.TABLE:
         out = output.console()
         out.print(_drawn(ask(), out.width))
     else:
         output.show_one(ask(), form, key="JobID")
+
+
+jobs.unlisted.update({"status": show, "search": list_jobs, "submit-cwl": submit_cwl})
 
 
 @jobs.command()
@@ -180,6 +186,17 @@ def why(job_id: int, form: str) -> None:
 
 def _found(client: "Client", conditions: list[Row], most: int | None) -> Iterator[Row]:
     return newest(client, "/api/jobs/search", "JobID", conditions, most)
+
+
+def _watched(ask: Callable[[], Row], form: str) -> Row:
+    def is_over(job: Row) -> bool:
+        return job["Status"] in FINAL
+
+    if form == output.TABLE:
+        return live(ask, _drawn, is_over)
+    for job in changes(ask, is_over):
+        click.echo(json.dumps(job) if form == output.JSON else job["JobID"])
+    return job
 
 
 def _drawn(job: Row, width: int) -> "RenderableType":

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from diracx_tasks.cli.main import one_line
+from diracx_tasks.cli.complaints import one_line
 
 if TYPE_CHECKING:
     from diracx_tasks.core.client import Client

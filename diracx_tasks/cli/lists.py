@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import click
 
 from diracx_tasks.cli import output
-from diracx_tasks.cli.live import answers, live
+from diracx_tasks.cli.live import changes, live
 from diracx_tasks.cli.newest import PAGE
 from diracx_tasks.cli.tables import Column, Row
 
@@ -75,11 +75,9 @@ def _drawn(page: Page, columns: tuple[Column, ...], width: int, empty: str | Cal
 
 def _show_changes(ask: Callable[[], Page], form: str, key: str) -> None:
     """A line of JSON, or the ids, whenever something has changed."""
-    before = None
-    for page, _ in answers(ask):
-        if page != before and form == output.JSON:
+    for page in changes(ask):
+        if form == output.JSON:
             click.echo(json.dumps(page.rows if page.whole is None else page.whole))
-        elif page != before:
+        else:
             for row in page.rows:
                 click.echo(row[key])
-        before = page

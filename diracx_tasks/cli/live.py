@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
 from diracx_tasks.cli import output
-from diracx_tasks.cli.main import one_line
+from diracx_tasks.cli.complaints import one_line
 from diracx_tasks.cli.tables import FAINT
 from diracx_tasks.core.errors import Unavailable, Unreachable
 
@@ -39,6 +39,15 @@ def answers(
         yield value, away
 
 
+def changes(ask: Callable[[], T], is_over: Callable[[T], bool] = _never) -> Iterator[T]:
+    """What is answered, whenever it is something else than before."""
+    before: T | None = None
+    for value, _ in answers(ask, is_over):
+        if value != before:
+            yield value
+        before = value
+
+
 def live(
     ask: Callable[[], T],
     draw: Callable[[T, int], "RenderableType"],
@@ -47,11 +56,8 @@ def live(
     """Show what is answered, drawn within a width, until it is over; the last answer."""
     out = output.console()
     if not out.is_terminal:
-        before = None
-        for value, _ in answers(ask, is_over):
-            if value != before:
-                out.print(draw(value, out.width))
-            before = value
+        for value in changes(ask, is_over):
+            out.print(draw(value, out.width))
         return value
     from rich.console import Group
     from rich.live import Live

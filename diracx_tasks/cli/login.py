@@ -1,12 +1,18 @@
 """`diracx login`, `whoami`, `logout`: a login on this device, in the official clients' file."""
 
+import os
+import sys
+import threading
 import time
 from typing import Any
 from urllib.parse import urlencode
 
 import click
 
+from diracx_tasks.cli.failures import INTERRUPTED
+from diracx_tasks.cli.known import known_groups, known_vos
 from diracx_tasks.cli.output import connect, output_option, show_one
+from diracx_tasks.cli.progress import waiting
 from diracx_tasks.core import credentials
 from diracx_tasks.core.client import Client, known_server
 from diracx_tasks.core.credentials import CLIENT_ID, Refused
@@ -16,21 +22,28 @@ DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
 
 
 @click.command()
-@click.argument("vo", required=False)
-@click.option("--group", help="One of your groups.  [default: the VO's default group]")
+@click.argument("vo", required=False, shell_complete=known_vos)
+@click.option(
+    "--group", help="One of your groups.  [default: the VO's default group]", shell_complete=known_groups
+)
 @click.option(
     "--property", "properties", multiple=True, help="A property beside the group's; may be repeated."
 )
-def login(vo: str | None, group: str | None, properties: tuple[str, ...]) -> None:
-    """Log in to a VO: open the address that is shown, in any browser on any machine."""
+@click.option("--no-browser", is_flag=True, help="Only show the address.")
+def login(vo: str | None, group: str | None, properties: tuple[str, ...], no_browser: bool) -> None:
+    """Log in to a VO, in the browser that opens here, or in any browser on any machine.
+
+    No browser is opened over ssh, without a display, and in a script; BROWSER says which one is.
+    """
     url = known_server()[0]
     scope = [f"vo:{_chosen(url, vo)}", *([f"group:{group}"] if group else [])]
     scope += [f"property:{one}" for one in properties]
     query = urlencode({"client_id": CLIENT_ID, "scope": " ".join(scope)})
     codes = credentials.ask(f"{url}/api/auth/device?{query}", {})
-    click.echo(
-        f"Open  {codes['verification_uri_complete']}\nand compare the code: {codes['user_code']}", err=True
-    )
+    address = codes["verification_uri_complete"]
+    is_opened = not no_browser and _open(address)
+    verb = "Your browser opens" if is_opened else "Open "
+    click.echo(f"{verb} {address}\nand compare the code: {codes['user_code']}", err=True)
     file = credentials.write(url, _wait(url, codes))
     # Whatever the file says: this is what was just logged in.
     me = Client(url, credentials.Login(url)).get("/api/auth/userinfo")
@@ -80,6 +93,15 @@ def _chosen(url: str, vo: str | None) -> str:
 
 def _wait(url: str, codes: dict[str, Any]) -> dict[str, Any]:
     """The tokens, once somebody has confirmed the code; LoginNeeded says why there are none."""
+    try:
+        with waiting(f"waiting for you there, {codes['expires_in'] / 60:.0f} min at most; Ctrl-C gives up"):
+            return _tokens(url, codes)
+    except KeyboardInterrupt:
+        click.echo("\ndiracx: not logged in; what was before holds", err=True)
+        raise click.exceptions.Exit(INTERRUPTED) from None
+
+
+def _tokens(url: str, codes: dict[str, Any]) -> dict[str, Any]:
     form = {"grant_type": DEVICE, "client_id": CLIENT_ID, "device_code": codes["device_code"]}
     until = time.monotonic() + codes["expires_in"]
     while time.monotonic() < until:
@@ -91,4 +113,23 @@ def _wait(url: str, codes: dict[str, Any]) -> dict[str, Any]:
         else:
             return found
         time.sleep(codes.get("interval", 2))
-    raise LoginNeeded("not logged in: nobody has confirmed the code in time")
+    raise LoginNeeded("not logged in: nobody has confirmed the code in time; begin again with `diracx login`")
+
+
+def _open(address: str) -> bool:
+    """Whether a browser opens here, at the screen in front of the user."""
+    is_far = bool(os.environ.get("SSH_CONNECTION") or os.environ.get("SSH_TTY"))
+    has_screen = sys.platform == "darwin" or bool(
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    )
+    if not sys.stderr.isatty() or not (os.environ.get("BROWSER") or (has_screen and not is_far)):
+        return False
+    import webbrowser
+
+    try:
+        webbrowser.get()
+    except webbrowser.Error:
+        return False
+    # Some browsers keep their caller waiting until they are closed.
+    threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+    return True

@@ -1,22 +1,12 @@
 """The command `diracx`: subjects are imported when they are used; errors become one line and an exit code."""
 
-import errno
-import re
-import sys
-from collections.abc import Iterator, Mapping
 from importlib import import_module
-from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import click
 from click.shell_completion import CompletionItem
 
-from diracx_tasks.core.errors import ApiError, DiracXError, InvalidCwl
-
-INTERRUPTED = 130
-# Where a command leaves the local paths of the documents that it sends, for the places of complaints.
-PLACES = "diracx.places"
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
+from diracx_tasks.cli.failures import DEBUG, in_words
 
 
 class Subject(NamedTuple):
@@ -31,7 +21,9 @@ SUBJECTS = {
     "workflows": Subject(
         "diracx_tasks.cli.workflows:workflows", "Submit CWL workflows, watch them, get their outputs."
     ),
-    "jobs": Subject("diracx_tasks.cli.jobs:jobs", "See jobs, their logs and why they wait; kill them."),
+    "jobs": Subject(
+        "diracx_tasks.cli.jobs:jobs", "Submit jobs, see them, their logs and why they wait; kill them."
+    ),
     "data": Subject("diracx_tasks.cli.data:data", "Store files under LFNs, list and fetch them."),
     "matching": Subject(
         "diracx_tasks.cli.matching:matching", "See what waits, which nodes ask, and what holds jobs back."
@@ -47,24 +39,12 @@ SUBJECTS = {
     "up": Subject("diracx_tasks.cli.up:up", "Run everything on this machine."),
     "tasks": Subject("diracx_tasks.cli.tasks:tasks", "See and repeat the tasks behind it all."),
     "admin": Subject("diracx_tasks.cli.admin:admin", "Set up and check an installation."),
+    "completion": Subject("diracx_tasks.cli.shell:completion", "Have the shell complete commands with TAB."),
+    "man": Subject("diracx_tasks.cli.manual:man", "Print the manual page."),
+    "job": Subject("diracx_tasks.cli.jobs:jobs", "As `jobs`.", is_hidden=True),
+    "workflow": Subject("diracx_tasks.cli.workflows:workflows", "As `workflows`.", is_hidden=True),
     "demo": Subject("diracx_tasks.cli.demo:demo", "Run an example from start to end.", is_hidden=True),
 }
-
-
-class Refused(click.ClickException):
-    """An error of ours as click shows errors; `known` is the context's `meta`."""
-
-    def __init__(self, error: DiracXError, known: Mapping[str, Any]) -> None:
-        super().__init__(str(error))
-        self.exit_code = error.exit_code  # type: ignore[misc]  # click's own subclasses do this as well
-        self.error = error
-        self.known = known
-
-    def show(self, file: IO[Any] | None = None) -> None:
-        """One line, and every complaint about a document at its place."""
-        click.echo(f"diracx: {headline(self.error)}", file=file, err=True)
-        for complaint in complaints(self.error, self.known.get(PLACES, {})):
-            click.echo(complaint, file=file, err=True)
 
 
 class Subjects(click.Group):
@@ -104,77 +84,28 @@ class Subjects(click.Group):
         subjects = [CompletionItem(name, help=SUBJECTS[name].help) for name in names]
         return [*subjects, *click.Command.shell_complete(self, ctx, incomplete)]
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Have `--debug` hold wherever it stands on the line."""
+        end = args.index("--") if "--" in args else len(args)
+        if DEBUG in args[:end]:
+            args = [DEBUG, *(one for one in args[:end] if one != DEBUG), *args[end:]]
+        return super().parse_args(ctx, args)
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """The context; wrong usage becomes one line."""
+        with in_words():
+            return super().make_context(info_name, args, parent, **extra)
+
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; what goes wrong becomes an exit code."""
-        try:
+        """Run the command; what goes wrong becomes one line and an exit code."""
+        with in_words(ctx):
             return super().invoke(ctx)
-        except DiracXError as error:
-            raise Refused(error, ctx.meta) from error
-        except OSError as error:
-            if error.errno == errno.EPIPE or error.filename is None:
-                raise
-            raise Refused(DiracXError(f"{error.filename}: {error.strerror}"), {}) from error
-        except (KeyboardInterrupt, click.Abort):
-            # The terminal has just written ^C, without an end of line.
-            click.echo("\ndiracx: interrupted" if sys.stderr.isatty() else "diracx: interrupted", err=True)
-            raise click.exceptions.Exit(INTERRUPTED) from None
 
 
-def one_line(text: str) -> str:
-    """The text without line ends and other control characters."""
-    return CONTROL.sub(" ", text).strip()
-
-
-def headline(error: DiracXError) -> str:
-    """An error in one line."""
-    if not (found := _diagnostics(error)):
-        return one_line(str(error))
-    what = "CWL that is not supported here" if error.exit_code == 33 else "invalid CWL"
-    count = sum(one.get("severity", "error") == "error" for one in found)
-    return f"{what}, {count} error{'s' if count != 1 else ''}"
-
-
-def complaints(error: DiracXError, places: Mapping[str, Path]) -> Iterator[str]:
-    """Each diagnostic with its line of the text and its advice; `places` are local paths by name."""
-    for one in _diagnostics(error):
-        # What is found here, before anything is sent, names local files.
-        is_local = isinstance(error, InvalidCwl) and one.get("file")
-        yield complaint(one, {one["file"]: Path(one["file"])} if is_local else places)
-
-
-def complaint(one: Mapping[str, Any], places: Mapping[str, Path]) -> str:
-    """A diagnostic as compilers write it: `file:line:col: message`, the line, a caret, advice."""
-    name, line, column = one.get("file"), one.get("line"), one.get("column")
-    path = places.get(name or "")
-    place = ":".join(str(part) for part in (path or name, line, column) if part)
-    mark = "" if one.get("severity", "error") == "error" else f"{one['severity']}: "
-    found = [
-        f"{place}: {mark}{one_line(str(one.get('message')))}" if place else one_line(str(one["message"]))
-    ]
-    if path and line:
-        found += _source(path, line, column or 0)
-    if one.get("advice"):
-        found.append(f"    advice: {one_line(one['advice'])}")
-    return "\n".join(found)
-
-
-def _source(path: Path, line: int, column: int) -> list[str]:
-    try:
-        text = path.read_text(errors="replace").splitlines()[line - 1]
-    except (OSError, IndexError):
-        return []
-    # A packed document may have everything on one line.
-    start = max(0, column - 60)
-    shown = CONTROL.sub(" ", text.expandtabs(1))[start : start + 100]
-    return [f"    {shown}", *([f"    {' ' * (column - 1 - start)}^"] if column else [])]
-
-
-def _diagnostics(error: DiracXError) -> list[dict[str, Any]]:
-    if isinstance(error, InvalidCwl):
-        return error.diagnostics
-    body = error.body if isinstance(error, ApiError) else None
-    found = body.get("diagnostics") if isinstance(body, dict) else None
-    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+def _set_debug(ctx: click.Context, _: click.Parameter, is_wanted: bool) -> None:
+    ctx.meta[DEBUG] = is_wanted
 
 
 def _show_version(ctx: click.Context, _: click.Parameter, is_wanted: bool) -> None:
@@ -191,6 +122,15 @@ def _show_version(ctx: click.Context, _: click.Parameter, is_wanted: bool) -> No
 
 @click.group(cls=Subjects, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
+    DEBUG,
+    "is_debugged",
+    is_flag=True,
+    envvar="DIRACX_DEBUG",
+    expose_value=False,
+    callback=_set_debug,
+    help="Show the traceback of an error; may stand anywhere.",
+)
+@click.option(
     "--version",
     is_flag=True,
     is_eager=True,
@@ -206,7 +146,7 @@ def cli() -> None:
 
     \b
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 killed, 4 login needed, 5 server away,
-    33 unsupported CWL, 34 invalid CWL, 130 interrupted.
+    33 unsupported CWL, 34 invalid CWL, 70 our mistake, 130 interrupted.
     """
 
 

@@ -6,9 +6,9 @@ from typing import Any
 import click
 
 from diracx_tasks.cli import output
+from diracx_tasks.cli.complaints import one_line
 from diracx_tasks.cli.known import known_sites
 from diracx_tasks.cli.lists import Page, show_list, watch_option
-from diracx_tasks.cli.main import one_line
 from diracx_tasks.cli.output import output_option
 from diracx_tasks.cli.tables import Column, Row
 from diracx_tasks.core.errors import ApiError

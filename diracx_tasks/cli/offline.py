@@ -74,10 +74,10 @@ class Kept(Storing):
         with self.paths[location].open("rb") as stream:
             return stream.read(READ).decode(errors="replace")
 
-    def _upload(self, path: Path) -> dict[str, Any]:
-        location = f"sandbox:/here{path}"
-        self.paths[location] = path
-        return {"location": location, "size": path.stat().st_size}
+    def _stored(self, paths: Sequence[Path]) -> dict[Path, dict[str, Any]]:
+        named = {f"sandbox:/here{path}": path for path in paths}
+        self.paths |= named
+        return {path: {"location": name, "size": path.stat().st_size} for name, path in named.items()}
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from diracx_tasks.cli.main import CONTROL
+from diracx_tasks.cli.complaints import CONTROL
 from diracx_tasks.cli.output import about, moment, span
 from diracx_tasks.core.errors import Unavailable
 

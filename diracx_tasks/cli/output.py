@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from diracx_tasks.cli.main import headline, one_line
+from diracx_tasks.cli.complaints import headline, one_line
 from diracx_tasks.cli.tables import FAINT, Column, Row, fitted
 from diracx_tasks.core.errors import ApiError
 

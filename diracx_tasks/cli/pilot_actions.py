@@ -1,6 +1,5 @@
 """`diracx pilots kill` and `logs`: the end of pilots, and what they have written."""
 
-import sys
 import time
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -11,6 +10,7 @@ from diracx_tasks.cli import output
 from diracx_tasks.cli.known import known_pilots
 from diracx_tasks.cli.output import output_option
 from diracx_tasks.cli.pilot_search import COLUMNS, ENDED, chosen, filtered, found
+from diracx_tasks.cli.progress import waiting
 from diracx_tasks.cli.tables import Column, Row
 from diracx_tasks.cli.where import Condition
 from diracx_tasks.core.errors import ApiError
@@ -103,10 +103,10 @@ def _kill(client: "Client", stamps: list[str], form: str) -> None:
     """End pilots, some in each request; what was done before a request that fails is shown as well."""
     rows: list[Row] = []
     try:
-        for start in range(0, len(stamps), AT_ONCE):
-            rows += client.post("/api/pilots/kill", {"stamps": stamps[start : start + AT_ONCE]})
-            if sys.stderr.isatty() and len(stamps) > AT_ONCE:
-                click.echo(f"\r{len(rows)} of {_pilots(len(stamps))}", nl=len(rows) == len(stamps), err=True)
+        with waiting(f"killing {_pilots(len(stamps))}") as now:
+            for start in range(0, len(stamps), AT_ONCE):
+                rows += client.post("/api/pilots/kill", {"stamps": stamps[start : start + AT_ONCE]})
+                now(f"{len(rows)} of {_pilots(len(stamps))} killed", len(rows), len(stamps))
     finally:
         if rows:
             output.show_rows(rows, form, key="stamp", columns=KILLED, empty="")
@@ -135,15 +135,16 @@ def _given(client: "Client", stamp: str, wait: float) -> Row:
     path = f"/api/pilots/{quote(stamp, safe='')}/output"
     client.post(path)
     until = time.monotonic() + wait
-    while True:
-        try:
-            given: Row = client.get(path)
-        except ApiError as error:
-            if error.status != 404:
-                raise
-        else:
-            return given
-        if time.monotonic() >= until:
-            words = f"the computing element has not answered within {wait:g} s; it is still being asked"
-            raise click.ClickException(words)
-        time.sleep(min(POLL, max(0.05, until - time.monotonic())))
+    with waiting(f"the computing element of pilot {stamp} is asked"):
+        while True:
+            try:
+                given: Row = client.get(path)
+            except ApiError as error:
+                if error.status != 404:
+                    raise
+            else:
+                return given
+            if time.monotonic() >= until:
+                words = f"the computing element has not answered within {wait:g} s; it is still being asked"
+                raise click.ClickException(words)
+            time.sleep(min(POLL, max(0.05, until - time.monotonic())))

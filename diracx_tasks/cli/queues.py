@@ -7,9 +7,9 @@ from typing import Any
 import click
 
 from diracx_tasks.cli import output
+from diracx_tasks.cli.complaints import headline
 from diracx_tasks.cli.known_tasks import known_letters, known_locks, known_tasks
 from diracx_tasks.cli.lists import Page, show_list, watch_option, why_none
-from diracx_tasks.cli.main import headline
 from diracx_tasks.cli.newest import PAGE
 from diracx_tasks.cli.operators import changing, me, prepare, reading, show_failure, took
 from diracx_tasks.cli.output import output_option

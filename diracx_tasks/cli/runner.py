@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import click
 
 from diracx_tasks.cli.arguments import document_argument, input_option, inputs_argument
-from diracx_tasks.cli.main import PLACES, complaints, headline
+from diracx_tasks.cli.complaints import PLACES, complaints, headline
 from diracx_tasks.core.client import Client
 from diracx_tasks.core.errors import ApiError, DiracXError, InvalidCwl, Unreachable
 

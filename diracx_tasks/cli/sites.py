@@ -1,6 +1,5 @@
 """`diracx sites`: how sites and their queues stand, bans, and small jobs that say whether queues work."""
 
-import time
 from typing import Any
 
 import click
@@ -8,7 +7,9 @@ import click
 from diracx_tasks.cli import output
 from diracx_tasks.cli.known import known_ces, known_queues, known_sites
 from diracx_tasks.cli.lists import Page, show_list, watch_option, why_none
+from diracx_tasks.cli.live import answers
 from diracx_tasks.cli.output import output_option
+from diracx_tasks.cli.progress import waiting
 from diracx_tasks.cli.tables import Column, Row
 
 PERIOD = 2.0
@@ -98,10 +99,7 @@ def test(site: str, ce: str, queue: str, wait: bool, form: str) -> None:
     client = output.connect()
     asked = client.post("/api/sites/test", {"site": site, "ce": ce, "queue": queue})
     chosen = {_names(one) for one in asked}
-    rows = _rows(client, chosen)
-    while wait and any(row["status"] == "Running" for row in rows):
-        time.sleep(PERIOD)
-        rows = _rows(client, chosen)
+    rows = _waited(client, chosen) if wait else _rows(client, chosen)
     output.show_rows(rows, form, key="job_id", columns=TESTS, empty=NO_QUEUES)
     if any(row["status"] == "Failed" for row in rows):
         raise SystemExit(1)
@@ -127,6 +125,19 @@ def _state(verb: str, site: str, ce: str, reason: str) -> None:
     queues = f"{found['closed']} queue{'s get' if found['closed'] > 1 else ' gets'} pilots again"
     closed = f"; {queues}" if found["closed"] else ""
     click.echo(f"{found['name']} is {found['status']}: {found['reason']}{closed}")
+
+
+def _waited(client: Any, chosen: set[Names]) -> list[Row]:
+    """The tests once all have ended."""
+
+    def running(rows: list[Row]) -> int:
+        return sum(row["status"] == "Running" for row in rows)
+
+    with waiting("tests") as now:
+        for rows, _ in answers(lambda: _rows(client, chosen), lambda rows: not running(rows), PERIOD):
+            done = len(rows) - running(rows)
+            now(f"{done} of {len(rows)} tests have ended", done, len(rows))
+    return rows
 
 
 def _rows(client: Any, chosen: set[Names]) -> list[Row]:

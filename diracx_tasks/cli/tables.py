@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from diracx_tasks.cli.main import one_line
+from diracx_tasks.cli.complaints import one_line
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -1,6 +1,7 @@
 """`diracx tasks`: what operators see and Flower forgets. Reads database and broker directly."""
 
 import json
+import traceback
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -205,7 +206,7 @@ def call(name: str, arguments: tuple[str, ...], debugger: bool, enqueue: bool) -
 
 
 def _run_here(declared: "Declared", given: Row, *, debugger: bool) -> str:
-    from diracx_tasks.core.errors import Conflict
+    from diracx_tasks.core.errors import Conflict, DiracXError
     from diracx_tasks.engine.by_hand import by_hand
     from diracx_tasks.engine.execute import Again
     from diracx_tasks.engine.history import flush
@@ -215,8 +216,14 @@ def _run_here(declared: "Declared", given: Row, *, debugger: bool) -> str:
         return by_hand(declared, given, by=me(), call=_debugged if debugger else None)
     except Again as error:
         raise Conflict(str(error)) from error
+    except DiracXError:
+        raise
     except Later as later:
         return f"{later}: it has more to do in {later.seconds:g} s"
+    except Exception:
+        # Whoever calls a task by hand wants to see where it fails.
+        traceback.print_exc()
+        raise click.exceptions.Exit(1) from None
     finally:
         flush()
 

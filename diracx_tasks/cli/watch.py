@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from diracx_tasks.cli import output
-from diracx_tasks.cli.main import one_line
+from diracx_tasks.cli.complaints import one_line
+from diracx_tasks.cli.progress import waiting
 from diracx_tasks.core.errors import Unreachable
 
 if TYPE_CHECKING:
@@ -55,9 +56,13 @@ def watch(client: "Client", workflow_id: int, console: "Console", *, is_kept: bo
 
 
 def wait(client: "Client", workflow_id: int) -> str:
-    """The workflow's final status, once it has one; nothing is shown."""
-    for seen in follow(client, workflow_id):
-        last = seen.workflow
+    """The workflow's final status, once it has one; only a terminal shows how far it is."""
+    with waiting(f"workflow {workflow_id}") as now:
+        for seen in follow(client, workflow_id):
+            last = seen.workflow
+            steps = [step for step in last["steps"] if step["kind"] == "tool"]
+            done, total = sum(_done(step["counts"]) for step in steps), sum(step["total"] for step in steps)
+            now(f"{_title(last)} {last['status']}: {done} of {total} jobs", done, total or None)
     return str(last["status"])
 
 

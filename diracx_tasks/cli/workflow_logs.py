@@ -10,8 +10,8 @@ import click
 
 from diracx_tasks.cli import output
 from diracx_tasks.cli.arguments import workflow_argument
+from diracx_tasks.cli.complaints import one_line
 from diracx_tasks.cli.known import known_jobs, known_steps
-from diracx_tasks.cli.main import one_line
 from diracx_tasks.cli.output import output_option
 from diracx_tasks.cli.tables import Column, Row
 from diracx_tasks.core.errors import Unreachable

@@ -11,15 +11,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from diracx_tasks.cli import fetching, output
-from diracx_tasks.cli.arguments import (
-    document_argument,
-    input_option,
-    inputs_argument,
-    workflow_argument,
-)
+from diracx_tasks.cli.arguments import document_argument, input_option, inputs_argument, workflow_argument
+from diracx_tasks.cli.complaints import one_line
+from diracx_tasks.cli.groups import Group
 from diracx_tasks.cli.known import known_workflows
 from diracx_tasks.cli.lists import Page, first, show_list, watch_option, why_none
-from diracx_tasks.cli.main import one_line
 from diracx_tasks.cli.newest import PAGE
 from diracx_tasks.cli.output import output_option
 from diracx_tasks.cli.tables import Column, Row, facts
@@ -54,7 +50,7 @@ ELSEWHERE = {
 }
 
 
-class Commands(click.Group):
+class Commands(Group):
     """The commands about workflows."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -176,6 +172,9 @@ def show(ctx: click.Context, /, workflow_id: int, is_watched: bool, form: str) -
         out.print(facts((name, _brief(value)) for name, value in found["outputs"].items()))
 
 
+workflows.unlisted.update({"status": show, "search": list_workflows})
+
+
 @workflows.command("watch")
 @workflow_argument
 def watch_workflow(workflow_id: int) -> None:
@@ -243,9 +242,7 @@ def download_outputs(client: "Client", workflow_id: int, folder: Path) -> Any:
 
     Files that are there already with the right content are kept; DiracXError for those with another.
     """
-    found = _outputs(client, workflow_id)
-    folder.mkdir(parents=True, exist_ok=True)
-    return fetching.Fetching(client).place(found, folder.resolve())
+    return fetching.Fetching(client).fetch(_outputs(client, workflow_id), folder)
 
 
 def _post(client: "Client", body: Row, key: str) -> Row:

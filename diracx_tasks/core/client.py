@@ -12,8 +12,13 @@ import urllib3
 
 from diracx_tasks.core import credentials
 from diracx_tasks.core.errors import ApiError, LoginNeeded, Unreachable
+from diracx_tasks.core.form import Form, Told
 
 AWAY = (502, 503, 504)
+
+
+def _untold(_: int) -> None:
+    """Nobody is told how many bytes have gone."""
 
 
 class Client:
@@ -39,7 +44,7 @@ class Client:
             raise_on_status=False,
         )
         self._pool = urllib3.PoolManager(
-            maxsize=8, timeout=urllib3.Timeout(connect=5, read=timeout), retries=self._retry
+            maxsize=8, timeout=urllib3.Timeout(connect=min(5, timeout), read=timeout), retries=self._retry
         )
 
     @classmethod
@@ -95,17 +100,17 @@ class Client:
         options = {"preload_content": False, "timeout": timeout}
         return self._send("GET", path, query=query, headers=headers, **options)
 
-    def upload(self, grant: dict[str, Any], path: Path) -> None:
-        """Store a file under an upload grant (a presigned POST): `{"url", "fields"}`."""
+    def upload(self, grant: dict[str, Any], path: Path, told: Told = _untold) -> None:
+        """Store a file under a grant, `{"url", "fields"}` (a presigned POST); `told` the bytes that went."""
         # The policy allows exactly one content under this name: a repeated upload is harmless.
-        fields = [
-            *grant["fields"].items(),
-            ("file", (path.name, path.read_bytes(), "application/octet-stream")),
-        ]
-        self._checked(self._request("POST", self._absolute(grant["url"]), fields=fields))
+        with path.open("rb") as file:
+            form = Form(grant["fields"], path.name, file, told)
+            self._checked(
+                self._request("POST", self._absolute(grant["url"]), body=form, headers=form.headers)
+            )
 
-    def download(self, url: str, to: Path) -> None:
-        """Fetch a presigned URL into a file."""
+    def download(self, url: str, to: Path, told: Told = _untold) -> None:
+        """Fetch a presigned URL into a file; `told` bytes that came."""
         answer = self._request("GET", self._absolute(url), preload_content=False)
         if answer.status >= 400:
             self._checked(answer)
@@ -113,6 +118,7 @@ class Client:
         with part.open("wb") as out:
             for chunk in answer.stream(1 << 20):
                 out.write(chunk)
+                told(len(chunk))
         answer.release_conn()
         part.rename(to)
 
@@ -156,7 +162,8 @@ class Client:
         try:
             return self._pool.request(method, url, **options)
         except urllib3.exceptions.HTTPError as error:
-            raise Unreachable(f"{url.split('?', maxsplit=1)[0]} does not answer: {error}") from error
+            words = credentials.reason_of(error)
+            raise Unreachable(f"{url.split('?', maxsplit=1)[0]} does not answer: {words}") from error
 
     def _checked(self, answer: urllib3.BaseHTTPResponse) -> urllib3.BaseHTTPResponse:
         if answer.status < 400:

@@ -79,7 +79,7 @@ def ask(url: str, form: dict[str, str]) -> Any:
             "POST", url, body=urlencode(form), headers=FORM, timeout=30, retries=urllib3.Retry(3, read=0)
         )
     except urllib3.exceptions.HTTPError as error:
-        raise Unreachable(f"{url} does not answer: {error}") from error
+        raise Unreachable(f"{url} does not answer: {reason_of(error)}") from error
     try:
         body = json.loads(answer.data)
     except ValueError:
@@ -89,6 +89,12 @@ def ask(url: str, form: dict[str, str]) -> Any:
     if answer.status != 200:
         raise Refused(answer.status, body)
     return body
+
+
+def reason_of(error: urllib3.exceptions.HTTPError) -> str:
+    """What is behind an error of HTTP, in a few words."""
+    words = str(getattr(error, "reason", None) or error)
+    return words.rpartition(": ")[2]
 
 
 class Login:

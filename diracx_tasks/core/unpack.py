@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import zstandard
 
@@ -52,6 +52,15 @@ class Unpacked:
     left_out: list[str] = field(default_factory=list)
 
 
+class Member(NamedTuple):
+    """A file in an archive: its place, bytes, last change (seconds since 1970), and content."""
+
+    name: str
+    size: int
+    changed: float
+    content: IO[bytes]
+
+
 DEFAULT = Limits()
 
 
@@ -70,7 +79,23 @@ def unpack(archive: Path, folder: Path, limits: Limits = DEFAULT) -> Unpacked:
         raise
     except BROKEN as error:
         shutil.rmtree(folder)
-        raise BadRequest(f"{archive.name} is no archive that can be read: {error}") from error
+        raise _unreadable(archive, error) from error
+
+
+@contextmanager
+def reading(archive: Path, limits: Limits = DEFAULT) -> Iterator[Iterator[Member]]:
+    """The files of a tar archive one after the other, each to be read before the next; nothing is unpacked.
+
+    Links and devices are left out. Raises as `unpack`.
+    """
+    try:
+        with archive.open("rb") as file, _reading(archive, file, limits) as source:
+            yield _files(source, archive, limits)
+    except BROKEN as error:
+        # A system's own errors have numbers: the reader's pipe may be closed.
+        if isinstance(error, OSError) and error.errno:
+            raise
+        raise _unreadable(archive, error) from error
 
 
 class _Counted(io.RawIOBase):
@@ -118,17 +143,38 @@ def _reading(archive: Path, file: IO[bytes], limits: Limits) -> Iterator[_Counte
         source.close()
 
 
+def _unreadable(archive: Path, error: BaseException) -> BadRequest:
+    return BadRequest(f"{archive.name} is no archive that can be read: {error}")
+
+
+def _members(
+    members: tarfile.TarFile, source: _Counted, archive: Path, limits: Limits
+) -> Iterator[tuple[tarfile.TarInfo, PurePosixPath]]:
+    """What is in an archive, in its order, with the place of each."""
+    for count, member in enumerate(members, 1):
+        if count > limits.files:
+            raise TooLarge(f"{archive.name} is not unpacked: it holds more than {limits.files} files")
+        # The blocks of a tar archive are read ahead.
+        source.allowance = member.size + MAX_REMARKS
+        yield member, _inside(archive, member.name)
+        # What is left of a file that nobody reads is skipped.
+        if not member.isfile():
+            source.allowance = MAX_REMARKS
+
+
+def _files(source: _Counted, archive: Path, limits: Limits) -> Iterator[Member]:
+    with tarfile.open(fileobj=source, mode="r|", encoding="utf-8") as members:
+        for member, place in _members(members, source, archive, limits):
+            content = members.extractfile(member) if member.isfile() else None
+            if content is not None:
+                yield Member(str(place), member.size, member.mtime, content)
+
+
 def _unpacked(source: _Counted, archive: Path, folder: Path, limits: Limits) -> Unpacked:
     found = Unpacked()
-    count = 0
     with tarfile.open(fileobj=source, mode="r|", encoding="utf-8") as members:
-        for member in members:
-            count += 1
-            if count > limits.files:
-                raise TooLarge(f"{archive.name} is not unpacked: it holds more than {limits.files} files")
-            # The blocks of a tar archive are read ahead.
-            source.allowance = member.size + MAX_REMARKS
-            target = folder / _inside(archive, member.name)
+        for member, place in _members(members, source, archive, limits):
+            target = folder / place
             if member.isdir():
                 target.mkdir(parents=True, exist_ok=True)
             elif member.isfile():
@@ -139,7 +185,6 @@ def _unpacked(source: _Counted, archive: Path, folder: Path, limits: Limits) -> 
                     found.files.append(_written(archive, target, content, first.stat().st_mode))
             else:
                 found.left_out.append(member.name)
-            source.allowance = MAX_REMARKS
     return found
 
 

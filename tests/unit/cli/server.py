@@ -42,6 +42,8 @@ class Server:
     answers: dict[tuple[str, str], list[Answer | Callable[[Request], Any]]] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
     store: dict[str, bytes] = field(default_factory=dict)
+    # What everybody may read or ask for.
+    public: dict[str, Any] = field(default_factory=dict)
     port: int = 0
 
     @property
@@ -73,6 +75,10 @@ class Server:
     def answer(self, request: Request) -> Answer:
         """The answer to a request."""
         self.requests.append(request)
+        if request.path in self.public:
+            found = self.public[request.path]
+            made = found(request) if callable(found) else found
+            return made if isinstance(made, Answer) else Answer(made)
         if request.headers.get("authorization") != "Bearer secret":
             return Answer({"detail": "the token does not hold"}, 401)
         if request.path == "/api/jobs/sandbox":

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.cli.conftest import Run
+from tests.unit.cli.conftest import Run, json_of
 from tests.unit.cli.server import STORE, Server
 
 
@@ -60,3 +60,45 @@ def test_an_archive_that_leads_out_of_its_folder_leaves_nothing(
     result = diracx("jobs", "sandbox", 7)
     assert (result.exit_code, "is not allowed in it" in result.stderr) == (2, True)
     assert not Path("job-7").exists()
+
+
+def test_a_sandbox_is_listed_and_nothing_stays_here(diracx: Run, server: Server) -> None:
+    pfn = archived(server, "one", {"std.out": b"hello", "deep/log": b"log"}, link="secrets")
+    server.gives("GET", "/api/jobs/7/sandbox/output", [pfn])
+    rows = json_of(diracx("jobs", "sandbox", "list", 7))
+
+    assert [(row["name"], row["size"]) for row in rows] == [("std.out", 5), ("deep/log", 3)]
+    assert diracx("job", "sandbox", "list", 7, "-o", "id").stdout == "std.out\ndeep/log\n"
+    assert list(Path().iterdir()) == []
+
+
+def test_a_file_is_printed_byte_by_byte_and_nothing_stays_here(diracx: Run, server: Server) -> None:
+    content = bytes(range(256)) * 10_000
+    pfns = [archived(server, "one", {"x": b"x"}), archived(server, "two", {"deep/plot": content})]
+    server.gives("GET", "/api/jobs/7/sandbox/input", pfns)
+    result = diracx("job", "sandbox", "peek", 7, "deep/plot", "--input")
+
+    assert result.stdout_bytes == content
+    shown = diracx("job", "sandbox", "peek", 7, "--input")
+    assert (shown.stdout, shown.stderr) == ("x\ndeep/plot\n", "")
+    assert list(Path().iterdir()) == []
+
+
+def test_a_file_that_is_not_in_it_is_answered_with_those_that_are(diracx: Run, server: Server) -> None:
+    server.gives("GET", "/api/jobs/7/sandbox/output", [archived(server, "one", {"a": b"", "b": b""})])
+    result = diracx("jobs", "sandbox", "peek", 7, "c")
+    assert (result.exit_code, result.stderr) == (1, "diracx: there is no 'c' in it, only a, b\n")
+
+
+def test_an_archive_that_is_broken_is_told_in_words(diracx: Run, server: Server) -> None:
+    pfn = archived(server, "one", {"std.out": b"hello" * 9999})
+    server.store[pfn] = server.store[pfn][:60]
+    server.gives("GET", "/api/jobs/7/sandbox/output", [pfn])
+    result = diracx("jobs", "sandbox", "peek", 7, "std.out")
+    assert (result.exit_code, "is no archive that can be read" in result.stderr) == (2, True)
+
+
+def test_get_is_meant_where_nothing_is_said(diracx: Run, server: Server) -> None:
+    server.gives("GET", "/api/jobs/7/sandbox/input", [archived(server, "one", {"x": b"x"})])
+    assert diracx("jobs", "sandbox", "--input", 7).stdout == "job-7/x\n"
+    assert diracx("jobs", "sandbox", "get", 7, "--input", "--outdir", "y").stdout == "y/x\n"

@@ -38,7 +38,7 @@ def test_what_matters_least_is_left_out_first_and_named(
     has(server, a_job(7, JobName=LONG))
     head, row = diracx("jobs", "list", "-o", "table").stdout.splitlines()
     assert LONG in row and "Owner" in head
-    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("COLUMNS", "74")
     head, row, remark = diracx("jobs", "list", "-o", "table").stdout.splitlines()
     assert "…" in row and "Owner" not in head
     assert remark == "No room here for Owner."

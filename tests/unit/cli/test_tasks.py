@@ -163,7 +163,8 @@ def test_a_call_keeps_locks_and_skips_limits(tasks: Run, work: Work) -> None:
 def test_a_call_that_fails_shows_where(tasks: Run, work: Work) -> None:
     work.fail()
     result = tasks("call", NAME, "number=1")
-    assert isinstance(result.exception, ValueError) and result.exit_code == 1
+    assert result.exit_code == 1 and result.stderr.endswith("ValueError: no luck\n")
+    assert "in no_luck" in result.stderr
     with lease("job:1") as is_free:
         assert is_free
 

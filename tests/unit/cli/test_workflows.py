@@ -230,23 +230,6 @@ def test_a_list_at_a_terminal_is_a_coloured_table(terminals: Terminals, server: 
     assert "\x1b[31mFailed\x1b[0m" in terminal.text
 
 
-def test_workflow_ids_are_completed(
-    environment: None, server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from click.shell_completion import BashComplete
-
-    from diracx_tasks.cli.main import cli
-
-    def completed(incomplete: str) -> list[str]:
-        complete = BashComplete(cli, {}, "diracx", "_DIRACX_COMPLETE")
-        return [one.value for one in complete.get_completions(["workflows", "show"], incomplete)]
-
-    server.gives("GET", "/api/workflows", {"workflows": [a_workflow(13), a_workflow(2)], "next": None})
-    assert completed("1") == ["13"]
-    monkeypatch.setenv("DIRACX_TOKEN", "wrong")
-    assert completed("1") == []
-
-
 def test_times_are_in_json_as_the_server_gives_them(diracx: Run, server: Server) -> None:
     server.gives("GET", DETAIL, a_detail("Done"))
     found = json_of(diracx("workflows", "show", 12))

@@ -1,0 +1,28 @@
+"""Groups of commands that know other words for some of them, and which one is meant where none is named."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import click
+
+Meant = Callable[[Sequence[str]], str | None]
+
+
+class Group(click.Group):
+    """A group in which `unlisted` commands work as well, and `meant` says which one goes without its name."""
+
+    def __init__(self, *args: Any, meant: Meant | None = None, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.unlisted: dict[str, click.Command] = {}
+        self._meant = meant
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command under one of its names."""
+        return super().get_command(ctx, cmd_name) or self.unlisted.get(cmd_name)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put the name of the command that is meant before its arguments."""
+        is_named = any(self.get_command(ctx, one) for one in args)
+        if self._meant and not is_named and (name := self._meant(args)):
+            args = [name, *args]
+        return super().parse_args(ctx, args)
