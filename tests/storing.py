@@ -4,6 +4,7 @@ import json
 import re
 from http.server import BaseHTTPRequestHandler
 from typing import Any
+from urllib.parse import parse_qsl
 
 
 class Storing(BaseHTTPRequestHandler):
@@ -29,14 +30,20 @@ class Storing(BaseHTTPRequestHandler):
         """Keep a file, or answer JSON."""
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if self.path == "/store":
-            self.keep(_parts(self.headers["Content-Type"], body))
-            self.send(204, b"")
+            self.send(self.keep(_parts(self.headers["Content-Type"], body)), b"")
         else:
-            self.answer(json.loads(body) if body else None)
+            self.answer(self.understood(body))
 
-    def keep(self, parts: dict[str, bytes]) -> None:
-        """Keep the file of a form under its key."""
+    def understood(self, body: bytes) -> Any:
+        """What JSON or a form says; None of nothing."""
+        if self.headers.get("Content-Type") == "application/x-www-form-urlencoded":
+            return dict(parse_qsl(body.decode()))
+        return json.loads(body) if body else None
+
+    def keep(self, parts: dict[str, bytes]) -> int:
+        """Keep the file of a form under its key; the answer's status."""
         self.state.store[parts["key"].decode()] = parts["file"]
+        return 204
 
     def answer(self, body: Any) -> None:
         """Answer JSON."""

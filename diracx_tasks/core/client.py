@@ -12,13 +12,9 @@ import urllib3
 
 from diracx_tasks.core import credentials
 from diracx_tasks.core.errors import ApiError, LoginNeeded, Unreachable
-from diracx_tasks.core.form import Form, Told
+from diracx_tasks.core.form import Form, Told, untold
 
 AWAY = (502, 503, 504)
-
-
-def _untold(_: int) -> None:
-    """Nobody is told how many bytes have gone."""
 
 
 class Client:
@@ -100,7 +96,7 @@ class Client:
         options = {"preload_content": False, "timeout": timeout}
         return self._send("GET", path, query=query, headers=headers, **options)
 
-    def upload(self, grant: dict[str, Any], path: Path, told: Told = _untold) -> None:
+    def upload(self, grant: dict[str, Any], path: Path, told: Told = untold) -> None:
         """Store a file under a grant, `{"url", "fields"}` (a presigned POST); `told` the bytes that went."""
         # The policy allows exactly one content under this name: a repeated upload is harmless.
         with path.open("rb") as file:
@@ -109,7 +105,7 @@ class Client:
                 self._request("POST", self._absolute(grant["url"]), body=form, headers=form.headers)
             )
 
-    def download(self, url: str, to: Path, told: Told = _untold) -> None:
+    def download(self, url: str, to: Path, told: Told = untold) -> None:
         """Fetch a presigned URL into a file; `told` bytes that came."""
         answer = self._request("GET", self._absolute(url), preload_content=False)
         if answer.status >= 400:

@@ -17,6 +17,7 @@ from diracx_tasks.core import remembered
 from diracx_tasks.core.client import Client
 from diracx_tasks.core.database import Table, session
 from diracx_tasks.core.errors import ApiError, Unreachable
+from diracx_tasks.core.form import Told, untold
 from diracx_tasks.resources import view
 from tests.api.caller import Api
 from tests.builders import Installation, a_pilot, a_user, environment
@@ -113,23 +114,23 @@ class Far(Client):
             raise ApiError(answer.status_code, answer.json()["detail"])
         return answer.json() if answer.content else None
 
-    def upload(self, grant: dict[str, Any], path: Path) -> None:
+    def upload(self, grant: dict[str, Any], path: Path, told: Told = untold) -> None:
         """Store a file under an upload grant."""
         self._reach(grant["url"] + grant["fields"].get("key", ""))
         self.sent.append(path.name)
         if not grant["url"].startswith(SERVER):
-            return super().upload(grant, path)
+            return super().upload(grant, path, told)
         form = {"data": grant["fields"], "files": {"file": (path.name, path.read_bytes())}}
         answer = self._api.client.post(urlsplit(grant["url"]).path, **form)
         if answer.status_code >= 400:
             raise ApiError(answer.status_code, answer.json()["detail"])
         return None
 
-    def download(self, url: str, to: Path) -> None:
+    def download(self, url: str, to: Path, told: Told = untold) -> None:
         """Fetch an address into a file."""
         self._reach(url)
         if not url.startswith(SERVER):
-            return super().download(url, to)
+            return super().download(url, to, told)
         answer = self._api.client.get(url.removeprefix(SERVER))
         if answer.status_code >= 400:
             raise ApiError(answer.status_code, answer.json()["detail"])

@@ -8,6 +8,7 @@ from typing import Any
 
 from diracx_tasks.core.client import Client
 from diracx_tasks.core.errors import DiracXError
+from diracx_tasks.core.form import Told, untold
 from diracx_tasks.cwl.bundle import Bundle
 from diracx_tasks.node.halt import Halt, Stop
 from diracx_tasks.node.order import INPUTS, LOG, Order, Result
@@ -35,13 +36,13 @@ class Store(Client):
             return [{"location": one, "url": one} for one in body["locations"]]
         return [self._grant(file["checksum"]) for file in body["files"]]
 
-    def upload(self, grant: Values, path: Path) -> None:
+    def upload(self, grant: Values, path: Path, told: Told = untold) -> None:
         """Copy a file to where its grant says."""
         target = self.path(grant["url"])
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
 
-    def download(self, url: str, to: Path) -> None:
+    def download(self, url: str, to: Path, told: Told = untold) -> None:
         """Copy a file from where it is."""
         shutil.copyfile(self.path(url), to)
 

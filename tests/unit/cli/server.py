@@ -44,6 +44,8 @@ class Server:
     store: dict[str, bytes] = field(default_factory=dict)
     # What everybody may read or ask for.
     public: dict[str, Any] = field(default_factory=dict)
+    # So many uploads are answered 503.
+    busy: int = 0
     port: int = 0
 
     @property
@@ -123,6 +125,13 @@ def running() -> Iterator[Server]:
 
 
 class _Handler(Storing):
+    def keep(self, parts: dict[str, bytes]) -> int:
+        """Keep a file, unless the server is busy."""
+        if self.state.busy:
+            self.state.busy -= 1
+            return 503
+        return super().keep(parts)
+
     def answer(self, body: Any) -> None:
         """Answer JSON as the server says, or not at all."""
         url = urlsplit(self.path)

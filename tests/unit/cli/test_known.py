@@ -73,7 +73,7 @@ def test_vos_and_groups_are_offered_before_a_login(
     environment: None, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("DIRACX_TOKEN")
-    groups = {"user": {}, "admins": {}}
+    groups: dict[str, Any] = {"user": {}, "admins": {}}
     server.public["/.well-known/dirac-metadata"] = {"virtual_organizations": {"lhcb": {"groups": groups}}}
 
     assert completed("login") == ["lhcb"]

@@ -13,10 +13,10 @@ class Handler(Storing):
         """Answer JSON."""
         self.do_POST()
 
-    def keep(self, parts: dict[str, bytes]) -> None:
+    def keep(self, parts: dict[str, bytes]) -> int:
         """Note that a file came, and keep it."""
         self.state.requests.append("POST /store")
-        super().keep(parts)
+        return super().keep(parts)
 
     def answer(self, body: Any) -> None:
         """Answer JSON."""
