@@ -132,5 +132,6 @@ def _rows(archive: Path, number: int | None) -> Iterator[Row]:
 
     with reading(archive) as files:
         for file in files:
-            changed = datetime.fromtimestamp(file.changed, UTC).isoformat()
+            # The pilot's archives have no times, so that the same files make the same archive.
+            changed = datetime.fromtimestamp(file.changed, UTC).isoformat() if file.changed else None
             yield {"name": file.name, "size": file.size, "changed_at": changed, "archive": number}

@@ -2,18 +2,19 @@
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from diracx_tasks.cli import output
 from diracx_tasks.cli.complaints import one_line
 from diracx_tasks.cli.progress import waiting
+from diracx_tasks.cli.steps import done_of, place, steps_table
+from diracx_tasks.cli.tables import Row
 from diracx_tasks.core.errors import Unreachable
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
-    from rich.table import Table
     from rich.text import Text
     from rich.tree import Tree
 
@@ -23,8 +24,6 @@ EXIT_CODES = {"Done": 0, "Failed": 1, "Killed": 3}
 SHORTEST = 1.0
 LONGEST = 5.0
 EVENTS = 8
-BAR = 30
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ def wait(client: "Client", workflow_id: int) -> str:
         for seen in follow(client, workflow_id):
             last = seen.workflow
             steps = [step for step in last["steps"] if step["kind"] == "tool"]
-            done, total = sum(_done(step["counts"]) for step in steps), sum(step["total"] for step in steps)
+            done, total = sum(done_of(step["counts"]) for step in steps), sum(step["total"] for step in steps)
             now(f"{_title(last)} {last['status']}: {done} of {total} jobs", done, total or None)
     return str(last["status"])
 
@@ -90,36 +89,6 @@ def follow(client: "Client", workflow_id: int) -> Iterator[Seen]:
             if workflow["status"] in EXIT_CODES:
                 return
         time.sleep(delay)
-
-
-def steps_table(steps: Iterable[Row]) -> "Table":
-    """A line for each step: progress, counts, state."""
-    from rich.progress_bar import ProgressBar
-    from rich.table import Table
-    from rich.text import Text
-
-    made = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("Step", "State", "", "Done", "Running", "Waiting", "Failed"):
-        made.add_column(title, justify="left" if title in ("Step", "State", "") else "right", overflow="fold")
-    for step in steps:
-        counts, total = step["counts"], step["total"]
-        done = _done(counts)
-        depth = step["path"].count("/")
-        made.add_row(
-            Text("  " * depth + one_line(_place(step).rpartition("/")[2])),
-            output.state(state_of(counts)),
-            ProgressBar(max(total, 1), done, width=BAR, complete_style="bright_blue", finished_style="green"),
-            f"{done}/{total or '?'}",
-            *(str(counts.get(state) or "") for state in ("Running", "Waiting")),
-            str(counts.get("Failed", 0) + counts.get("Killed", 0) or ""),
-        )
-    return made
-
-
-def state_of(counts: dict[str, int]) -> str:
-    """What a step is doing while an instance goes on, else the worst end of one."""
-    states = ("Running", "Waiting", "Failed", "Killed", "Skipped", "Done")
-    return next((state for state in states if counts.get(state)), "Waiting")
 
 
 def title_of(workflow: Row) -> "Text":
@@ -154,7 +123,7 @@ class _Screen:
     """The live view: redrawn several times a second, so that the clock runs between two answers."""
 
     seen: Seen
-    height: int
+    console: "Console"
     events: deque[Row] = field(default_factory=lambda: deque(maxlen=EVENTS))
 
     def show(self, seen: Seen) -> None:
@@ -170,12 +139,14 @@ class _Screen:
         parts: list[RenderableType] = [
             Text.assemble(_title(workflow), "  ", output.state(workflow["status"]), f"  {passed}")
         ]
-        room = max(3, self.height - EVENTS - 6)
+        room = max(3, self.console.height - EVENTS - 6)
         steps = workflow["steps"]
         # Of many steps those that are going on are shown, and the last before them.
-        first = next((n for n, step in enumerate(steps) if _done(step["counts"]) < max(step["total"], 1)), 0)
+        first = next(
+            (n for n, step in enumerate(steps) if done_of(step["counts"]) < max(step["total"], 1)), 0
+        )
         start = max(0, min(first - 1, len(steps) - room))
-        parts.append(steps_table(steps[start : start + room]))
+        parts.append(steps_table(steps[start : start + room], self.console.width))
         if len(steps) > room:
             parts.append(Text(f"{room} of {len(steps)} steps", style="bright_black"))
         parts += [Text(), *(Text(_words(event, workflow), style="bright_black") for event in self.events)]
@@ -206,7 +177,7 @@ class _Lines:
         for step in workflow["steps"]:
             counts = ", ".join(f"{count} {state}" for state, count in sorted(step["counts"].items()) if count)
             if counts:
-                self._say_once(f"/{step['path']}", f"{_place(step)}: {counts} of {step['total'] or '?'}")
+                self._say_once(f"/{step['path']}", f"{place(step)}: {counts} of {step['total'] or '?'}")
 
     def _say_once(self, what: str, words: str) -> None:
         if self._before.get(what) != words:
@@ -221,7 +192,7 @@ def _watch_live(client: "Client", workflow_id: int, console: "Console") -> Row:
     from rich.live import Live
 
     seen = follow(client, workflow_id)
-    screen = _Screen(next(seen), console.height)
+    screen = _Screen(next(seen), console)
     screen.show(screen.seen)
     with Live(get_renderable=screen.__rich__, console=console, refresh_per_second=4) as live:
         for one in seen:
@@ -274,11 +245,6 @@ def _title(workflow: Row) -> str:
     return one_line(f"workflow {workflow['workflow_id']} {workflow['name']}")
 
 
-def _place(step: Row) -> str:
-    # A workflow that is one tool has one step, without a path.
-    return str(step["path"] or step.get("name") or "the tool")
-
-
 def _words(event: Row, workflow: Row) -> str:
     where = event["path"] or "workflow"
     is_scattered = any(step["scatter"] for step in workflow["steps"] if step["path"] == event["path"])
@@ -287,7 +253,3 @@ def _words(event: Row, workflow: Row) -> str:
     job = f" (job {event['job_id']})" if event["job_id"] else ""
     message = f": {event['message']}" if event["message"] else ""
     return one_line(f"{event['at'][:19]}Z {where}{slot} {event['status']}{job}{message}")
-
-
-def _done(counts: dict[str, int]) -> int:
-    return counts.get("Done", 0) + counts.get("Skipped", 0)

@@ -154,7 +154,7 @@ def list_workflows(status: str | None, limit: int, is_all: bool, is_watched: boo
 @click.pass_context
 def show(ctx: click.Context, /, workflow_id: int, is_watched: bool, form: str) -> None:
     """Show a workflow: state, steps, outputs."""
-    from diracx_tasks.cli.watch import steps_table
+    from diracx_tasks.cli.steps import steps_table
 
     if is_watched:
         ctx.invoke(watch_workflow, workflow_id=workflow_id)
@@ -166,7 +166,7 @@ def show(ctx: click.Context, /, workflow_id: int, is_watched: bool, form: str) -
     out.print(facts(_facts(found)))
     if found["steps"]:
         out.print()
-        out.print(steps_table(found["steps"]))
+        out.print(steps_table(found["steps"], out.width))
     if found["outputs"]:
         out.print("\nOutputs", style="bold")
         out.print(facts((name, _brief(value)) for name, value in found["outputs"].items()))

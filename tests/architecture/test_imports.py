@@ -31,6 +31,7 @@ USERS_CLI = (
     "groups",
     "progress",
     "storing",
+    "steps",
     "shell",
     "manual",
     "login",
