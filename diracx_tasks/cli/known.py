@@ -23,11 +23,21 @@ Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 Found = Iterable[tuple[Any, str]]
 
 
-def completed(look_up: Callable[[click.Context, str], Found]) -> Complete:
-    """Completes to what is found and begins so, but for what is on the line already."""
+def _at_once() -> None:
+    """There is nothing to be done before it is asked."""
+
+
+def completed(
+    look_up: Callable[[click.Context, str], Found], prepare: Callable[[], None] = _at_once
+) -> Complete:
+    """Completes to what is found and begins so, but for what is on the line already.
+
+    What has to be prepared may take its time; an answer may not.
+    """
 
     def complete(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
         try:
+            prepare()
             with _patience():
                 found = [(str(value), one_line(words)) for value, words in look_up(ctx, incomplete)]
         except Exception:

@@ -7,7 +7,6 @@ from diracx_tasks.cli.operators import last_line, prepare, reading
 
 
 def _tasks(ctx: click.Context, incomplete: str) -> Found:
-    prepare()
     from diracx_tasks.engine import overview
 
     return [(row["task"], row["queue"]) for row in overview.registered()]
@@ -36,11 +35,11 @@ def _letters(ctx: click.Context, incomplete: str) -> Found:
 
 
 def _locks(ctx: click.Context, incomplete: str) -> Found:
-    prepare()
     from diracx_tasks.engine import overview
 
     return [(row["name"], row["way"]) for row in overview.held_locks()]
 
 
-known_tasks, known_keys, known_entries = completed(_tasks), completed(_keys), completed(_entries)
-known_letters, known_locks = completed(_letters), completed(_locks)
+known_tasks, known_keys = completed(_tasks, prepare), completed(_keys, prepare)
+known_entries, known_letters = completed(_entries, prepare), completed(_letters, prepare)
+known_locks = completed(_locks, prepare)
