@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import flower
 from flower.views import BaseHandler
@@ -67,7 +67,12 @@ def add_pages(handlers: list[Any], stated: dict[str, Any]) -> None:
     for name in INSERTED:
         overlay.load(name)
     stated["template_loader"] = overlay
-    stated["ui_methods"] = {"subject_of_task": _subject_of_task, "subject_url": subject_url}
+    stated["ui_methods"] = {
+        "subject_of_task": _subject_of_task,
+        "subject_url": subject_url,
+        "task_in_diracx": _task_in_diracx,
+        "subject_in_diracx": _subject_in_diracx,
+    }
 
 
 class Overlay(Loader):
@@ -176,12 +181,27 @@ def subject_url(handler: BaseHandler, subject: str) -> str:
 
 
 def ui_address(subject: str) -> str | None:
-    """The address of DiracX's own page of a workflow or job; None unless FLOWER_DIRACX_UI says where."""
-    base = os.environ.get("FLOWER_DIRACX_UI", "").rstrip("/")
-    parts = re.fullmatch(r"(workflow|job)-([0-9]+)", subject)
-    if not parts or not base.startswith(("http://", "https://")):
+    """The address of DiracX's own page of a workflow, job or pilot; None unless FLOWER_DIRACX_UI says where.
+
+    A pilot that was sent from here is known by its stamp.
+    """
+    base = _diracx()
+    if not base:
         return None
-    return f"{base}/ui/{parts[1]}s/{parts[2]}"
+    if parts := re.fullmatch(r"(workflow|job)-([0-9]+)", subject):
+        return f"{base}/ui/{parts[1]}s/{parts[2]}"
+    return f"{base}/ui/pilots/{subject}" if re.fullmatch(r"[0-9a-f]{32}", subject) else None
+
+
+def task_address(key: str) -> str | None:
+    """The address of DiracX's own page of a task; None unless FLOWER_DIRACX_UI says where."""
+    base = _diracx()
+    return f"{base}/ui/operate/task/{quote(key, safe='')}" if base else None
+
+
+def _diracx() -> str:
+    base = os.environ.get("FLOWER_DIRACX_UI", "").rstrip("/")
+    return base if base.startswith(("http://", "https://")) else ""
 
 
 def last_line(words: str) -> str:
@@ -197,6 +217,14 @@ def end_of(words: str) -> str:
 
 def _subject_of_task(_: BaseHandler, task: Any) -> str | None:
     return subject_of(task.name, task.kwargs, task.uuid)
+
+
+def _task_in_diracx(_: BaseHandler, key: str) -> str | None:
+    return task_address(key)
+
+
+def _subject_in_diracx(_: BaseHandler, subject: str) -> str | None:
+    return ui_address(subject)
 
 
 def _mapping(arguments: Any) -> Mapping[str, Any]:

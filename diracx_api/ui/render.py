@@ -4,7 +4,7 @@ import hashlib
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
@@ -87,8 +87,14 @@ def _common(request: Request) -> dict[str, Any]:
         "said": visit.said(request),
         "address": _address(request),
         "path": request.url.path,
-        "flower": settings().flower_url.rstrip("/"),
+        "flower": _flower(),
     }
+
+
+def _flower() -> str:
+    """Where Flower is, without the password that `diracx up` has in its address."""
+    parts = urlsplit(settings().flower_url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/")
 
 
 def _address(request: Request) -> str:

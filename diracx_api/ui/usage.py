@@ -66,12 +66,11 @@ class Asked(BaseModel):
 
     def question(self, db: Session, by: tuple[str, ...] | None = None) -> report.Question:
         """The same for the accounting; days are whole, in UTC."""
-        until = self.until and datetime.combine(self.until, time()) + timedelta(days=1)
-        since = self.since and datetime.combine(self.since, time())
-        if not since:
-            since = (until or database_time(db)) - timedelta(days=PERIODS[self.period])
+        until = _midnight(self.until) + timedelta(days=1) if self.until else None
+        length = timedelta(days=PERIODS[self.period])
+        since = _midnight(self.since) if self.since else (until or database_time(db)) - length
         groups = tuple(dict.fromkeys(self.by)) if by is None else by
-        return report.Question(groups, since, until or None, self.bucket or None, self.only)
+        return report.Question(groups, since, until, self.bucket or None, self.only)
 
 
 Query_ = Annotated[Asked, Query()]
@@ -146,6 +145,10 @@ def _picture(draw: Callable[[], str]) -> Response:
     except BadRequest as error:
         found = plot.words(str(error))
     return Response(found, media_type="image/svg+xml", headers=SVG)
+
+
+def _midnight(day: date) -> datetime:
+    return report.utc_of(datetime.combine(day, time()))
 
 
 def _plain(value: object) -> str:

@@ -106,7 +106,7 @@ class System:
             os.environ["DIRACX_FLOWER_URL"] = f"http://admin:{password}@127.0.0.1:{port}"
             config = packaged("flower", "deploy/flower") / "flowerconfig.py"
             options = (f"--conf={config}", f"--port={port}", "--address=127.0.0.1", "--logging=error")
-            secret = {"FLOWER_BASIC_AUTH": f"admin:{password}"}
+            secret = {"FLOWER_BASIC_AUTH": f"admin:{password}", "FLOWER_DIRACX_UI": os.environ["DIRACX_URL"]}
             self.supervisor.start(Child("flower", _celery("flower", *options), secret))
         api = (
             "--factory",

@@ -29,7 +29,9 @@ def jobs(installation: Installation) -> Iterator[None]:
     waiting(3)
     gather()
     with session() as db:
-        snapshots.store(db, snapshots.look(db, now()))
+        found = snapshots.look(db, now())
+        assert found
+        snapshots.store(db, found)
     yield
 
 
@@ -55,7 +57,7 @@ def test_use_is_told_by_whatever_the_address_says_with_plots_beside(visit: Visit
     assert page.locator("tfoot tr").inner_text().split("\t")[:2] == ["All", "4"]
     assert page.locator("tr", has=page.locator(".s-waiting")).locator("td").last.inner_text() == "3"
     page.get_by_label("owner", exact=True).check()
-    page.get_by_label("Plot").select_option("attempts")
+    page.get_by_label("Plot", exact=True).select_option("attempts")
     page.get_by_label("Only site").fill("RAL")
     page.get_by_role("button", name="Show").click()
     assert "by=site&by=owner" in page.url and "measure=attempts" in page.url and "site=RAL" in page.url
