@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi_offline import FastAPIOffline
 
-from diracx_api import failures
+from diracx_api import failures, web
 from diracx_api.client_version import ClientVersion
 from diracx_api.crowd import Crowd
 from diracx_api.document import describe
@@ -120,6 +120,7 @@ def create_app() -> FastAPI:
     for router in ROUTERS:
         made.include_router(router.api)
     made.mount("/ui/static", Assets())
+    web.mount(made)
     made.openapi = lambda: _openapi(made)  # type: ignore[method-assign]
     stack = made.build_middleware_stack
     made.build_middleware_stack = lambda: WesPrefix(TooLargeInWords(stack()))  # type: ignore[method-assign]

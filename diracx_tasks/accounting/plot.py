@@ -102,10 +102,14 @@ def words(text: str) -> str:
     """A picture that says why there is no plot."""
     size = f'width="{LEFT + WIDTH:.0f}" height="60" viewBox="0 0 {LEFT + WIDTH:.0f} 60"'
     told = _text(text)
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-labelledby="title" {size}>\n'
-        f'<title id="title">{told}</title>\n<style>{STYLE}</style>\n<text x="10" y="34">{told}</text>\n</svg>\n'
-    )
+    lines = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-labelledby="title" {size}>',
+        f'<title id="title">{told}</title>',
+        f"<style>{STYLE}</style>",
+        f'<text x="10" y="34">{told}</text>',
+        "</svg>",
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def _largest(series: Mapping[str, Amounts]) -> dict[str, Amounts]:

@@ -4,6 +4,7 @@ import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -63,6 +64,7 @@ def all_checks() -> Iterator[Finding]:
         ("isolate", _isolate),
         ("url", _url),
         ("login page", _login_page),
+        ("DiracX-Web", _web_root),
     )
     for name, look in checks:
         try:
@@ -196,3 +198,14 @@ def _login_page() -> str:
             "state an IdP for each VO and switch it off"
         )
     return "on: for one machine only; switch DIRACX_LOGIN_PAGE off in production"
+
+
+def _web_root() -> str:
+    folder = settings().web_root
+    if not folder:
+        return "none: / leads to /ui"
+    if not (Path(folder) / "index.html").is_file():
+        raise SettingsError(
+            f"DIRACX_WEB_ROOT {folder} has no index.html: it is to be the folder `out` of DiracX-Web's build"
+        )
+    return f"served at / from {folder}"

@@ -62,6 +62,9 @@ class Settings(BaseSettings):
         [f"{scheme}://localhost:{port}" for port in (8000, 3000) for scheme in ("http", "https")],
         description="Origins of web pages that may call the API (CORS), as JSON: DiracX-Web's.",
     )
+    web_root: str = Field(
+        "", description="Folder with DiracX-Web's static export, served at /; empty: / leads to our pages."
+    )
     device_flow_seconds: Seconds = Field(600, description="Somebody has so long to confirm a device's code.")
     authorization_flow_seconds: Seconds = Field(300, description="A login in a browser may take so long.")
     legacy_exchange_hashed_api_key: str = Field(

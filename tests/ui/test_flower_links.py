@@ -43,7 +43,7 @@ def test_a_task_in_flower_leads_to_our_page_and_back(
         page = olga.page
         page.goto(f"{theirs}/task/{KEY}")
         olga.picture("flower-task")
-        ours = page.get_by_role("link", name="open workflow-42 in DiracX")
+        ours = page.get_by_role("link", name="workflow-42 in DiracX")
         assert ours.get_attribute("href") == f"{pages.url}/ui/workflows/42"
         page.get_by_role("link", name="open in DiracX", exact=True).click()
         page.wait_for_url(f"{pages.url}/ui/operate/task/{KEY}")
