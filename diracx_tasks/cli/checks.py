@@ -61,10 +61,10 @@ def all_checks() -> Iterator[Finding]:
         ("configuration", _configuration),
         ("sandbox store", _store),
         ("keys", _keys),
+        ("DiracX-Web", _web_root),
         ("isolate", _isolate),
         ("url", _url),
         ("login page", _login_page),
-        ("DiracX-Web", _web_root),
     )
     for name, look in checks:
         try:
