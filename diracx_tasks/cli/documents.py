@@ -34,7 +34,14 @@ def check(document: str, inputs: Path | None, given: tuple[str, ...], is_offline
         click.echo(complaint(warning, places), err=True)
     count = len(found["graph"]["nodes"])
     unseen = "; its sites and LFNs were not looked up" if is_offline else ""
-    click.echo(f"OK: {document} can run: {count} step{'s' * (count != 1)}{unseen}")
+    size = _size(found["estimate"]) if found.get("estimate") else ""
+    click.echo(f"OK: {document} can run: {count} step{'s' * (count != 1)}{size}{unseen}")
+
+
+def _size(estimate: Row) -> str:
+    jobs, cores = estimate["jobs"], estimate["cores"]
+    least = "" if estimate["is_exact"] else "at least "
+    return f", {least}{jobs} job{'s' * (jobs != 1)}, {cores:g} core{'s' * (cores != 1)} if all run at once"
 
 
 @click.command()
@@ -117,7 +124,7 @@ def _checked_here(document: str, inputs: Path | None, given: tuple[str, ...]) ->
     from diracx_tasks.cli import offline
 
     found = offline.check(document, inputs, given)
-    return {"diagnostics": found["warnings"], "graph": found["graph"]}
+    return {**found, "diagnostics": found["warnings"]}
 
 
 def _graph_of(document: str) -> Row:

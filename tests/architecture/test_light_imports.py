@@ -1,4 +1,4 @@
-"""What a process imports that does not use it: each takes time at every start, and memory in every process."""
+"""What a process imports that it does not use: it takes time at every start, and memory in every process."""
 
 import subprocess
 import sys

@@ -122,3 +122,28 @@ def test_details_can_be_read_without_a_script_and_sandboxes_fetched(pages: Pages
     assert fetched.value.path().read_bytes() == b"hey"
     status, _ = pages.send(f"/ui/jobs/{job_id}/sandbox?pfn={pfn}x", pages.ticket("bob"), method="GET")
     assert status == 404
+
+
+def test_the_keyboard_alone_reaches_and_presses_everything(
+    pages: Pages, visit: Visit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_page, "RUNNING_EVERY", 0.3)
+    job_id = a_running_job(pages)
+    page = visit().goto(f"/ui/jobs/{job_id}")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
+    page.keyboard.press("Enter")
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.textContent").startswith("Kill"):
+            break
+    outline = "getComputedStyle(document.activeElement).outlineStyle"
+    assert page.evaluate(outline) == "solid"
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    # The page renews itself meanwhile; what was opened stays open, and the focus where it is.
+    page.wait_for_timeout(1000)
+    assert page.evaluate("document.activeElement.textContent") == "Kill"
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
+    assert page.locator("h1 .badge").inner_text() == "Killed"

@@ -44,3 +44,21 @@ def test_a_page_renews_itself_and_keeps_the_focus(visit: Visit, monkeypatch: pyt
     page.locator(f"#job-{job_id} .s-matched").wait_for()
     assert link.evaluate("one => one === document.activeElement")
     assert page.title() == "Jobs · DiracX"
+
+
+def test_a_page_rests_while_nobody_looks(visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "EVERY", 0.2)
+    alice = visit()
+    alice.page.add_init_script("Object.defineProperty(document, 'hidden', {get: () => window.isAway})")
+    asked: list[str] = []
+    alice.page.on("request", lambda one: asked.append(one.url))
+    page = alice.goto("/ui/jobs")
+    with page.expect_response("**/ui/jobs"):
+        page.evaluate("window.isAway = false")
+    page.evaluate("window.isAway = true")
+    page.wait_for_timeout(300)
+    before = len(asked)
+    page.wait_for_timeout(1500)
+    assert len(asked) == before
+    with page.expect_response("**/ui/jobs"):
+        page.evaluate("window.isAway = false")
