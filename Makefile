@@ -2,9 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PACKAGES := diracx_tasks diracx_api tests
+PACKAGES := diracx_tasks diracx_api tests docs/reference
 
-.PHONY: demo up test lint format bench conformance clean
+.PHONY: demo up test lint format docs bench conformance clean
 
 demo: $(VENV)/demo-installed
 	$(BIN)/diracx demo
@@ -24,6 +24,10 @@ lint: $(VENV)/dev-installed
 format: $(VENV)/dev-installed
 	$(BIN)/ruff check --fix $(PACKAGES)
 	$(BIN)/ruff format $(PACKAGES)
+
+# For readers: build/docs/index.html.
+docs: $(VENV)/dev-installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
 
 bench: $(VENV)/dev-installed
 	$(BIN)/python -m tests.bench overhead

@@ -8,7 +8,7 @@ import pytest
 from tests.architecture.source import PACKAGES, Source, sources
 
 OURS = sources(*PACKAGES)
-TESTS = sources("tests")
+TESTS = sources("tests", "docs")
 DRAWERS = ("util", "helper", "manager", "misc", "common")
 
 

@@ -1,0 +1,1 @@
+"""The documentation; `reference` makes what is made from the code."""

@@ -1,0 +1,1 @@
+"""The documentation: it can be built, its links lead somewhere, its commands do what it says."""
