@@ -1,0 +1,106 @@
+"""A shell in which the commands of a page are typed one after the other, on a system that others use as well."""
+
+import os
+import re
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from threading import Timer
+from types import TracebackType
+from typing import NamedTuple, Self
+
+SECONDS = 60.0
+MARK = "\x1e"
+Offsets = Mapping[str, int]
+# What an integer is the number of: by the option before it, else by the subject of the command.
+OPTIONS = {"--job": "job", "--workflow": "workflow"}
+CALL = re.compile(r"diracx (workflows|jobs) ([\w-]+)([^|;&\n]*)")
+INTEGER = re.compile(r"(?P<before>\s(?:-{1,2}[a-z-]+[ =])?)(?P<number>\d+)(?=\s|$)")
+ELSEWHERE = (
+    (re.compile(r"(?P<before>/workflows/|\bworkflow-|\bcrate-|JobGroup=)(?P<number>\d+)"), "workflow"),
+    (re.compile(r"(?P<before>/jobs/|\bjob-)(?P<number>\d+)"), "job"),
+    (re.compile(r"(?P<before>/bulk/)(?P<number>\d+)"), "bulk"),
+)
+
+
+class Ran(NamedTuple):
+    """What a command printed, both ways, and its exit code; None when it did not end in time."""
+
+    lines: list[str]
+    code: int | None
+
+
+class Shell:
+    """A bash in a folder; what is exported or changed stays for the next command."""
+
+    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+        self.process = subprocess.Popen(
+            ["bash", "--noprofile", "--norc"],
+            cwd=folder,
+            env={**os.environ, **environment},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end()
+        self.process.communicate()
+
+    def run(self, text: str) -> Ran:
+        """Type a command and wait for its end; what does not end takes the shell with it."""
+        assert self.process.stdin is not None and self.process.stdout is not None
+        timer = Timer(SECONDS, self._end)
+        timer.start()
+        try:
+            # What a command asks is answered with nothing.
+            self.process.stdin.write(f"{{ {text}\n}} </dev/null\nprintf '\\n{MARK}%s\\n' $?\n")
+            self.process.stdin.flush()
+            lines = []
+            for line in self.process.stdout:
+                if line.startswith(MARK):
+                    return Ran(lines[:-1] if lines[-1:] == [""] else lines, int(line[1:]))
+                lines.append(line.rstrip("\n"))
+            return Ran(lines, None)
+        finally:
+            timer.cancel()
+
+    def write(self, name: str, text: str) -> None:
+        """Make a file where the shell is now."""
+        ran = self.run(f"cat > {name} <<'{MARK}END'\n{text}{MARK}END")
+        assert ran.code == 0, ran.lines
+
+    def _end(self) -> None:
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, 9)
+
+
+def shifted(text: str, offsets: Offsets) -> str:
+    """The command with the numbers of this system: on a page, workflows and jobs begin with 1."""
+
+    def call(found: re.Match[str]) -> str:
+        subject = {"workflows": "workflow", "jobs": "bulk" if found[2] == "bulk" else "job"}[found[1]]
+        rest = INTEGER.sub(lambda one: _moved(one, _kind(one["before"], subject), offsets), found[3])
+        return f"diracx {found[1]} {found[2]}{rest}"
+
+    text = CALL.sub(call, text)
+    for pattern, kind in ELSEWHERE:
+        text = pattern.sub(lambda one, kind=kind: _moved(one, kind, offsets), text)
+    return text
+
+
+def _kind(before: str, subject: str) -> str:
+    option = before.strip(" =")
+    return OPTIONS.get(option, "") if option else subject
+
+
+def _moved(found: re.Match[str], kind: str, offsets: Offsets) -> str:
+    number = int(found["number"]) + offsets.get(kind, 0)
+    return f"{found['before']}{number:0{len(found['number'])}d}"
