@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 # How long ago something was depends on when one looks.
 WHEN = re.compile(r"\b(just now|never|\d+ (s|min|h|d) ago|in \d+ (s|min|h|d))\b")
-WORD = re.compile(r"\.\.\.|…|[^\W\d_]{2,}")
+WORD = re.compile(r"\.\.\.|…|\w[\w-]*")
 WILD = ("...", "…")
 
 
@@ -24,7 +24,9 @@ def missing(said: Sequence[str], printed: Sequence[str]) -> str:
 
 
 def _words(line: str) -> list[str]:
-    return WORD.findall(WHEN.sub(" ", line))
+    """Words without digits: numbers, hashes and names of machines are others everywhere."""
+    found = WORD.findall(WHEN.sub(" ", line))
+    return [word for word in found if word in WILD or (len(word) > 1 and not re.search(r"\d", word))]
 
 
 def _are_in(words: Sequence[str], line: str) -> bool:

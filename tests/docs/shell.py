@@ -1,26 +1,29 @@
-"""A shell in which the commands of a page are typed one after the other, on a system that others use as well."""
+"""A shell in which the commands of a page are typed, on a system that other pages use as well."""
 
 import os
 import re
 import subprocess
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from threading import Timer
 from types import TracebackType
 from typing import NamedTuple, Self
 
-SECONDS = 60.0
+SECONDS = 120.0
 MARK = "\x1e"
 Offsets = Mapping[str, int]
 # What an integer is the number of: by the option before it, else by the subject of the command.
 OPTIONS = {"--job": "job", "--workflow": "workflow"}
 CALL = re.compile(r"diracx (workflows|jobs) ([\w-]+)([^|;&\n]*)")
 INTEGER = re.compile(r"(?P<before>\s(?:-{1,2}[a-z-]+[ =])?)(?P<number>\d+)(?=\s|$)")
-ELSEWHERE = (
-    (re.compile(r"(?P<before>/workflows/|\bworkflow-|\bcrate-|JobGroup=)(?P<number>\d+)"), "workflow"),
-    (re.compile(r"(?P<before>/jobs/|\bjob-)(?P<number>\d+)"), "job"),
-    (re.compile(r"(?P<before>/bulk/)(?P<number>\d+)"), "bulk"),
-)
+ELSEWHERE = {
+    "workflow": re.compile(
+        r"(?P<before>/workflows/|--(?:get|log) |\bworkflow-|\bcrate-|JobGroup=)(?P<number>\d+)"
+    ),
+    "job": re.compile(r"(?P<before>/jobs/|\bjob-)(?P<number>\d+)"),
+    "bulk": re.compile(r"(?P<before>/bulk/)(?P<number>\d+)"),
+}
 
 
 class Ran(NamedTuple):
@@ -34,6 +37,7 @@ class Shell:
     """A bash in a folder; what is exported or changed stays for the next command."""
 
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+        self.code = 0
         self.process = subprocess.Popen(
             ["bash", "--noprofile", "--norc"],
             cwd=folder,
@@ -60,13 +64,15 @@ class Shell:
         timer = Timer(SECONDS, self._end)
         timer.start()
         try:
-            # What a command asks is answered with nothing.
-            self.process.stdin.write(f"{{ {text}\n}} </dev/null\nprintf '\\n{MARK}%s\\n' $?\n")
+            # What a command asks is answered with nothing; `$?` is what the one before has left.
+            self.process.stdin.write(f"{{ (exit {self.code})\n{text}\n}} </dev/null\n")
+            self.process.stdin.write(f"printf '\\n{MARK}%s\\n' $?\n")
             self.process.stdin.flush()
-            lines = []
+            lines: list[str] = []
             for line in self.process.stdout:
                 if line.startswith(MARK):
-                    return Ran(lines[:-1] if lines[-1:] == [""] else lines, int(line[1:]))
+                    self.code = int(line[1:])
+                    return Ran(lines[:-1] if lines[-1:] == [""] else lines, self.code)
                 lines.append(line.rstrip("\n"))
             return Ran(lines, None)
         finally:
@@ -74,7 +80,7 @@ class Shell:
 
     def write(self, name: str, text: str) -> None:
         """Make a file where the shell is now."""
-        ran = self.run(f"cat > {name} <<'{MARK}END'\n{text}{MARK}END")
+        ran = self.run(f"cat > '{name}' <<'{MARK}END'\n{text}{MARK}END")
         assert ran.code == 0, ran.lines
 
     def _end(self) -> None:
@@ -87,12 +93,12 @@ def shifted(text: str, offsets: Offsets) -> str:
 
     def call(found: re.Match[str]) -> str:
         subject = {"workflows": "workflow", "jobs": "bulk" if found[2] == "bulk" else "job"}[found[1]]
-        rest = INTEGER.sub(lambda one: _moved(one, _kind(one["before"], subject), offsets), found[3])
+        rest = INTEGER.sub(lambda one: _moved(_kind(one["before"], subject), offsets, one), found[3])
         return f"diracx {found[1]} {found[2]}{rest}"
 
     text = CALL.sub(call, text)
-    for pattern, kind in ELSEWHERE:
-        text = pattern.sub(lambda one, kind=kind: _moved(one, kind, offsets), text)
+    for kind, pattern in ELSEWHERE.items():
+        text = pattern.sub(partial(_moved, kind, offsets), text)
     return text
 
 
@@ -101,6 +107,6 @@ def _kind(before: str, subject: str) -> str:
     return OPTIONS.get(option, "") if option else subject
 
 
-def _moved(found: re.Match[str], kind: str, offsets: Offsets) -> str:
+def _moved(kind: str, offsets: Offsets, found: re.Match[str]) -> str:
     number = int(found["number"]) + offsets.get(kind, 0)
     return f"{found['before']}{number:0{len(found['number'])}d}"
