@@ -129,8 +129,9 @@ class _Pen:
     def _item(self, at: _Placed) -> Iterator[str]:
         node = self.nodes[at.key]
         is_port = node["kind"] in PORTS
-        state, words = node.get("state") or "none", escape(_words(node))
-        yield f'<g role="listitem" class="node{" port" * is_port} s-{escape(str(state).lower())}">'
+        state, words = str(node.get("state") or "none"), escape(_words(node))
+        look = f"node{' port' * is_port} s-{state.lower().replace(' ', '-')}"
+        yield f'<g role="listitem" class="{escape(look)}">'
         if self.link and not is_port:
             self.number += 1
             address = escape(self.link(node["path"]))

@@ -35,6 +35,12 @@ class Shown:
     def __init__(self, most: int = MOST) -> None:
         self.left, self.depth = most, 0
 
+    def part(self, value: Any, start: int) -> Item:
+        """The value, or elements of an array from the number `start` on."""
+        if not start or not isinstance(value, list):
+            return self.item(value)
+        return self._several("list", [(str(number), one) for number, one in enumerate(value, start)])
+
     def item(self, value: Any) -> Item:
         """The value as it is shown."""
         if self.depth >= DEEPEST:

@@ -76,7 +76,7 @@ def _page(db: Session, request: Request, found: Head, asked: Side) -> Response:
     shown = []
     for key, value in chosen.items():
         part = values.part(db, found.workflow, value, start, limit)
-        item = Shown().item(part.value)
+        item = Shown().part(part.value, part.start)
         room = PREVIEWS if name else PREVIEWS - sum(len(one.previews) for one in shown)
         made = _previews(db, files(item)[: max(0, room)], found.me) if found.is_mine else []
         shown.append(Value(key, types.get(key, ""), item, part.start, part.length, made))

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session, defer
@@ -11,7 +10,8 @@ from diracx_tasks.auth.tokens import User
 from diracx_tasks.core.remembered import remembered
 from diracx_tasks.core.settings import settings
 from diracx_tasks.jobs import search as jobs
-from diracx_tasks.workflows.tables import Workflow
+from diracx_tasks.workflows.states import Status
+from diracx_tasks.workflows.tables import Node, Workflow
 
 UNREAD = (Workflow.graph, Workflow.outputs, Workflow.tags, Workflow.reason)
 
@@ -56,11 +56,28 @@ def statuses(db: Session, wanted: Wanted, *, by: User) -> dict[str, int]:
 
 
 def progress(db: Session, rows: Sequence[Workflow]) -> dict[int, dict[str, int]]:
-    """For each workflow, its jobs by what a person sees of them; may be a little old where they are many."""
+    """For each workflow, its jobs by what a person sees of them; a little old where they are many.
 
-    def counted(row: Workflow) -> Any:
-        group = f"{row.workflow_id:08d}"
-        key = ("progress", settings().database, row.workflow_id)
-        return remembered(key, lambda: jobs.group_counts(db, row.vo, [group])[group])
+    A job that a step tried before does not count: its step has another one now.
+    """
+    key = ("progress", settings().database, tuple((row.workflow_id, row.status) for row in rows))
+    found: dict[int, dict[str, int]] = remembered(key, lambda: _counted(db, rows))
+    return found
 
-    return {row.workflow_id: counted(row) for row in rows}
+
+def _counted(db: Session, rows: Sequence[Workflow]) -> dict[int, dict[str, int]]:
+    found: dict[int, dict[str, int]] = {row.workflow_id: {} for row in rows}
+    mine = (Node.workflow_id.in_(found), Node.kind == "tool")
+    query = select(Node.workflow_id, Node.status, func.count()).where(*mine)
+    # All that is asked for is in this index: of wide workflows not one row is read.
+    hinted = query.with_hint(Node, "FORCE INDEX (NodeCounts)", "mysql").with_hint(
+        Node, "FORCE INDEX (NodeCounts)", "mariadb"
+    )
+    for workflow_id, status, count in db.execute(hinted.group_by(Node.workflow_id, Node.status)):
+        found[workflow_id][status] = count
+    for row in rows:
+        counts = found[row.workflow_id]
+        if running := counts.get(Status.RUNNING, 0):
+            held = min(running, sum(jobs.held(db, row.vo, f"{row.workflow_id:08d}").values()))
+            counts |= {Status.RUNNING.value: held, "Waiting": running - held}
+    return found

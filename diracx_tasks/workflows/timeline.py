@@ -12,7 +12,9 @@ from diracx_tasks.jobs.times import Times
 from diracx_tasks.workflows.tables import Node, Workflow, WorkflowEvent
 
 # Jobs that are looked at: of one step, and of all steps together.
-MOST_OF_STEP, MOST = 200, 2000
+MOST_OF_STEP, MOST = 200, 1200
+# Of a step with more of them, elements are found by their places, one by one.
+WIDE = 2000
 # Scatters at the same path, inside of other scatters, of which elements are taken.
 SCATTERS = 10
 EVENTS = 2000
@@ -32,13 +34,16 @@ def bars(db: Session, workflow: Workflow, totals: Mapping[str, int]) -> dict[str
     A step with more than its share of MOST gives as many of its elements, evenly spread over them.
     """
     share = max(4, min(MOST_OF_STEP, MOST // max(1, len(totals))))
-    few = [path for path, total in totals.items() if total <= share]
-    rows = list(db.execute(_tools(workflow).where(Node.path.in_(few))).all()) if few else []
+    rows, alike = [], defaultdict(list)
     for path, total in totals.items():
-        if total > share:
+        if total > WIDE:
             rows += _sample(db, workflow, path, share)
+        else:
+            alike[-(-total // share) or 1].append(path)
+    for distance, paths in alike.items():
+        rows += db.execute(_tools(workflow).where(Node.path.in_(paths), Node.slot % distance == 0)).all()
     now = {row.job_id: (row.path, row.slot) for row in rows if row.job_id}
-    before = {job_id: at for job_id, at in _earlier(db, workflow, few) if job_id not in now}
+    before = {job_id: at for job_id, at in _earlier(db, workflow, alike.get(1, [])) if job_id not in now}
     found: dict[str, list[Bar]] = defaultdict(list)
     for job_id, one in times.times(db, [*now, *before]).items():
         path, slot = now.get(job_id) or before[job_id]
@@ -75,6 +80,8 @@ def _spread(length: int, count: int) -> Sequence[int]:
 
 def _earlier(db: Session, workflow: Workflow, paths: Sequence[str]) -> Iterator[tuple[int, tuple[str, int]]]:
     """Jobs that failed before their step was tried again: the workflow's events tell of them."""
+    if not paths:
+        return
     query = select(WorkflowEvent.job_id, WorkflowEvent.path, WorkflowEvent.slot).where(
         WorkflowEvent.workflow_id == workflow.workflow_id,
         WorkflowEvent.job_id.is_not(None),

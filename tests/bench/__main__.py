@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 
-from tests.bench import api, cwl, lifecycle, matching, overhead, pilots, tasks
+from tests.bench import api, cwl, lifecycle, matching, overhead, pages, pilots, tasks
 
 BENCHES: dict[str, Callable[..., None]] = {
     "api": api.main,
@@ -11,11 +11,12 @@ BENCHES: dict[str, Callable[..., None]] = {
     "lifecycle": lifecycle.main,
     "matching": matching.main,
     "overhead": overhead.main,
+    "pages": pages.main,
     "pilots": pilots.main,
     "tasks": tasks.main,
 }
 # These have options, the others a count.
-OPTIONS = ("api", "cwl", "lifecycle", "matching")
+OPTIONS = ("api", "cwl", "lifecycle", "matching", "pages")
 
 
 def main() -> None:

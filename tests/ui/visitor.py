@@ -111,6 +111,12 @@ class Visitor:
         where = f"{self.pages.url}/ui"
         self.context.add_cookies([{"name": TICKET, "value": ticket, "url": where, "httpOnly": True}])
 
+    def follow(self, name: str) -> Page:
+        """Follow a link to another page."""
+        with self.page.expect_navigation():
+            self.page.get_by_role("link", name=name, exact=True).click()
+        return self.page
+
     def picture(self, name: str) -> None:
         """A screenshot for people, where PICTURES names a folder."""
         if folder := os.environ.get("PICTURES"):

@@ -52,7 +52,7 @@
   }
 
   function tell() {
-    const words = isPaused ? `paused, ${waiting.length + leftOut} pieces wait` : following;
+    const words = isPaused ? `paused, ${waiting.length + leftOut} more to come` : following;
     state.textContent = leftOut && isPaused ? `${words}, ${leftOut} of them are not kept` : words;
   }
 
@@ -81,7 +81,7 @@
   });
   source.addEventListener("following", (event) => {
     const found = JSON.parse(event.data), count = found.jobs.length;
-    following = found.running > count ? `${count} of ${found.running} running jobs` : `${count} running jobs`;
+    following = found.running > count ? `${count} of ${found.running} running jobs` : count === 1 ? "1 running job" : `${count} running jobs`;
     tell();
   });
   source.addEventListener("state", (event) => {
