@@ -16,7 +16,7 @@ JOBS = 12
 LETTERS = 28
 BINS = 120
 # Distances of the axis's marks in seconds, and how many there are at most.
-TICKS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200)
+TICKS: tuple[int, ...] = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200)
 TICKS += tuple(86400 * days for days in (1, 2, 5, 10, 20, 50, 100, 200, 500))
 MOST_TICKS = 9
 

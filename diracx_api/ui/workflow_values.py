@@ -73,7 +73,7 @@ def _page(db: Session, request: Request, found: Head, asked: Side) -> Response:
     chosen = {name: values.named(every, name)} if name else every
     types = {port["name"]: port["type"] for port in found.graph.get(side, ())}
     limit = PER_PAGE if name else FIRST
-    shown = []
+    shown: list[Value] = []
     for key, value in chosen.items():
         part = values.part(db, found.workflow, value, start, limit)
         item = Shown().part(part.value, part.start)

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from diracx_tasks.jobs.states import FINAL, HELD
@@ -82,15 +82,15 @@ def times(db: Session, job_ids: Collection[int]) -> dict[int, Times]:
     for first in range(0, len(every), PAGE):
         page = every[first : first + PAGE]
         columns = (Job.status, Job.minor_status, Job.application_status, Job.site, Job.submitted_at)
-        for job_id, *facts in db.execute(select(Job.job_id, *columns).where(Job.job_id.in_(page))):
-            found[job_id] = Times(job_id, *facts, [])
+        for row in db.execute(select(Job.job_id, *columns).where(Job.job_id.in_(page))):
+            found[row[0]] = Times(*row, spans=[])
         for job_id, *span in db.execute(_attempts(page)):
             if job_id in found:
                 found[job_id].spans.append(Span(*span))
     return found
 
 
-def _attempts(job_ids: list[int]) -> Select[Any]:
+def _attempts(job_ids: list[int]) -> Any:
     columns = (Attempt.attempt, Attempt.started_at, Attempt.ended_at, Attempt.status, Attempt.reason)
     query = select(Attempt.job_id, *columns, Attempt.site).where(Attempt.job_id.in_(job_ids))
     return query.order_by(Attempt.job_id, Attempt.attempt)

@@ -9,6 +9,8 @@ from diracx_tasks.auth.tokens import User
 from diracx_tasks.core.database import utc
 from diracx_tasks.core.errors import NotFound, TooLarge
 from diracx_tasks.core.packed import unpacked
+from diracx_tasks.core.remembered import remembered
+from diracx_tasks.core.settings import settings
 from diracx_tasks.cwl.arrays import is_reference
 from diracx_tasks.jobs import search as jobs
 from diracx_tasks.workflows import collections
@@ -18,6 +20,7 @@ from diracx_tasks.workflows.tables import BundleUse, Node, Workflow
 
 # So many elements of an output are shown at once.
 SHOWN = 10_000
+VERY_MANY = 1000
 # From the worst to the best: a step is as bad as its worst instance, and runs while one does.
 STATES = ("Failed", "Killed", "Running", "Waiting", "Skipped", "Done")
 
@@ -110,13 +113,24 @@ def _counted_steps(db: Session, workflow: Workflow) -> list[tuple[dict[str, Any]
     for path, status, count in db.execute(_singles(workflow.workflow_id, others)):
         counts.setdefault(path, {})[status] = count
     # Of what has ended no pilot holds anything: many jobs need not be looked at.
-    held = {} if workflow.status in FINAL else jobs.held(db, workflow.vo, _job_group(workflow))
+    held = {} if workflow.status in FINAL else _held(db, workflow)
     found = []
     for step in steps:
         path = step["path"]
         own = _split(counts.get(path, {}), held.get(path or workflow.name, 0), step["kind"])
         total = max(scatters[path].total if path in scatters else 0, sum(own.values()))
         found.append((step, {"counts": own, "total": total}))
+    return found
+
+
+def _held(db: Session, workflow: Workflow) -> dict[str, int]:
+    """How many jobs of each step pilots have; a little old where they are very many."""
+    key = ("held", settings().database, workflow.workflow_id)
+    found: dict[str, int] = remembered(
+        key,
+        lambda: jobs.held(db, workflow.vo, _job_group(workflow)),
+        is_dear=lambda counts: sum(counts.values()) > VERY_MANY,
+    )
     return found
 
 

@@ -88,4 +88,5 @@ def _earlier(db: Session, workflow: Workflow, paths: Sequence[str]) -> Iterator[
         WorkflowEvent.path.in_(paths),
     )
     for job_id, path, slot in db.execute(query.order_by(WorkflowEvent.event_id.desc()).limit(EVENTS)):
-        yield job_id, (path, slot or 0)
+        if job_id is not None:
+            yield job_id, (path, slot or 0)

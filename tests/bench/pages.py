@@ -1,6 +1,7 @@
 """What the pages of a large workflow cost: milliseconds on the server, and bytes."""
 
 import argparse
+import logging
 import tempfile
 import time
 from collections.abc import Iterator
@@ -102,6 +103,8 @@ def installed(name: str) -> Iterator[TestClient]:
         stack.enter_context(configured(Installation(folder, redis), f"Registry:\n  lhcb:{USERS}", **stated))
         keys.create(settings().keys_file)
         migrate()
+        # It would tell of every page that is asked for.
+        logging.getLogger("httpx2").setLevel(logging.WARNING)
         client = stack.enter_context(TestClient(create_app()))
         with session() as db:
             client.cookies[TICKET] = refresh.begin(db, "vo:lhcb group:user", "subject-of-alice").refresh

@@ -1,6 +1,7 @@
 """The list of workflows in a browser."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from tests.ui.visitor import Pages, Visitor
 Visit = Callable[..., Visitor]
 
 
-def a_named(title: str, status: Status = Status.RUNNING, **stated: str) -> int:
+def a_named(title: str, status: Status = Status.RUNNING, **stated: Any) -> int:
     """A workflow with a name, in a state."""
     with session() as db:
         found: Workflow = a_workflow(db, by=a_user(**stated))
