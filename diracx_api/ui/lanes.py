@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 
 from markupsafe import Markup, escape
 
-from diracx_api.ui.words import span
+from diracx_api.ui.words import number, plural, span
 from diracx_tasks.workflows.timeline import Bar
 
-LEFT, WIDTH, RIGHT = 210.0, 900.0, 20.0
+LEFT, WIDTH, RIGHT = 210.0, 900.0, 36.0
 ROW, HEAD, TITLE, LANE = 16.0, 30.0, 24.0, 44.0
 # A step with more jobs is drawn as one lane.
 JOBS = 12
@@ -23,13 +23,14 @@ MOST_TICKS = 9
 
 @dataclass(frozen=True)
 class Lane:
-    """A step: its name, address and state, the jobs that are known of it, and how many it has."""
+    """A step: its name, address and state, the jobs that are known of it, how many it has, and bad ones."""
 
     name: str
     address: str
     state: str
     bars: Sequence[Bar]
     total: int
+    bad: int = 0
 
     @property
     def is_wide(self) -> bool:
@@ -62,9 +63,9 @@ class Axis:
     def ticks(self) -> Iterator[tuple[float, str]]:
         """Places with words, at round distances from the beginning."""
         step = next((one for one in TICKS if self.seconds / one <= MOST_TICKS), TICKS[-1])
-        for number in range(int(self.seconds / step) + 1):
-            after = timedelta(seconds=number * step)
-            yield self.x(self.begin + after), span(after.total_seconds()) if number else "0"
+        for tick in range(int(self.seconds / step) + 1):
+            after = timedelta(seconds=tick * step)
+            yield self.x(self.begin + after), span(after.total_seconds()) if tick else "0"
 
 
 def timeline(lanes: Sequence[Lane], axis: Axis, now: datetime | None) -> Markup:
@@ -97,7 +98,7 @@ def _axis(axis: Axis, height: float) -> Iterator[str]:
 
 def _lane(lane: Lane, axis: Axis, y: float) -> Iterator[str]:
     name = escape(lane.name if len(lane.name) <= LETTERS else f"…{lane.name[1 - LETTERS :]}")
-    count = f"{lane.total} jobs" if lane.total != 1 else "1 job"
+    count = plural(lane.total, "job") + (f", {number(lane.bad)} failed or killed" if lane.bad else "")
     yield f'<g role="listitem" class="lane"><a href="{escape(lane.address)}" '
     yield f'aria-label="{escape(lane.name)}, {escape(lane.state)}, {count}">'
     yield f'<text class="name" x="4" y="{y + 16:.0f}">{name}</text></a>'
@@ -113,8 +114,8 @@ def _sampled(lane: Lane) -> str:
 
 
 def _rows(lane: Lane, axis: Axis, y: float) -> Iterator[str]:
-    for number, bar in enumerate(lane.bars):
-        yield from _job(bar, axis, y + number * ROW, is_alone=lane.total == 1)
+    for row, bar in enumerate(lane.bars):
+        yield from _job(bar, axis, y + row * ROW, is_alone=lane.total == 1)
 
 
 def _job(bar: Bar, axis: Axis, y: float, *, is_alone: bool) -> Iterator[str]:
@@ -168,15 +169,15 @@ def _at_a_time(spans: Sequence[tuple[datetime | None, datetime | None]], axis: A
             continue
         first = max(0.0, (begin - axis.begin).total_seconds() / long)
         last = min(float(BINS), ((end or axis.end) - axis.begin).total_seconds() / long)
-        for number in range(int(first), min(BINS, int(last) + 1)):
-            found[number] += max(0.0, min(last, number + 1) - max(first, number))
+        for place in range(int(first), min(BINS, int(last) + 1)):
+            found[place] += max(0.0, min(last, place + 1) - max(first, place))
     return found
 
 
 def _area(counts: Sequence[float], most: float, y: float) -> str:
     high = LANE - 6
     steps = "".join(
-        f"V{y + high * (1 - count / most):.1f}H{LEFT + WIDTH * (number + 1) / BINS:.1f}"
-        for number, count in enumerate(counts)
+        f"V{y + high * (1 - count / most):.1f}H{LEFT + WIDTH * (place + 1) / BINS:.1f}"
+        for place, count in enumerate(counts)
     )
     return f"M{LEFT:.1f} {y + high:.1f}{steps}V{y + high:.1f}Z"

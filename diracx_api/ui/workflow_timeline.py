@@ -77,6 +77,7 @@ def _lanes(db: Session, found: Head, steps: Sequence[dict[str, Any]]) -> list[La
             step["state"],
             jobs.get(step["path"], []),
             totals[step["path"]],
+            step["counts"].get("Failed", 0) + step["counts"].get("Killed", 0),
         )
         for step in steps
     ]

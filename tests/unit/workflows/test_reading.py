@@ -114,7 +114,7 @@ def test_steps_of_many_scatters_are_counted_beside_each_other() -> None:
     pi = Pi().half_way()
     with reading() as db:
         found = search.graph(db, db.get_one(Workflow, pi.workflow_id))["nodes"]
-    assert [(node["path"], node["state"], node["counts"]) for node in found][0] == (
+    assert next((node["path"], node["state"], node["counts"]) for node in found) == (
         "simulate",
         "Running",
         {"Done": 7, "Running": 1},
