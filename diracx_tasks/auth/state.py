@@ -1,17 +1,16 @@
 """What the provider carries to and fro for us: which login it is about, encrypted and authenticated."""
 
 import json
-from base64 import urlsafe_b64encode
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.fernet import InvalidToken
 
-from diracx_tasks.auth.keys import key_set, signing_key
+from diracx_tasks.auth.sealed import fernet
 from diracx_tasks.core.errors import BadRequest
 from diracx_tasks.core.settings import settings
+
+PURPOSE = "state of a login"
 
 
 @dataclass(frozen=True)
@@ -41,28 +40,15 @@ class Pending:
 
 def seal(pending: Pending) -> str:
     """A text that only this installation's servers can read and make."""
-    return _fernet().encrypt(json.dumps(asdict(pending), ensure_ascii=False).encode()).decode()
+    return fernet(PURPOSE).encrypt(json.dumps(asdict(pending), ensure_ascii=False).encode()).decode()
 
 
 def unseal(text: str) -> Pending:
     """What was sealed; BadRequest when it was not by us, or longer ago than such a login may take."""
-    fernet = _fernet()
+    ours = fernet(PURPOSE)
     try:
-        found = Pending(**json.loads(fernet.decrypt(text)))
-        fernet.decrypt(text, ttl=int(found.seconds))
+        found = Pending(**json.loads(ours.decrypt(text)))
+        ours.decrypt(text, ttl=int(found.seconds))
     except (InvalidToken, ValueError, TypeError) as error:
         raise BadRequest("Invalid state") from error
     return found
-
-
-def _fernet() -> MultiFernet:
-    """From the private parts of our keys, the one that signs first: a rotation ends no login under way."""
-    first = signing_key()
-    others = [key for key in key_set().keys if key.kid != first.kid]
-    secrets = [key.as_dict(private=True).get("d") for key in (first, *others) if key.is_private]
-    return MultiFernet([Fernet(_derived(str(secret))) for secret in secrets])
-
-
-def _derived(secret: str) -> bytes:
-    kdf = HKDF(SHA256(), 32, salt=None, info=b"diracx: state of a login")
-    return urlsafe_b64encode(kdf.derive(secret.encode()))

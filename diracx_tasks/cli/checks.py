@@ -23,6 +23,7 @@ from diracx_tasks.core.redis import redis
 from diracx_tasks.core.settings import settings
 from diracx_tasks.engine.declared import REGISTRY
 from diracx_tasks.engine.overrides import SECTION
+from diracx_tasks.notices import mail
 from diracx_tasks.sandboxes.s3 import S3Store
 from diracx_tasks.sandboxes.store import FolderStore, store
 from diracx_tasks.workflows import isolate
@@ -65,6 +66,7 @@ def all_checks() -> Iterator[Finding]:
         ("isolate", _isolate),
         ("url", _url),
         ("login page", _login_page),
+        ("mail", mail.look),
     )
     for name, look in checks:
         try:

@@ -33,6 +33,9 @@ SUBJECTS = {
     ),
     "sites": Subject("diracx_tasks.cli.sites:sites", "See sites and their queues; test, ban and allow them."),
     "usage": Subject("diracx_tasks.cli.usage:usage", "Say what jobs have used, by site, owner, ..."),
+    "notices": Subject(
+        "diracx_tasks.cli.notices:notices", "Be told by mail or webhook when something ends or needs you."
+    ),
     "login": Subject("diracx_tasks.cli.login:login", "Log in to a VO."),
     "whoami": Subject("diracx_tasks.cli.login:whoami", "Say who you are to the server."),
     "logout": Subject("diracx_tasks.cli.login:logout", "End the login."),

@@ -12,6 +12,7 @@ SUBJECTS = (
     "auth",
     "jobs",
     "matching",
+    "notices",
     "pilots",
     "resources",
     "sandboxes",

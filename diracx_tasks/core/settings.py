@@ -106,6 +106,20 @@ class Settings(BaseSettings):
     )
     sandbox_bytes: int = Field(1 << 30, gt=0, description="The largest file that the sandbox store takes.")
     url_seconds: int = Field(300, ge=10, description="Life of a presigned URL.")
+    mail_url: SecretStr = Field(
+        SecretStr(""),
+        description="Who sends our mail: smtp://user:password@host:587 (STARTTLS), smtps://...; empty: none.",
+    )
+    mail_from: str = Field("", description="The sender of our mail.")
+    webhook_hosts: list[str] = Field(
+        [],
+        description="Hosts (or host:port) that users' webhooks may reach in our own network, also over http.",
+    )
+    notice_seconds: Seconds = Field(60, description="What users are told waits so long for more to tell.")
+    notice_interval_seconds: int = Field(
+        600, ge=1, le=604800, description="No user is told more often, in each way."
+    )
+    notice_days: float = Field(30, gt=0, description="What users were told is kept so many days.")
     flower_url: str = Field("", description="Where Flower is, for links.")
     config_backend_url: str = Field(
         "",

@@ -15,6 +15,7 @@ from diracx_tasks.workflows import collections, count, make
 from diracx_tasks.workflows.decide import End, Step
 from diracx_tasks.workflows.events import LONGEST, Teller
 from diracx_tasks.workflows.look import TASK, due
+from diracx_tasks.workflows.notify import tell_of_end
 from diracx_tasks.workflows.states import FINAL, Status
 from diracx_tasks.workflows.tables import Node, NodeValues, Workflow
 
@@ -169,6 +170,7 @@ def _finish(db: Session, workflow: Workflow, end: End) -> None:
         values["outputs"] = packed(collections.put_away(db, workflow.workflow_id, end.outputs))
     changed(db, update(Workflow).where(Workflow.workflow_id == workflow.workflow_id).values(values))
     Teller(db, workflow).tell(status, end.reason)
+    tell_of_end(db, workflow, status, end.reason)
 
 
 def _abandon(db: Session, workflow_id: int, reason: str, keep: int = 0) -> bool:

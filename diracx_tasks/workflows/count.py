@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from diracx_tasks.core.database import changed
 from diracx_tasks.workflows.events import LONGEST
+from diracx_tasks.workflows.notify import tell_of_failure
 from diracx_tasks.workflows.states import GOOD, Status
 from diracx_tasks.workflows.tables import Node, Workflow
 
@@ -25,16 +26,24 @@ def close(db: Session, workflow: Workflow, nodes: Sequence[Any], status: Status,
     for ended, parents in alike.items():
         bad = 0 if status in GOOD else ended
         skipped = ended if status is Status.SKIPPED else 0
-        note(db, workflow, parents, ended=ended, bad=bad, skipped=skipped)
+        note(db, workflow, parents, ended=ended, bad=bad, skipped=skipped, reason=reason)
 
 
 def note(
-    db: Session, workflow: Workflow, parents: Collection[int], *, ended: int, bad: int, skipped: int
+    db: Session,
+    workflow: Workflow,
+    parents: Collection[int],
+    *,
+    ended: int,
+    bad: int,
+    skipped: int,
+    reason: str = "",
 ) -> None:
     """Count children that are over; a parent is looked at when it may have something to do."""
     if bad and not workflow.is_broken:
-        mine = Workflow.workflow_id == workflow.workflow_id
-        changed(db, update(Workflow).where(mine).values(is_broken=True))
+        whole = (Workflow.workflow_id == workflow.workflow_id, Workflow.is_broken.is_(False))
+        if changed(db, update(Workflow).where(*whole).values(is_broken=True)):
+            tell_of_failure(db, workflow, reason)
     complete = Node.ended + ended >= Node.cursor
     wakes = case((or_(Node.kind != "scatter", complete), True), else_=Node.is_dirty)
     # The conditions look at the old numbers, so they come first (MariaDB assigns from left to right).

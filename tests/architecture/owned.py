@@ -23,6 +23,12 @@ from diracx_tasks.jobs.heartbeat import Beat
 from diracx_tasks.jobs.states import Status
 from diracx_tasks.jobs.tables import Attempt, Heartbeat, Job, JobEvent, JobJDL, Parameter
 from diracx_tasks.matching.tables import Queued
+from diracx_tasks.notices import wishes
+from diracx_tasks.notices.events import Channel, Event
+from diracx_tasks.notices.gather import Whom, put_together
+from diracx_tasks.notices.note import About, note
+from diracx_tasks.notices.tables import Message, Notice, Watch, Wishes
+from diracx_tasks.notices.wishes import Change
 from diracx_tasks.pilots import mapping
 from diracx_tasks.pilots.tables import Pilot, PilotSecret
 from diracx_tasks.sandboxes import metadata
@@ -111,6 +117,10 @@ KEPT: tuple[type[Table], ...] = (
     RefreshToken,
     File,
     Replica,
+    Wishes,
+    Watch,
+    Notice,
+    Message,
 )
 
 
@@ -186,6 +196,7 @@ class Property:
             sandbox_type="output",
             stamp=STAMP,
             jti=self.jti,
+            group=SECRET,
         )
         query = QUERIES.get(key)
         sent = FORMS.get(key) or {"json": self.body(key)}
@@ -227,6 +238,7 @@ def owned(db: Session, monkeypatch: pytest.MonkeyPatch) -> Property:
     mapping.note(db, "lhcb", {STAMP: [job_id]})
     db.add(Parameter(job_id=job_id, name="HostName", value=SECRET))
     beats.beat_many(db, {job_id: Beat(1, {"CPUConsumed": 1.0}, SECRET)}, by=a_pilot(STAMP))
+    _notices(db)
     db.commit()
     with session() as other:
         metadata.initiate(other, OWNER, checksum=HEX, size=3)
@@ -238,6 +250,15 @@ def owned(db: Session, monkeypatch: pytest.MonkeyPatch) -> Property:
     stored.parent.mkdir(parents=True)
     stored.write_bytes(b"hey")
     return Property(job_id, found.workflow_id, task_id, found.bundle, letter_id, jti, bulk_id)
+
+
+def _notices(db: Session) -> None:
+    """What alice is told: a webhook, a group of jobs, and a failure in a message that was sent."""
+    hook = Change(webhook=f"https://chat.example.org/{SECRET}", secret=SECRET)
+    wishes.change(db, hook, by=a_user())
+    db.add(Watch(vo="lhcb", owner="alice", group=SECRET, asked_at=now()))
+    note(db, Event.FAILED, About("lhcb", "alice", "workflow-1", SECRET, "Failed", SECRET))
+    put_together(db, Whom("lhcb", "alice", Channel.WEBHOOK))
 
 
 def _a_file() -> None:

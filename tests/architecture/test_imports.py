@@ -47,6 +47,7 @@ USERS_CLI = (
     "data",
     "fetching",
     "usage",
+    "notices",
     "pilots",
     "pilot_search",
     "pilot_actions",

@@ -63,6 +63,10 @@ OWN = {
     "sites_get_tests",
     "sites_list_sites",
     "wes_list_runs",
+    "notices_get_wishes",
+    "notices_set_wishes",
+    "notices_forget_wishes",
+    "notices_forget_group",
     "wes_run_workflow",
 }
 # What the service's administrator of another VO does not find there.
@@ -80,8 +84,9 @@ NOT_FOUND = (
 FILES = ("jobs_get_sandbox_file", "wes_get_run_file")
 # Jobs that are not there: 400 with the reasons, or nothing to be done.
 MISSING = {"jobs_reschedule_jobs": 400, "jobs_unassign_bulk_jobs_sandboxes": 204}
-# What adds to the stranger's own.
+# What changes what is the stranger's own.
 ADDS = {"jobs_submit_jdl_jobs", "jobs_submit_cwl_jobs", "jobs_initiate_sandbox_upload"}
+ADDS |= {"notices_set_wishes", "notices_forget_wishes"}
 # The letter was just tried again.
 GONE = dict.fromkeys(NOT_FOUND, 404) | {"tasks_drop_dead": 409}
 

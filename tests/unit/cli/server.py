@@ -125,6 +125,14 @@ def running() -> Iterator[Server]:
 
 
 class _Handler(Storing):
+    def do_PATCH(self) -> None:
+        """As POST."""
+        self.do_POST()
+
+    def do_DELETE(self) -> None:
+        """As POST."""
+        self.do_POST()
+
     def keep(self, parts: dict[str, bytes]) -> int:
         """Keep a file, unless the server is busy."""
         if self.state.busy:
