@@ -8,7 +8,8 @@ from urllib.parse import quote
 import click
 
 from diracx_tasks.cli import output
-from diracx_tasks.cli.output import Column, Row, output_option
+from diracx_tasks.cli.output import output_option
+from diracx_tasks.cli.tables import Column, Row, facts
 
 PATH = "/api/notices"
 EVENTS = ("done", "failed", "attention", "killed")
@@ -132,7 +133,7 @@ def _show(found: Row, form: str) -> None:
     out = output.console()
     unconfirmed = found["unconfirmed_mail"]
     out.print(
-        output.facts(
+        facts(
             [
                 ("Mail", found["mail"] or ("none" if found["sends_mail"] else "not sent here")),
                 ("Unconfirmed", f"{unconfirmed}: diracx notices confirm CODE" if unconfirmed else ""),
