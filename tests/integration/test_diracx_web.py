@@ -89,6 +89,12 @@ def it_is(*job_ids: int) -> list[dict[str, Any]]:
     return [{"parameter": "JobID", "operator": "in", "values": [str(one) for one in job_ids]}]
 
 
+def statuses(page: Browser, *job_ids: int) -> set[str]:
+    """What the table has of some jobs."""
+    body = {"search": it_is(*job_ids), "parameters": ["JobID", "Status"]}
+    return {one["Status"] for one in page.good("POST", "/api/jobs/search?page=1&per_page=25", body)}
+
+
 def test_a_user_logs_in_on_the_page_and_out_again(site: Site) -> None:
     browser = Browser(site)
     vos = browser.good("GET", "/.well-known/dirac-metadata")["virtual_organizations"]
@@ -201,6 +207,35 @@ def test_the_donut_counts_and_the_history_tells(page: Browser) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    "attribute",
+    [
+        "Status",
+        "MinorStatus",
+        "ApplicationStatus",
+        "Site",
+        "JobGroup",
+        "JobType",
+        "Owner",
+        "OwnerGroup",
+        "VO",
+    ],
+)
+def test_the_donut_counts_by_any_attribute_and_a_click_on_a_part_filters_the_table(
+    page: Browser, attribute: str
+) -> None:
+    ids = jobs(page, f"by {attribute}", f"by {attribute}")
+    summary = {"grouping": [attribute], "search": it_is(*ids)}
+    (part,) = page.good("POST", "/api/jobs/summary", summary)
+    assert part["count"] == 2
+    clicked = {"parameter": attribute, "operator": "eq", "value": part[attribute]}
+    body = {"search": [*it_is(*ids), clicked], "parameters": ["JobID", attribute]}
+    found = page.good("POST", "/api/jobs/search?page=1&per_page=25", body)
+    assert [one["JobID"] for one in found] == ids
+    others = {**clicked, "operator": "not in", "values": [part[attribute]]}
+    assert page.good("POST", "/api/jobs/search", {"search": [*it_is(*ids), others]}) == []
+
+
 def test_jobs_are_killed_rescheduled_and_deleted_in_bulk(page: Browser) -> None:
     ids = jobs(page, "bulk", "bulk")
     for status, words in (("Killed", "Marked for termination"), ("Deleted", "Checking accounting")):
@@ -211,20 +246,31 @@ def test_jobs_are_killed_rescheduled_and_deleted_in_bulk(page: Browser) -> None:
         body = {str(job_id): said for job_id in ids}
         done = page.good("PATCH", "/api/jobs/status", body)
         assert {one["Status"] for one in done["success"].values()} == {status} and done["failed"] == {}
+        assert statuses(page, *ids) == {status}
     others = jobs(page, "again", "again")
     done = page.good("POST", "/api/jobs/reschedule", {"job_ids": others})
     assert list(done["success"]) == [str(one) for one in others] and done["failed"] == {}
+    assert statuses(page, *others) == {"Received"}
 
 
-def test_a_sandbox_is_found_and_downloaded(page: Browser) -> None:
-    (job_id,) = jobs(page, "with a sandbox")
+def uploaded(page: Browser) -> str:
+    """The PFN of a sandbox that is in the store."""
     announced = {"checksum_algorithm": "sha256", "checksum": HEX, "size": 3, "format": "tar.bz2"}
     grant = page.good("POST", "/api/jobs/sandbox", announced)
     urllib3.request("POST", grant["url"], fields={**grant["fields"], "file": ("file", b"hey")})
-    page.good("PATCH", f"/api/jobs/{job_id}/sandbox/output", grant["pfn"])
-    assert page.good("GET", f"/api/jobs/{job_id}/sandbox/input") == []
-    (pfn,) = page.good("GET", f"/api/jobs/{job_id}/sandbox/output")
-    for sent in (pfn, quote(pfn, safe="")):
-        found = page.good("GET", f"/api/jobs/sandbox?pfn={sent}")
-        assert urllib3.request("GET", found["url"]).data == b"hey" and found["expires_in"] == 300
-    assert urlsplit(found["url"]).netloc == urlsplit(page.site.url).netloc
+    return str(grant["pfn"])
+
+
+def test_sandboxes_are_found_and_downloaded(page: Browser) -> None:
+    sent = uploaded(page)
+    jdl = f'Executable = "echo"; JobName = "with sandboxes"; InputSandbox = {{"{sent}"}};'
+    (job,) = page.good("POST", "/api/jobs/jdl", [jdl], status=201)
+    job_id = job["JobID"]
+    assert page.good("GET", f"/api/jobs/{job_id}/sandbox/output") == []
+    page.good("PATCH", f"/api/jobs/{job_id}/sandbox/output", sent)
+    for kind in ("input", "output"):
+        (pfn,) = page.good("GET", f"/api/jobs/{job_id}/sandbox/{kind}")
+        for written in (pfn, quote(pfn, safe="")):
+            found = page.good("GET", f"/api/jobs/sandbox?pfn={written}")
+            assert urllib3.request("GET", found["url"]).data == b"hey" and found["expires_in"] == 300
+        assert urlsplit(found["url"]).netloc == urlsplit(page.site.url).netloc
