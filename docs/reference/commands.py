@@ -40,7 +40,8 @@ def _section(ctx: click.Context) -> str:
     if not isinstance(ctx.command, click.Group):
         parts.insert(1, f"    {' '.join([ctx.command_path, *ctx.command.collect_usage_pieces(ctx)])}")
     records = [param.get_help_record(ctx) for param in ctx.command.params]
-    rows = [(f"`{names}`", _escaped(words)) for names, words in filter(None, records)]
+    # Arguments say nothing but their names, which the usage has.
+    rows = [(f"`{names}`", _escaped(words)) for names, words in filter(None, records) if words]
     return "\n\n".join([*parts, table(("option", "says"), rows)] if rows else parts)
 
 

@@ -27,8 +27,8 @@ ENTRY = re.compile(r"^- \[(?P<title>[^\]]+)\]\((?P<page>[a-z0-9-]+\.md)\)")
 def on_config(config: Any) -> Any:
     """The index is the navigation: what stands there in a list is there, what does not is an error."""
     config.nav = navigation((Path(config.docs_dir) / "index.md").read_text())
-    # The offline search would load this from a public network; from-disk.js takes its place.
-    config.extra["polyfills"] = []
+    # The offline search would load one from a public network; it must be there before the theme's script.
+    config.extra["polyfills"] = ["from-disk.js"]
     return config
 
 

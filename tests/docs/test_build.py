@@ -41,7 +41,6 @@ def small(folder: Path, index: str, **more: str) -> subprocess.CompletedProcess[
         "INHERIT": str(ROOT / "mkdocs.yml"),
         "docs_dir": "docs",
         "extra_css": [],
-        "extra_javascript": [],
     }
     hooks = [str(DOCS / "reference" / "hooks.py")]
     (folder / "mkdocs.yml").write_text(yaml.safe_dump({**config, "hooks": hooks}))
@@ -57,6 +56,13 @@ def test_every_page_is_built_and_loads_nothing_from_elsewhere(site: Path) -> Non
         assert [one for one in loaded if one.startswith(("http:", "https:", "//"))] == [], path.name
         # The theme would fetch what draws these.
         assert 'class="mermaid"' not in text, path.name
+
+
+def test_the_search_works_from_disk(site: Path) -> None:
+    text = (site / "index.html").read_text()
+    assert 0 < text.index('src="from-disk.js"') < text.index("assets/javascripts/bundle.")
+    assert (site / "from-disk.js").exists()
+    assert "rerun" in (site / "search" / "search_index.js").read_text()
 
 
 def test_everything_that_is_made_from_the_code_is_on_one_page() -> None:
