@@ -14,7 +14,6 @@ from diracx_tasks.core.database import now
 from diracx_tasks.core.errors import Forbidden
 from diracx_tasks.workflows import live, search
 from diracx_tasks.workflows.states import FINAL, Status
-from diracx_tasks.workflows.tables import Workflow
 
 # Seconds between two looks: while jobs run, while all wait, and of graphs with very many steps.
 EVERY, EVERY_WAITING, EVERY_LARGE = 2.0, 10.0, 10.0
@@ -37,7 +36,7 @@ TABS = (
 class Head:
     """A workflow with its steps, for whoever looks at it."""
 
-    workflow: Workflow
+    workflow: Any
     graph: dict[str, Any]
     me: User
 
@@ -72,7 +71,7 @@ class Head:
     @property
     def is_over(self) -> bool:
         """Whether nothing more happens by itself."""
-        return self.workflow.status in FINAL
+        return str(self.workflow.status) in FINAL
 
     @property
     def may_rerun(self) -> bool:
@@ -87,7 +86,7 @@ class Head:
     @property
     def is_mine(self) -> bool:
         """Whether whoever looks may change it."""
-        return self.workflow.owner == self.me.name or ADMIN in self.me.properties
+        return bool(self.workflow.owner == self.me.name or ADMIN in self.me.properties)
 
     @property
     def sees_jobs(self) -> bool:
@@ -97,12 +96,14 @@ class Head:
     @property
     def until(self) -> datetime:
         """Its end, or now."""
-        return self.workflow.ended_at or now()
+        ended: datetime | None = self.workflow.ended_at
+        return ended or now()
 
     @property
     def seconds(self) -> float:
         """How long it has taken so far."""
-        return (self.until - self.workflow.submitted_at).total_seconds()
+        begun: datetime = self.workflow.submitted_at
+        return (self.until - begun).total_seconds()
 
     @property
     def every(self) -> float | None:
