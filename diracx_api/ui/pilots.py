@@ -76,7 +76,11 @@ def list_pilots(db: ReadDb, request: Request, me: Me, asked: Annotated[Filters, 
         pages=-(-total // PER_PAGE),
         asked=asked,
         stated=asked.stated,
-        counts={name: _counts(db, name, asked, me) for name in ("status", "site", "ce")},
+        # The form with the others is not renewed.
+        counts={
+            name: _counts(db, name, asked, me)
+            for name in (["status"] if render.is_part(request) else ["status", "site", "ce"])
+        },
         others=0 if found.rows else sum(count for _, count in _counts(db, "status", Filters(), me)),
     )
 

@@ -88,9 +88,13 @@ def describe(db: Session, key: str) -> Row:
     }
 
 
-def queues() -> list[Row]:
-    """The nine queues: what waits and runs there, since when, and how many workers look after it."""
-    lengths, workers = broker.waiting(), broker.workers()
+def queues(workers: list[Row] | None = None) -> list[Row]:
+    """The nine queues: what waits and runs there, since when, and how many workers look after it.
+
+    Workers take a second to answer: who has asked them already says what they said.
+    """
+    lengths = broker.waiting()
+    workers = broker.workers() if workers is None else workers
     ages = broker.ages(lengths)
     running = [one["queue"] for worker in workers for one in worker["running"]]
     rows = []

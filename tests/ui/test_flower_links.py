@@ -39,6 +39,8 @@ def test_a_task_in_flower_leads_to_our_page_and_back(
             return flower.get(f"/task/{KEY}")[0] == 200
 
         wait_for(is_seen, 60, lambda: flower.log.read_text()[-3000:])
+        # Processes write their runs some seconds late.
+        wait_for(lambda: KEY in flower.page("/diracx/workflow/42"), 30, lambda: "no history")
         olga = visit("alice", "operators", http_credentials={"username": USER, "password": SECRET})
         page = olga.page
         page.goto(f"{theirs}/task/{KEY}")

@@ -6,6 +6,7 @@ from contextlib import closing
 
 import pytest
 
+from diracx_api.ui.operate import dead
 from diracx_tasks.app import app as celery
 from diracx_tasks.core.database import reading, session
 from diracx_tasks.engine import dead_letters, overview, repairs, schedules
@@ -133,6 +134,26 @@ def test_dead_letters_are_retried_dropped_and_retried_all_of_one_task(olga: Visi
     olga.picture("operate-letter")
     assert page.title() == "Dropped · letter 2 · DiracX"
     assert page.locator("h2", has_text="Do").count() == 0
+
+
+def test_a_question_stays_open_while_the_page_renews_itself(
+    olga: Visitor, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dead, "EVERY", 1)
+    die(work, 1)
+    page = olga.goto("/ui/operate/dead")
+    summary = page.locator("#letter-1 details.act > summary")
+    summary.focus()
+    page.keyboard.press("Enter")
+    page.locator("#letter-1 .sure").wait_for()
+    die(work, 2)
+    page.locator("#letter-2").wait_for()
+    assert page.locator("#letter-1 .sure").is_visible()
+    assert summary.evaluate("one => one === document.activeElement")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.locator(".said").wait_for()
+    assert letters() == {"job-2.verb": "Dead"}
 
 
 def test_one_letter_is_told_and_acted_on(olga: Visitor, work: Work) -> None:

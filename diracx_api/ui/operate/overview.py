@@ -4,7 +4,7 @@ from fastapi import Request, Response
 
 from diracx_api.deps import ReadDb
 from diracx_api.ui import render
-from diracx_api.ui.operate.away import Rows, told
+from diracx_api.ui.operate.away import Told, told
 from diracx_api.ui.operate.subjects import task_page
 from diracx_api.ui.router import Me, Pages
 from diracx_tasks.auth import rights
@@ -19,7 +19,7 @@ EVERY = 10
 @router.get("", right=rights.operate)
 def show_overview(db: ReadDb, request: Request, me: Me) -> Response:
     """What waits, what is late, what died, and what should never have been."""
-    queues = told(_queues)
+    queues, _ = _broker()
     entries = overview.schedule(db)
     return render.page(
         request,
@@ -36,19 +36,13 @@ def show_overview(db: ReadDb, request: Request, me: Me) -> Response:
 @router.get("/queues", right=rights.operate)
 def show_queues(request: Request, me: Me) -> Response:
     """The nine queues, and the workers that answer with what they run now."""
-    queues = told(_queues)
-    workers = told(_workers) if not queues.trouble else queues
+    queues, workers = _broker()
     return render.page(
         request, "operate/queues.html", every=EVERY, queues=queues, workers=workers, task_page=task_page
     )
 
 
-def _queues() -> Rows:
-    """Workers are waited for a second: who looks again at once sees the same."""
-    found: Rows = remembered(("queues", settings().broker), overview.queues)
-    return found
-
-
-def _workers() -> Rows:
-    found: Rows = remembered(("workers", settings().broker), broker.workers)
-    return found
+def _broker() -> tuple[Told, Told]:
+    """Queues and workers; who looks again at once sees the same workers."""
+    workers = told(lambda: remembered(("workers", settings().broker), broker.workers))
+    return (workers, workers) if workers.trouble else (told(lambda: overview.queues(workers.rows)), workers)
