@@ -6,7 +6,8 @@ from typing import Any
 from fastapi import Request, Response
 from sqlalchemy.orm import Session
 
-from diracx_api.deps import LARGE, Db
+from diracx_api.deps import LARGE, Db, ReadDb
+from diracx_api.models.fields import WorkflowId
 from diracx_api.ui import drawing, render
 from diracx_api.ui.draft import Draft, SentDraft
 from diracx_api.ui.router import Me, Pages
@@ -30,7 +31,7 @@ def show_submit(request: Request, me: Me) -> Response:
 
 
 @router.get("/again/{workflow_id}", right=rights.submit)
-def submit_again(db: Db, request: Request, me: Me, workflow_id: int) -> Response:
+def submit_again(db: ReadDb, request: Request, me: Me, workflow_id: WorkflowId) -> Response:
     """The form with the documents of a workflow that was submitted before."""
     workflow = search.find(db, workflow_id, by=me)
     found = Bundle.from_json(search.bundle_of(db, workflow.bundle, me.vo))
