@@ -49,19 +49,21 @@ def send(db: Db, request: Request, me: Me, draft: SentDraft) -> Response:
             draft.inputs = precheck.template(draft.bundle)
             return _shown(request, draft)
         checked = submit.check(draft.bundle, draft.given, by=me)
+        if draft.choices.action != "run":
+            return _shown(request, draft, checked=checked)
+        number = _run(db, draft, checked, me)
     except InvalidCwl as error:
         return _shown(request, draft, wrong=_placed(error, draft))
     except DiracXError as error:
         return _shown(request, draft, wrong=[_plain(error)])
-    if draft.choices.action != "run":
-        return _shown(request, draft, checked=checked)
-    wanted = submit.Request(
-        draft.bundle, draft.given, draft.choices.name[:128], draft.choices.key or None, draft.options
-    )
-    found = submit.submit(db, wanted, checked, by=me)
-    return render.onwards(
-        request, f"/ui/workflows/{found.workflow_id}", f"Workflow {found.workflow_id} is submitted."
-    )
+    return render.onwards(request, f"/ui/workflows/{number}", f"Workflow {number} is submitted.")
+
+
+def _run(db: Session, draft: Draft, checked: dict[str, Any], me: User) -> int:
+    """Store a checked workflow: its number."""
+    chosen = draft.choices
+    wanted = submit.Request(draft.bundle, draft.given, chosen.name, chosen.key or None, draft.options)
+    return submit.submit(db, wanted, checked, by=me).workflow_id
 
 
 def _store(db: Session, draft: Draft, me: User) -> None:
@@ -100,7 +102,8 @@ def _placed(error: InvalidCwl, draft: Draft) -> list[dict[str, Any]]:
 
 
 def _plain(error: DiracXError) -> dict[str, Any]:
-    return {"severity": "error", "message": str(error), "advice": "", "file": None, "line": None}
+    nowhere = {"file": None, "line": None, "column": None, "source": "", "caret": ""}
+    return {"severity": "error", "message": str(error), "advice": "", **nowhere}
 
 
 def _with_source(one: Mapping[str, Any], draft: Draft) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from playwright.sync_api import Page
 
+from diracx_tasks.auth.visits import find
 from diracx_tasks.core.database import reading, session
 from diracx_tasks.workflows import search
 from tests.builders import a_user, a_workflow
@@ -130,3 +131,14 @@ def test_hostile_texts_are_shown_as_texts(visit: Visit) -> None:
     drop(page, a_file("x.cwl", f"cwlVersion: v1.2\nclass: Workflow\n{evil}: 1\n"))
     assert evil in page.get_by_label("CWL of x.cwl").input_value()
     assert page.locator("#wrong").count() == 1
+
+
+def test_run_pressed_twice_is_one_workflow(pages: Pages) -> None:
+    ticket = pages.ticket()
+    with session() as db:
+        key = find(db, ticket).form_key
+    form = {"form_key": key, "key": "k1", "action": "run", "document_name": "echo.cwl", "document_text": TOOL}
+    answers = [pages.send("/ui/submit", ticket, **form, inputs="word: x") for _ in range(2)]
+    assert answers == [(303, "/ui/workflows/1")] * 2
+    status, words = pages.send("/ui/submit", ticket, **form, inputs="word: y")
+    assert status == 200 and "the idempotency key" in words

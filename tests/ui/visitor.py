@@ -72,6 +72,7 @@ class Pages:
             body=urlencode(form) if method == "POST" else None,
             headers={"Cookie": f"{TICKET}={ticket}", "Content-Type": kind, "Sec-Fetch-Site": site},
             redirect=False,
+            timeout=60,
         )
         return answer.status, answer.headers.get("Location", answer.data.decode())
 
