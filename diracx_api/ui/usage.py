@@ -73,11 +73,11 @@ class Asked(BaseModel):
         return report.Question(groups, since, until, self.bucket or None, self.only)
 
 
-Query_ = Annotated[Asked, Query()]
+Filters = Annotated[Asked, Query()]
 
 
 @router.get("", right=rights.read)
-def show_usage(db: ReadDb, request: Request, me: Me, asked: Query_) -> Response:
+def show_usage(db: ReadDb, request: Request, me: Me, asked: Filters) -> Response:
     """Use by whatever is asked for, and the jobs that there are now."""
     trouble, rows, whole = "", list[report.Used](), list[report.Used]()
     try:
@@ -103,19 +103,19 @@ def show_usage(db: ReadDb, request: Request, me: Me, asked: Query_) -> Response:
 
 
 @router.get("/plot", right=rights.read)
-def plot_usage(db: ReadDb, me: Me, asked: Query_) -> Response:
+def plot_usage(db: ReadDb, me: Me, asked: Filters) -> Response:
     """The same over time."""
     return _picture(lambda: pictures.of_usage(db, asked.question(db), asked.measure, by=me))
 
 
 @router.get("/states", right=rights.read)
-def plot_states(db: ReadDb, me: Me, asked: Query_) -> Response:
+def plot_states(db: ReadDb, me: Me, asked: Filters) -> Response:
     """How many jobs were in each state over that time."""
     return _picture(lambda: pictures.of_states(db, asked.question(db, ("status",)), by=me))
 
 
 @router.get("/csv", right=rights.read)
-def get_csv(db: ReadDb, me: Me, asked: Query_) -> Response:
+def get_csv(db: ReadDb, me: Me, asked: Filters) -> Response:
     """The table as a file; with a bucket, hour by hour or day by day."""
     question = asked.question(db)
     file = io.StringIO()
