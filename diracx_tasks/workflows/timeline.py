@@ -12,7 +12,7 @@ from diracx_tasks.jobs.times import Times
 from diracx_tasks.workflows.tables import Node, Workflow, WorkflowEvent
 
 # Jobs that are looked at: of one step, and of all steps together.
-MOST_OF_STEP, MOST = 200, 1200
+MOST_OF_STEP, MOST = 200, 800
 # Of a step with more of them, elements are found by their places, one by one.
 WIDE = 2000
 # Scatters at the same path, inside of other scatters, of which elements are taken.
