@@ -75,9 +75,10 @@ def _counted(db: Session, rows: Sequence[Workflow]) -> dict[int, dict[str, int]]
     )
     for workflow_id, status, count in db.execute(hinted.group_by(Node.workflow_id, Node.status)):
         found[workflow_id][status] = count
-    for row in rows:
-        counts = found[row.workflow_id]
-        if running := counts.get(Status.RUNNING, 0):
-            held = min(running, sum(jobs.held(db, row.vo, f"{row.workflow_id:08d}").values()))
-            counts |= {Status.RUNNING.value: held, "Waiting": running - held}
+    groups = {f"{one:08d}": counts for one, counts in found.items() if counts.get(Status.RUNNING)}
+    held = jobs.held_in(db, rows[0].vo, groups) if groups else {}
+    for group, counts in groups.items():
+        running = counts[Status.RUNNING]
+        with_a_pilot = min(running, held.get(group, 0))
+        counts |= {Status.RUNNING.value: with_a_pilot, "Waiting": running - with_a_pilot}
     return found
