@@ -22,7 +22,10 @@ class Group(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put the name of the command that is meant before its arguments."""
+        return super().parse_args(ctx, self.named(ctx, args))
+
+    def named(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """The words with the name of the command that is meant, where none of them is one."""
         is_named = any(self.get_command(ctx, one) for one in args)
-        if self._meant and not is_named and (name := self._meant(args)):
-            args = [name, *args]
-        return super().parse_args(ctx, args)
+        name = self._meant(args) if self._meant and not is_named else None
+        return [name, *args] if name else args

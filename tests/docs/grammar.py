@@ -5,6 +5,7 @@ import shlex
 
 import click
 
+from diracx_tasks.cli.groups import Group
 from docs.reference.commands import PROGRAMS
 
 ENDS = re.compile(r"[|;&<>]|\d?>")
@@ -35,6 +36,7 @@ def check(words: list[str], *, is_whole: bool) -> None:
     command, rest = PROGRAMS[words[0]], words[1:]
     ctx = click.Context(command, info_name=words[0])
     while isinstance(command, click.Group) and rest and not rest[0].startswith(("-", "...")):
+        rest = command.named(ctx, rest) if isinstance(command, Group) else rest
         found = command.get_command(ctx, rest[0])
         if found is None:
             raise Wrong(f"{ctx.command_path} has no command {rest[0]}")
