@@ -1,4 +1,4 @@
-"""The list of jobs: filters in the address, counts of what they leave, and what to do with many at once."""
+"""The list of jobs: filters in the address, and counts of what they leave."""
 
 from typing import Annotated, Any
 
