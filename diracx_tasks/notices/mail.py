@@ -110,7 +110,9 @@ def _connected(by: Server) -> smtplib.SMTP:
 def _message(to: str, subject: str, text: str, token: str) -> EmailMessage:
     # This policy refuses headers with line ends in them.
     made = EmailMessage(policy=SMTP)
-    made["From"], made["To"], made["Subject"] = f"DiracX <{sender()}>", to, subject
+    made["From"], made["To"] = f"DiracX <{sender()}>", to
+    # What looks like an encoded word would be decoded, with line ends in it: headers of the name's author.
+    made["Subject"] = subject.replace("=?", "= ?")
     made["Date"] = format_datetime(datetime.now(UTC))
     made["Message-ID"] = f"<{token}@{urlsplit(settings().url).hostname or 'diracx'}>"
     made["Auto-Submitted"] = "auto-generated"

@@ -149,7 +149,8 @@ def _set_mail(db: Session, found: Wishes, text: str) -> None:
         return
     if not mail.is_configured():
         raise Conflict("this installation sends no mail: its operator has not set DIRACX_MAIL_URL")
-    found.new_mail = address
+    # The code that another address had does not confirm this one.
+    found.new_mail, found.code = address, ""
     confirm.ask_for_code(db, found)
 
 

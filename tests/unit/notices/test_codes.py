@@ -117,3 +117,13 @@ def test_without_a_mail_server_there_is_no_mail(api: Api) -> None:
     answer = api.patch("/api/notices", {"mail": ADDRESS})
     assert (answer.status_code, "DIRACX_MAIL_URL" in answer.json()["detail"]) == (409, True)
     assert shown(api)["sends_mail"] is False
+
+
+def test_the_code_of_one_address_does_not_confirm_another(api: Api, post: Post) -> None:
+    wish(api, mail=ADDRESS)
+    work()
+    code = post.code()
+    wish(api, mail="somebody@strangers.example")
+    # Before the new code is made: its task may wait for long.
+    assert confirm(api, code)[0] == 404
+    assert (shown(api)["mail"], shown(api)["unconfirmed_mail"]) == ("", "somebody@strangers.example")

@@ -35,6 +35,17 @@ def test_names_and_reasons_make_neither_headers_nor_lines(api: Api, post: Post) 
     assert mail.get_content_type() == "text/plain"
 
 
+def test_what_looks_like_an_encoded_word_makes_no_headers(api: Api, post: Post) -> None:
+    name = "=?utf-8?q?fit=0D=0AReply-To:_bob@example.org=0D=0A=0D=0Ahey?="
+    by_mail(api, post)
+    happens(name=name)
+    told()
+    ((_, mail),) = post.mails
+    assert (mail["Reply-To"], mail.get_content_type()) == (None, "text/plain")
+    assert "".join(mail["Subject"].split()) == f'Failed:workflow42"{name}"'
+    assert f'"{name}"\n    at ' in post.texts()[0]
+
+
 def test_of_very_many_things_the_first_are_told_and_all_are_counted(api: Api, post: Post, hook: Hook) -> None:
     by_mail(api, post, webhook=hook.url)
     for number in range(60):
