@@ -30,6 +30,8 @@ def test_jobs_are_filtered_by_the_address_and_an_empty_list_says_why(visit: Visi
     alice.goto("/ui/jobs?status=Done")
     assert "No job matches Status = Done" in page.inner_text("main")
     assert "3 jobs without this filter" in page.inner_text("main")
+    page.get_by_role("button", name="Show").click()
+    assert "status=Done" in page.url
 
 
 def test_a_page_renews_itself_and_keeps_the_focus(visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
