@@ -41,9 +41,9 @@ def span(seconds: float | None) -> str:
     if seconds is None:
         return DASH
     if seconds < MINUTE:
-        return f"{seconds:.0f} s" if seconds >= 10 or seconds == int(seconds) else f"{seconds:.1f} s"
+        return f"{int(seconds)} s" if seconds >= 10 or seconds == int(seconds) else f"{seconds:.1f} s"
     if seconds < HOUR:
-        return f"{seconds // MINUTE:.0f} min {seconds % MINUTE:.0f} s"
+        return f"{seconds // MINUTE:.0f} min {int(seconds % MINUTE)} s"
     if seconds < DAY:
         return f"{seconds // HOUR:.0f} h {seconds % HOUR // MINUTE:.0f} min"
     return f"{seconds // DAY:.0f} d {seconds % DAY // HOUR:.0f} h"

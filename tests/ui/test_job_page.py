@@ -117,6 +117,8 @@ def test_details_can_be_read_without_a_script_and_sandboxes_fetched(pages: Pages
     alice = visit(java_script_enabled=False)
     page = alice.goto(f"/ui/jobs/{job_id}/details")
     alice.picture("job-details")
+    page.set_viewport_size({"width": 390, "height": 844})
+    alice.fits()
     with page.expect_download() as fetched:
         page.get_by_role("link", name=re.compile("sha256:")).click()
     assert fetched.value.path().read_bytes() == b"hey"

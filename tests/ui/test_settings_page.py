@@ -24,6 +24,8 @@ def test_a_webhook_is_set_with_its_secret_shown_once_and_taken_out_again(visit: 
     page = alice.goto("/ui/settings")
     alice.picture("settings")
     alice.is_accessible()
+    page.set_viewport_size({"width": 390, "height": 844})
+    alice.fits()
     page.get_by_label("Webhook").fill("https://chat.example.org/hook")
     page.get_by_label("a workflow was killed").check()
     page.get_by_label("a workflow is done").uncheck()

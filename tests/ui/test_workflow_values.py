@@ -56,6 +56,8 @@ def test_texts_json_and_pictures_are_shown_and_everything_can_be_kept(visit: Vis
     assert found.value.path().read_bytes() == b"seven darts\n"
     page.get_by_role("link", name="notes.txt", exact=True).click()
     assert page.get_by_role("link", name="Download").is_visible()
+    page.set_viewport_size({"width": 390, "height": 844})
+    alice.fits()
 
 
 @pytest.mark.parametrize(
