@@ -34,7 +34,7 @@ STATES = {
 # DIRAC has more words; each looks like one of the seven.
 LOOKS = {"Submitting": "Received", "Checking": "Received", "Scouting": "Received", "Staging": "Waiting"}
 LOOKS |= {"Rescheduled": "Waiting", "Matched": "Running", "Stalled": "Running", "Completing": "Running"}
-LOOKS |= {"Completed": "Done", "Killing": "Killed", "Deleted": "Killed"}
+LOOKS |= {"Not run": "Skipped", "Completed": "Done", "Killing": "Killed", "Deleted": "Killed"}
 # So have pilots, tasks, schedules, breakers and checks.
 LOOKS |= {"Submitted": "Received", "Aborted": "Failed", "Backing off": "Waiting", "Dead": "Failed"}
 LOOKS |= {"Revoked": "Killed", "Paused": "Waiting", "DryRun": "Waiting", "On": "Done"}
@@ -156,6 +156,17 @@ def ago(iso: str | None) -> str:
         return ""
     passed = datetime.now(UTC) - at
     return "just now" if passed < timedelta(seconds=5) else f"{about(passed)} ago"
+
+
+def time_of(iso: str | None, *, parts: str = "seconds") -> str:
+    """A time in UTC as tables have it; empty for None."""
+    at = moment(iso)
+    return at.astimezone(UTC).replace(tzinfo=None).isoformat(" ", parts) if at else ""
+
+
+def ago_and_time(iso: str | None) -> str:
+    """About how long ago something was, and when; empty for None."""
+    return f"{ago(iso)} ({time_of(iso)} UTC)" if iso else ""
 
 
 def took(start: str | None, end: str | None) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import click
+
 from diracx_tasks.cli import output
 from diracx_tasks.cli.complaints import one_line
 from diracx_tasks.cli.progress import waiting
@@ -56,12 +58,14 @@ def watch(client: "Client", workflow_id: int, console: "Console", *, is_kept: bo
 
 def wait(client: "Client", workflow_id: int) -> str:
     """The workflow's final status, once it has one; only a terminal shows how far it is."""
-    with waiting(f"workflow {workflow_id}") as now:
-        for seen in follow(client, workflow_id):
-            last = seen.workflow
-            steps = [step for step in last["steps"] if step["kind"] == "tool"]
-            done, total = sum(done_of(step["counts"]) for step in steps), sum(step["total"] for step in steps)
-            now(f"{_title(last)} {last['status']}: {done} of {total} jobs", done, total or None)
+    return str(_waited(client, workflow_id)["status"])
+
+
+def wait_and_tell(client: "Client", workflow_id: int, *, is_brief: bool) -> str:
+    """The same; how it ended is a line on standard error, but not of one that is done where `is_brief`."""
+    last = _waited(client, workflow_id)
+    if not is_brief or last["status"] != "Done":
+        click.echo(_ending(last, is_kept=True), err=True)
     return str(last["status"])
 
 
@@ -146,7 +150,8 @@ class _Screen:
             (n for n, step in enumerate(steps) if done_of(step["counts"]) < max(step["total"], 1)), 0
         )
         start = max(0, min(first - 1, len(steps) - room))
-        parts.append(steps_table(steps[start : start + room], self.console.width))
+        is_over = workflow["status"] in EXIT_CODES
+        parts.append(steps_table(steps[start : start + room], self.console.width, is_over=is_over))
         if len(steps) > room:
             parts.append(Text(f"{room} of {len(steps)} steps", style="bright_black"))
         parts += [Text(), *(Text(_words(event, workflow), style="bright_black") for event in self.events)]
@@ -186,6 +191,16 @@ class _Lines:
 
     def _say(self, words: str) -> None:
         _say(self._console, words)
+
+
+def _waited(client: "Client", workflow_id: int) -> Row:
+    with waiting(f"workflow {workflow_id}") as now:
+        for seen in follow(client, workflow_id):
+            last = seen.workflow
+            steps = [step for step in last["steps"] if step["kind"] == "tool"]
+            done, total = sum(done_of(step["counts"]) for step in steps), sum(step["total"] for step in steps)
+            now(f"{_title(last)} {last['status']}: {done} of {total} jobs", done, total or None)
+    return last
 
 
 def _watch_live(client: "Client", workflow_id: int, console: "Console") -> Row:

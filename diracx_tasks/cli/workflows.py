@@ -105,7 +105,7 @@ def submit(
 ) -> None:
     """Submit a workflow with its inputs, a YAML or JSON file; local files go along."""
     from diracx_tasks.cli.inputs import read_submission
-    from diracx_tasks.cli.watch import EXIT_CODES, wait, watch
+    from diracx_tasks.cli.watch import EXIT_CODES, wait_and_tell, watch
 
     client = output.connect()
     wishes = {"on_error": on_error, "reuse": False if is_new else None, "retries": retries}
@@ -114,7 +114,7 @@ def submit(
     found = _post(client, body, idempotency_key or uuid.uuid4().hex)
     workflow_id = found["workflow_id"]
     if form == output.TABLE:
-        click.echo(f"workflow {workflow_id} ({one_line(found['name'])}) is {found['status']}")
+        click.echo(f"workflow {workflow_id} {one_line(found['name'])} is {found['status']}")
     else:
         output.show_one(found, form, key="workflow_id")
     if is_watching:
@@ -122,7 +122,8 @@ def submit(
         status = watch(client, workflow_id, output.console(stderr=form != output.TABLE))
         raise click.exceptions.Exit(EXIT_CODES[status])
     if is_waiting:
-        raise click.exceptions.Exit(EXIT_CODES[wait(client, workflow_id)])
+        status = wait_and_tell(client, workflow_id, is_brief=form != output.TABLE)
+        raise click.exceptions.Exit(EXIT_CODES[status])
 
 
 @workflows.command("list")
@@ -166,7 +167,7 @@ def show(ctx: click.Context, /, workflow_id: int, is_watched: bool, form: str) -
     out.print(facts(_facts(found)))
     if found["steps"]:
         out.print()
-        out.print(steps_table(found["steps"], out.width))
+        out.print(steps_table(found["steps"], out.width, is_over=found["status"] in FINAL))
     if found["outputs"]:
         out.print("\nOutputs", style="bold")
         out.print(facts((name, _brief(value)) for name, value in found["outputs"].items()))
@@ -273,7 +274,7 @@ def _facts(found: Row) -> Iterator[tuple[str, Any]]:
     yield "Status", output.state(found["status"])
     yield "Reason", found["reason"]
     yield "Owner", f"{found['owner']} ({found['group']}, {found['vo']})"
-    yield "Submitted", f"{output.ago(found['submitted_at'])} ({found['submitted_at']})"
+    yield "Submitted", output.ago_and_time(found["submitted_at"])
     yield "Took", output.took(found["submitted_at"], found["ended_at"])
 
 

@@ -1,6 +1,7 @@
 """Watching a workflow, in a log and at a terminal."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -68,6 +69,27 @@ def test_the_exit_code_says_how_it_ended(diracx: Run, server: Server, status: st
 
     assert result.exit_code == code
     assert ("exit code 3 (job 17)" in result.stdout) == (status != "Done")
+
+
+def test_waiting_ends_with_how_it_ended_on_standard_error(
+    diracx: Run, server: Server, tmp_path: Path
+) -> None:
+    document = tmp_path / "x.cwl"
+    document.write_text("class: CommandLineTool\n")
+    goes(server, a_detail("Running"), a_detail("Failed", reason="simulate: exit code 3 (job 17)"))
+    submitted = {"workflow_id": 12, "name": "pi", "status": "Received"}
+    server.gives("POST", "/api/workflows", Answer(submitted, 201))
+    result = diracx("workflows", "submit", document, "--wait", "-o", "id")
+
+    assert result.exit_code == 1 and result.stdout == "12\n"
+    assert result.stderr == "workflow 12 pi is Failed after 1 min 30 s: simulate: exit code 3 (job 17)\n"
+
+
+def test_a_step_that_never_began_is_not_said_to_wait(diracx: Run, server: Server) -> None:
+    server.gives("GET", DETAIL, a_detail("Failed", a_step(Failed=8), a_step("gather", 0)))
+    found = diracx("workflows", "show", 12, "-o", "table").stdout
+
+    assert "Not run" in found and "Waiting" not in found
 
 
 def test_a_server_that_is_away_for_a_while_is_told_once(diracx: Run, server: Server) -> None:

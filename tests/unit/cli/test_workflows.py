@@ -39,7 +39,7 @@ def test_submitting_gives_json_in_a_pipe(diracx: Run, server: Server, document: 
     }
 
 
-@pytest.mark.parametrize(("form", "text"), [("id", "12\n"), ("table", "workflow 12 (pi) is Received\n")])
+@pytest.mark.parametrize(("form", "text"), [("id", "12\n"), ("table", "workflow 12 pi is Received\n")])
 def test_submitting_prints_the_id_as_asked(
     diracx: Run, server: Server, document: str, form: str, text: str
 ) -> None:
