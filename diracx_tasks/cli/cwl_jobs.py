@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 COLUMNS = (
     Column("ID", lambda job: job["JobID"], is_number=True),
     Column("Status", lambda job: output.state(job["Status"])),
-    Column("Detail", lambda job: job["MinorStatus"], is_cut=True),
+    Column("Minor status", lambda job: job["MinorStatus"], is_cut=True),
 )
 ENDED = ("Done", "Completed", "Failed", "Killed", "Deleted")
 

@@ -31,13 +31,14 @@ if TYPE_CHECKING:
     from diracx_tasks.core.client import Client
 
 POLL = 2.0
-SHOWN = ("MinorStatus", "ApplicationStatus", "JobName", "WorkflowID", "Step", "Slot", "Owner", "VO", "Site")
+SHOWN = {"MinorStatus": "Minor status", "ApplicationStatus": "Application status"}
+SHOWN |= {"WorkflowID": "Workflow"} | {name: name for name in ("Step", "Slot", "Owner", "VO", "Site")}
 FINAL = {"Done": 0, "Completed": 0, "Failed": 1, "Killed": 3, "Deleted": 3}
 COLUMNS = (
     Column("ID", lambda job: job["JobID"], is_number=True),
     Column("Name", lambda job: job.get("JobName"), is_cut=True),
     Column("Status", lambda job: output.state(job["Status"])),
-    Column("Detail", lambda job: job.get("MinorStatus"), is_cut=True, goes=5),
+    Column("Minor status", lambda job: job.get("MinorStatus"), is_cut=True, goes=5),
     Column("Workflow", lambda job: str(job.get("JobGroup") or "").lstrip("0"), goes=3),
     Column("Site", lambda job: job.get("Site"), goes=2),
     Column("Owner", lambda job: job.get("Owner"), goes=1),
@@ -55,10 +56,10 @@ ATTEMPTS = (
     Column("Reason", lambda one: one.get("reason"), is_cut=True),
 )
 HISTORY = (
-    Column("Time (UTC)", lambda one: one["StatusTime"]),
+    Column("Time (UTC)", lambda one: output.time_of(one["StatusTime"], parts="milliseconds")),
     Column("Status", lambda one: output.state(one["Status"])),
-    Column("Detail", lambda one: one.get("MinorStatus"), is_cut=True),
-    Column("Application", lambda one: one.get("ApplicationStatus"), is_cut=True, goes=2),
+    Column("Minor status", lambda one: one.get("MinorStatus"), is_cut=True),
+    Column("Application status", lambda one: _known(one.get("ApplicationStatus")), is_cut=True, goes=2),
     Column("Source", lambda one: one.get("Source"), goes=1),
 )
 
@@ -203,7 +204,7 @@ def _drawn(job: Row, width: int) -> "RenderableType":
     from rich.console import Group
     from rich.text import Text
 
-    parts: list[RenderableType] = [facts([("Status", output.state(job["Status"])), *_facts(job)])]
+    parts: list[RenderableType] = [facts(_facts(job))]
     for name, columns in (("Attempts", ATTEMPTS), ("History", HISTORY)):
         if job.get(name):
             parts += [Text(f"\n{name}", style="bold"), fitted(job[name], columns, width).drawn]
@@ -211,12 +212,19 @@ def _drawn(job: Row, width: int) -> "RenderableType":
 
 
 def _facts(job: Row) -> Iterator[tuple[str, Any]]:
-    for name in SHOWN:
-        yield name, job.get(name)
-    yield "Submitted", f"{output.ago(job.get('SubmissionTime'))} ({job.get('SubmissionTime')})"
+    yield "Job", f"{job['JobID']} {_known(job.get('JobName')) or ''}"
+    yield "Status", output.state(job["Status"])
+    for name, label in SHOWN.items():
+        yield label, _known(job.get(name))
+    yield "Submitted", output.ago_and_time(job.get("SubmissionTime"))
     yield "Ran", output.took(job.get("StartExecTime"), job.get("EndExecTime"))
     yield "Rescheduled", job.get("RescheduleCounter") or None
     yield "Last sign of life", output.ago(job.get("HeartBeatTime")) if job["Status"] not in FINAL else None
+
+
+def _known(value: Any) -> Any:
+    """A value, but nothing for DIRAC's word for nothing."""
+    return None if value == "Unknown" else value
 
 
 def _used(attempt: Row, name: str, unit: str) -> str:

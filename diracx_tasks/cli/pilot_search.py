@@ -44,7 +44,7 @@ JOBS = (
     Column("Reason", lambda row: row["reason"], is_cut=True),
 )
 EVENTS = (
-    Column("Time (UTC)", lambda row: row["at"]),
+    Column("Time (UTC)", lambda row: output.time_of(row["at"])),
     Column("What", lambda row: row["words"], is_cut=True),
 )
 FACTS = {"reference": "Reference", "site": "Site", "ce": "CE", "queue": "Queue", "kind": "Kind"}

@@ -83,7 +83,7 @@ def test_showing_gives_attempts_and_history(diracx: Run, server: Server) -> None
 
     assert json_of(diracx("jobs", "show", 7)) == {**job, "History": [change]}
     assert diracx("jobs", "show", 7, "-o", "id").stdout == "7\n"
-    for words in ("WorkflowID", "simulate", "p1", "Application Finished With Errors", "JobWrapper"):
+    for words in ("Workflow", "simulate", "p1", "Application Finished With Errors", "JobWrapper"):
         assert words in table
 
 
