@@ -42,12 +42,12 @@ def preview(data: bytes, size: int) -> Preview:
 
 
 def _pretty(data: bytes) -> str:
-    """JSON with line ends; empty when it is none."""
+    """JSON with line ends; empty when it is none, or too deep."""
     if data.lstrip(WHITE)[:1] not in (b"{", b"["):
         return ""
     try:
         return orjson.dumps(orjson.loads(data), option=orjson.OPT_INDENT_2).decode()
-    except orjson.JSONDecodeError:
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
         return ""
 
 

@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from diracx_api.models.fields import LARGEST
 from diracx_api.ui import stored
 from diracx_tasks.cwl.arrays import is_reference
 from diracx_tasks.sandboxes.metadata import is_stored
@@ -62,8 +63,7 @@ class Shown:
         if value.get("class") == "File":
             return self._file(value)
         if value.get("class") == "Directory":
-            parts = [(str(one.get("basename", "")), one) for one in value.get("listing") or []]
-            found = self._several("folder", parts)
+            found = self._several("folder", _inside(value.get("listing")))
             found.text = str(value.get("basename") or "folder")
             return found
         return self._several("record", list(value.items()))
@@ -86,8 +86,8 @@ class Shown:
             found.content = stored.address("/content", location, name)
         elif isinstance(value.get("contents"), str):
             found.parts = [("contents", Item("text", _text(value["contents"])))]
-        beside = value.get("secondaryFiles") or []
-        found.parts += [(str(one.get("basename", "")), self.item(one)) for one in beside if self.left > 0]
+        beside = _inside(value.get("secondaryFiles"))
+        found.parts += [(name, self.item(one)) for name, one in beside if self.left > 0]
         return found
 
 
@@ -97,9 +97,15 @@ def files(item: Item) -> list[Item]:
     return mine + [one for _, part in item.parts for one in files(part)]
 
 
+def _inside(given: Any) -> list[tuple[str, Any]]:
+    """What a folder or a file has with it, by name; a user's value may have anything in its place."""
+    some = given if isinstance(given, list) else []
+    return [(str(one.get("basename", "")) if isinstance(one, dict) else "", one) for one in some]
+
+
 def _size(value: dict[str, Any]) -> int | None:
     size = value.get("size")
-    return size if isinstance(size, int) else None
+    return size if isinstance(size, int) and abs(size) <= LARGEST else None
 
 
 def _text(value: Any) -> str:
