@@ -7,21 +7,25 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Request
-from pydantic import BaseModel, ConfigDict
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from starlette.datastructures import FormData, UploadFile
 
 from diracx_api.models.workflows import Running
+from diracx_tasks.core.errors import BadRequest
 from diracx_tasks.cwl.bundle import Bundle
 from diracx_tasks.workflows.submit import Options
 
 DOCUMENT = re.compile(
-    r"""^\s*(["']?cwlVersion["']?\s*:|["']?\$graph["']?\s*:|[{]\s*["']cwlVersion)""", re.MULTILINE
+    r"""^[ \t]*(["']?cwlVersion["']?\s*:|["']?\$graph["']?\s*:|[{]\s*["']cwlVersion)""", re.MULTILINE
 )
 INPUTS = (".yml", ".yaml", ".json")
 FILE = ("File", "Directory")
 START = "workflow.cwl"
+# Of inputs that are read here, outside of the isolate: longer ones would take the server's time.
+READ = 64 * 1024
 
 
 class Choices(Running):
@@ -29,9 +33,9 @@ class Choices(Running):
 
     model_config = ConfigDict(extra="ignore")
     action: Literal["check", "run", "template", "add"] = "check"
-    main: str = ""
-    name: str = ""
-    key: str = ""
+    main: str = Field("", max_length=1024)
+    name: str = Field("", max_length=1024)
+    key: str = Field("", max_length=64)
 
 
 @dataclass
@@ -70,14 +74,20 @@ class Draft:
 
     @property
     def given(self) -> dict[str, Any] | str:
-        """The inputs: their text, or their values where stored files take the place of local ones."""
+        """The inputs: their text, or their values where stored files take the place of local ones.
+
+        BadRequest when they are too long for that.
+        """
         if not self.files:
             return self.inputs or "{}"
+        if len(self.inputs) > READ:
+            words = f"files that were brought are put into inputs of up to {READ} characters"
+            raise BadRequest(f"{words}, and these have {len(self.inputs)}: use `diracx workflows submit`")
         try:
             values = YAML(typ="safe", pure=True).load(self.inputs)
         except (YAMLError, RecursionError):
             return self.inputs
-        return _placed(values, self.files) if isinstance(values, dict) else self.inputs
+        return _Placed(self.files).value(values) if isinstance(values, dict) else self.inputs
 
     def take(self, name: str, content: bytes) -> None:
         """Sort in a file that was brought: a document, the inputs, or an input file to be stored."""
@@ -92,18 +102,27 @@ class Draft:
             self.brought[posixpath.basename(name)] = content
 
 
-def _placed(value: Any, files: dict[str, str]) -> Any:
-    """The value with its local files' names replaced by where they are stored."""
-    if isinstance(value, list):
-        return [_placed(one, files) for one in value]
-    if not isinstance(value, dict):
-        return value
-    found = {key: _placed(one, files) for key, one in value.items()}
-    name = posixpath.basename(str(value.get("location") or value.get("path") or ""))
-    if value.get("class") in FILE and name in files:
-        found = {key: one for key, one in found.items() if key != "path"}
-        found |= {"location": files[name], "basename": value.get("basename", name)}
-    return found
+class _Placed:
+    """Replaces local files' names by where they are stored; BadRequest when aliases make too much of it."""
+
+    def __init__(self, files: dict[str, str]) -> None:
+        self._files, self._left = files, READ
+
+    def value(self, value: Any) -> Any:
+        """The same value with its files in their places."""
+        self._left -= 1
+        if self._left < 0:
+            raise BadRequest(f"the inputs have more than {READ} values: aliases repeat them")
+        if isinstance(value, list):
+            return [self.value(one) for one in value]
+        if not isinstance(value, dict):
+            return value
+        found = {key: self.value(one) for key, one in value.items()}
+        name = posixpath.basename(str(value.get("location") or value.get("path") or ""))
+        if value.get("class") in FILE and name in self._files:
+            found = {key: one for key, one in found.items() if key != "path"}
+            found |= {"location": self._files[name], "basename": value.get("basename", name)}
+        return found
 
 
 def _text(content: bytes) -> str | None:
@@ -140,7 +159,7 @@ async def _draft(request: Request) -> Draft:
         _pairs(form, "document"),
         _lines(str(form.get("inputs", ""))),
         _pairs(form, "file"),
-        Choices.model_validate({"reuse": "reuse" in form, **choices}),
+        _chosen({"reuse": "reuse" in form, **choices}),
     )
     brought = [one for one in form.getlist("uploads") if isinstance(one, UploadFile)]
     # Documents first: whether another file belongs to them is told by their texts.
@@ -149,6 +168,13 @@ async def _draft(request: Request) -> Draft:
             found.take(one.filename, await one.read())
         await one.close()
     return found
+
+
+def _chosen(given: dict[str, Any]) -> Choices:
+    try:
+        return Choices.model_validate(given)
+    except ValidationError as error:
+        raise RequestValidationError(error.errors(include_context=False)) from error
 
 
 def _pairs(form: FormData, what: str) -> dict[str, str]:

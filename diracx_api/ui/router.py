@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse
 from fastapi.routing import APIRoute
 
-from diracx_api.deps import Router
+from diracx_api.deps import LARGE, Router
 from diracx_api.ui import render, visit
 from diracx_tasks.auth.rights import Right
 from diracx_tasks.auth.tokens import User
@@ -78,7 +78,8 @@ async def _admit(request: Request, right: Right) -> None:
     if not right.holds(found.user):
         raise Forbidden(f"this page needs {right.name}, which you are not in the group {found.user.group}")
     if request.method != "GET":
-        form = await request.form()
+        # Documents come as texts: what the body may have of bytes, the route has said.
+        form = await request.form(max_part_size=LARGE)
         visit.must_be_ours(request, found, str(form.get(FORM_KEY, "")))
 
 

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from diracx_api.deps import LARGE, Db, ReadDb
 from diracx_api.models.fields import WorkflowId
 from diracx_api.ui import drawing, render
-from diracx_api.ui.draft import Draft, SentDraft
+from diracx_api.ui.draft import READ, Draft, SentDraft
 from diracx_api.ui.router import Me, Pages
 from diracx_tasks.auth import rights
 from diracx_tasks.auth.tokens import User
@@ -97,7 +97,8 @@ def _shown(
 
 def _placed(error: InvalidCwl, draft: Draft) -> list[dict[str, Any]]:
     """The complaints, those about inputs with their lines, each with its source."""
-    found = with_places([dict(one) for one in error.diagnostics], draft.inputs)
+    text = draft.inputs if len(draft.inputs) <= READ else ""
+    found = with_places([dict(one) for one in error.diagnostics], text)
     return [_with_source(one, draft) for one in found] or [_plain(error)]
 
 

@@ -1,0 +1,131 @@
+"""What pages answer to forms and values that no page of ours sends."""
+
+import time
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import urllib3
+
+from diracx_api.ui.draft import Draft
+from diracx_api.ui.preview import preview
+from diracx_api.ui.values import Shown
+from diracx_api.ui.visit import TICKET
+from diracx_api.ui.words import size
+from diracx_tasks.auth.visits import find
+from diracx_tasks.core.database import session
+from diracx_tasks.core.errors import BadRequest
+from tests.ui.visitor import Pages
+
+TOOL = "cwlVersion: v1.2\nclass: CommandLineTool\nbaseCommand: 'true'\ninputs: []\noutputs: []\n"
+
+
+def send(pages: Pages, fields: Mapping[str, Any], path: str = "/ui/submit") -> tuple[int, str]:
+    """What a form gets, sent as browsers do: the status, and the page."""
+    ticket = pages.ticket()
+    with session() as db:
+        key = find(db, ticket).form_key
+    headers = {"Cookie": f"{TICKET}={ticket}", "Sec-Fetch-Site": "same-origin"}
+    form = {"form_key": key, **fields}
+    answer = urllib3.request(
+        "POST", pages.url + path, fields=form, headers=headers, redirect=False, timeout=60
+    )
+    return answer.status, answer.headers.get("Location", "") + answer.data.decode()
+
+
+def draft(**more: Any) -> dict[str, Any]:
+    return {"document_name": "a.cwl", "document_text": TOOL, "key": "k", **more}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"retries": ""},
+        {"retries": "99"},
+        {"action": "x"},
+        {"on_error": "x"},
+        {"key": "k" * 999, "action": "run"},
+    ],
+)
+def test_what_no_page_sends_is_told_in_a_page(pages: Pages, wrong: dict[str, str]) -> None:
+    status, page = send(pages, draft(**wrong))
+    assert (status, "Not understood" in page) == (422, True), (status, page[:300])
+
+
+def test_inputs_of_more_than_a_megabyte_come_back_and_take_no_time(pages: Pages) -> None:
+    begun = time.process_time()
+    status, page = send(pages, draft(document_text="class: Workflow", inputs="- {a: 1}\n" * 140_000))
+    assert (status, "it cannot run" in page) == (200, True), page[:300]
+    assert page.count("- {a: 1}") == 140_000
+    assert time.process_time() - begun < 5
+
+
+def test_aliases_do_not_make_much_of_little() -> None:
+    lines = ["a: &a [x, x, x, x, x, x, x, x, x]"]
+    lines += [
+        f"{name}: &{name} [{', '.join(['*' + before] * 9)}]" for before, name in pairwise("abcdefghijk")
+    ]
+    found = Draft(inputs="\n".join(lines), files={"x.dat": "sandbox:x"})
+    with pytest.raises(BadRequest, match="aliases"):
+        assert found.given
+
+
+def test_many_empty_lines_take_no_time() -> None:
+    begun = time.process_time()
+    Draft().take("x.dat", b"\n" * 50_000 + b"x")
+    assert time.process_time() - begun < 1
+
+
+@pytest.mark.parametrize("text", [b"[" * 300 + b"]" * 300, b'{"a":' * 300 + b"1" + b"}" * 300])
+def test_deep_json_is_shown_as_text(text: bytes) -> None:
+    assert preview(text, len(text)).kind == "text"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"class": "Directory", "listing": ["x"]},
+        {"class": "Directory", "listing": 5},
+        {"class": "File", "secondaryFiles": "ab"},
+        {"class": "File", "secondaryFiles": ["ab"], "size": 10**400},
+    ],
+)
+def test_values_that_are_no_files_are_shown_all_the_same(value: Any) -> None:
+    shown = Shown().item(value)
+    assert isinstance(size(shown.size), str)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/ui/submit/again/99999999999999999999999",
+        "/ui/static/%00",
+        "/ui/jobs?page=100000",
+        "/ui/jobs/1/sandbox?pfn=%00",
+        "/ui/workflows/1/steps/%00",
+        "/ui/stored?at=lfn:/lhcb/%00",
+        "/ui/stored?at=sandbox:%00",
+        "/ui/stored/content?at=lfn:/lhcb",
+        "/ui/sites/%2e%2e",
+        "/ui/sites/a%2Fb",
+        "/ui/usage?from=0001-01-01",
+        "/ui/usage?to=9999-12-31",
+        "/ui/usage?from=0001-01-01&to=0001-01-01",
+        "/ui/usage/csv?to=9999-12-31",
+        "/ui/usage/plot?to=9999-12-31",
+        "/ui/usage/plot?from=0001-01-01&to=0001-01-01",
+        "/ui/jobs?name=%F0%9F%92%A9%00",
+        "/ui/workflows?name=%00&owner=%F0%9F%92%A9",
+        "/ui/operate/schedule/%00",
+        "/ui/operate/task/%00",
+        "/ui/operate/tasks?subject=%00",
+        "/ui/pilots?site=%00",
+        "/ui/login?onwards=/ui%0d%0aX:y",
+        "/ui/login/begin?vo=%0d%0a&group=x",
+        "/ui/login/begin?vo=lhcb&group=user&onwards=/ui/" + "x" * 4000,
+    ],
+)
+def test_odd_addresses_are_no_errors_of_the_server(pages: Pages, path: str) -> None:
+    status, _ = pages.headers(path, pages.ticket(group="operators"))
+    assert status < 500
