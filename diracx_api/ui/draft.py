@@ -2,7 +2,6 @@
 
 import posixpath
 import re
-import secrets
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
@@ -49,7 +48,7 @@ class Draft:
     documents: dict[str, str] = field(default_factory=dict)
     inputs: str = ""
     files: dict[str, str] = field(default_factory=dict)
-    choices: Choices = field(default_factory=lambda: Choices(key=secrets.token_hex(16)))
+    choices: Choices = field(default_factory=Choices)
     remarks: list[str] = field(default_factory=list)
     brought: dict[str, bytes] = field(default_factory=dict)
 

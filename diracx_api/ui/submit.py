@@ -1,10 +1,10 @@
 """Submitting a workflow: documents and inputs are dropped, checked at their lines, looked at, and run."""
 
+import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import Request, Response
-from sqlalchemy.orm import Session
 
 from diracx_api.deps import LARGE, Db, ReadDb
 from diracx_api.models.fields import WorkflowId
@@ -14,6 +14,7 @@ from diracx_api.ui.router import Me, Pages
 from diracx_tasks.auth import rights
 from diracx_tasks.auth.tokens import User
 from diracx_tasks.cli.given import INPUTS, with_places
+from diracx_tasks.core.database import session
 from diracx_tasks.core.errors import DiracXError, InvalidCwl
 from diracx_tasks.cwl.bundle import Bundle
 from diracx_tasks.sandboxes import metadata
@@ -43,35 +44,39 @@ def submit_again(db: ReadDb, request: Request, me: Me, workflow_id: WorkflowId) 
 @router.post("", right=rights.submit, max_body_size=LARGE)
 def send(db: Db, request: Request, me: Me, draft: SentDraft) -> Response:
     """Check, fill in a template, or run; what is wrong is shown in the form."""
-    _store(db, draft, me)
+    _store(draft, me)
     try:
         if draft.choices.action == "template":
             draft.inputs = precheck.template(draft.bundle)
             return _shown(request, draft)
-        checked = submit.check(draft.bundle, draft.given, by=me)
-        if draft.choices.action != "run":
-            return _shown(request, draft, checked=checked)
-        number = _run(db, draft, checked, me)
+        wanted = _wanted(draft)
+        checked = submit.check(wanted.bundle, wanted.inputs, by=me)
+        if draft.choices.action == "run":
+            submit.earlier(db, wanted, by=me)
     except InvalidCwl as error:
         return _shown(request, draft, wrong=_placed(error, draft))
     except DiracXError as error:
         return _shown(request, draft, wrong=[_plain(error)])
-    return render.onwards(request, f"/ui/workflows/{number}", f"Workflow {number} is submitted.")
+    if draft.choices.action != "run":
+        return _shown(request, draft, checked=checked)
+    found = submit.submit(db, wanted, checked, by=me)
+    return render.onwards(
+        request, f"/ui/workflows/{found.workflow_id}", f"Workflow {found.workflow_id} is submitted."
+    )
 
 
-def _run(db: Session, draft: Draft, checked: dict[str, Any], me: User) -> int:
-    """Store a checked workflow: its number."""
-    chosen = draft.choices
-    wanted = submit.Request(draft.bundle, draft.given, chosen.name, chosen.key or None, draft.options)
-    return submit.submit(db, wanted, checked, by=me).workflow_id
-
-
-def _store(db: Session, draft: Draft, me: User) -> None:
-    """Store the input files that were brought."""
+def _store(draft: Draft, me: User) -> None:
+    """Store the input files that were brought: nobody is to wait while documents are checked."""
     owner = metadata.Owner(me.name, me.group, me.vo)
     for name, content in draft.brought.items():
-        draft.files[name] = metadata.keep(db, owner, content)
+        with session() as db:
+            draft.files[name] = metadata.keep(db, owner, content)
         draft.remarks.append(f"{name} is stored: inputs whose path ends with this name get it")
+
+
+def _wanted(draft: Draft) -> submit.Request:
+    chosen = draft.choices
+    return submit.Request(draft.bundle, draft.given, chosen.name[:128], chosen.key or None, draft.options)
 
 
 def _shown(
@@ -81,6 +86,8 @@ def _shown(
     checked: Mapping[str, Any] | None = None,
     wrong: Sequence[Mapping[str, Any]] = (),
 ) -> Response:
+    # Of this page as it is now: pressed twice it runs once, and what is changed is something else.
+    draft.choices.key = secrets.token_hex(16)
     told = [*wrong, *(_with_source(one, draft) for one in (checked or {}).get("warnings", ()))]
     return render.page(
         request,
@@ -103,8 +110,8 @@ def _placed(error: InvalidCwl, draft: Draft) -> list[dict[str, Any]]:
 
 
 def _plain(error: DiracXError) -> dict[str, Any]:
-    nowhere = {"file": None, "line": None, "column": None, "source": "", "caret": ""}
-    return {"severity": "error", "message": str(error), "advice": "", **nowhere}
+    place = dict.fromkeys(("file", "line", "column"))
+    return {"severity": "error", "message": str(error), "advice": "", **place, "source": "", "caret": ""}
 
 
 def _with_source(one: Mapping[str, Any], draft: Draft) -> dict[str, Any]:

@@ -53,6 +53,24 @@ def test_what_no_page_sends_is_told_in_a_page(pages: Pages, wrong: dict[str, str
     assert (status, "Not understood" in page) == (422, True), (status, page[:300])
 
 
+def test_a_form_runs_once_and_says_so_when_it_comes_again_with_something_else(pages: Pages) -> None:
+    first = send(pages, draft(action="run"))
+    assert first == send(pages, draft(action="run")) == (303, "/ui/workflows/1")
+    status, page = send(pages, draft(action="run", document_text=TOOL + "doc: other\n"))
+    assert (status, "was used for workflow 1" in page, "doc: other" in page) == (200, True, True)
+    key = page.partition('name="key" value="')[2].partition('"')[0]
+    again = send(pages, draft(action="run", document_text=TOOL + "doc: other\n", key=key))
+    assert again == (303, "/ui/workflows/2")
+
+
+def test_a_file_of_somebody_else_is_refused_in_the_form(pages: Pages) -> None:
+    theirs = f"sandbox:/S3/sandboxes/lhcb/user/bob/sha256:{'0' * 64}.file"
+    tool = TOOL.replace("inputs: []", "inputs: {data: File}")
+    inputs = f"data: {{class: File, location: '{theirs}'}}"
+    status, page = send(pages, draft(action="run", document_text=tool, inputs=inputs))
+    assert (status, "PFN must start with" in page, theirs in page) == (200, True, True), page[:500]
+
+
 def test_inputs_of_more_than_a_megabyte_come_back_and_take_no_time(pages: Pages) -> None:
     begun = time.process_time()
     status, page = send(pages, draft(document_text="class: Workflow", inputs="- {a: 1}\n" * 140_000))
