@@ -27,7 +27,15 @@ RUNNING_EVERY, WAITING_EVERY = 2, 10
 # Above this a page would be slow to read, and to load.
 MOST_LOG = 64 * 1024
 SERIES = {"MemoryUsed": ("Memory", "MB"), "CPUConsumed": ("CPU time", "s"), "LoadAverage": ("Load", "")}
-FACTS = ("JobType", "Owner", "OwnerGroup", "Site", "JobGroup", "UserPriority", "RescheduleCounter")
+FACTS = {
+    "JobType": "Type",
+    "Owner": "Owner",
+    "OwnerGroup": "Group",
+    "Site": "Site",
+    "JobGroup": "Job group",
+    "UserPriority": "Priority",
+    "RescheduleCounter": "Rescheduled",
+}
 TIMES = {
     "SubmissionTime": "Submitted",
     "StartExecTime": "Started",
@@ -63,7 +71,7 @@ def show_job(db: ReadDb, request: Request, me: Me, job_id: JobId) -> Response:
         may_change=access.may_change(job["Owner"], me),
         why=explain(db, job_id, by=me),
         changes=_changes(read.history(db, job_id, by=me)),
-        facts=[(name, job[name]) for name in FACTS if job.get(name) not in (None, "")],
+        facts=[(label, job[name]) for name, label in FACTS.items() if job.get(name) not in (None, "")],
         times=[(label, job[name]) for name, label in TIMES.items() if job.get(name)],
         log={**log, "text": log["text"][-MOST_LOG:]},
         curves=_curves(read.heartbeats(db, job_id, by=me)),

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from diracx_tasks.core.database import now
 
@@ -72,6 +72,20 @@ def plural(count: int, one: str, many: str = "") -> str:
     return f"{number(count)} {one if count == 1 else many or one + 's'}"
 
 
+def prose(text: str) -> Markup:
+    """A sentence; what it has between backticks is code."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0:
+        return escape(text)
+    marks = (Markup("<code>{}</code>").format(one) if n % 2 else escape(one) for n, one in enumerate(parts))
+    return Markup("").join(marks)
+
+
+def listed(value: Any) -> Any:
+    """A list's members, with commas between them; anything else as it is."""
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple | set) else value
+
+
 def query(given: Mapping[str, Any], **changed: Any) -> str:
     """A query string with some parts changed; empty ones are left out."""
     found = {name: value for name, value in {**given, **changed}.items() if value not in (None, "", [])}
@@ -84,5 +98,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "size": size,
     "number": number,
     "plural": plural,
+    "prose": prose,
+    "listed": listed,
     "query": query,
 }
