@@ -6,6 +6,7 @@ import click
 
 from diracx_tasks.cli import output
 from diracx_tasks.cli.config import config
+from diracx_tasks.cli.groups import Group
 from diracx_tasks.cli.output import output_option
 from diracx_tasks.cli.tables import Column
 
@@ -16,7 +17,7 @@ CHECKS = (
 )
 
 
-@click.group()
+@click.group(cls=Group)
 def admin() -> None:
     """Check and migrate an installation."""
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from diracx_tasks.cli.groups import Group
 from diracx_tasks.core.errors import NotFound
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-@click.group("config")
+@click.group("config", cls=Group)
 def config() -> None:
     """Check, show and change the configuration: VOs, groups, users, operations.
 

@@ -11,6 +11,7 @@ import click
 
 from diracx_tasks.cli import output
 from diracx_tasks.cli.fetching import fetch_address
+from diracx_tasks.cli.groups import Group
 from diracx_tasks.cli.known import known_elements, known_lfns
 from diracx_tasks.cli.output import output_option
 from diracx_tasks.cli.progress import transfer
@@ -42,7 +43,7 @@ REPLICAS = (
 )
 
 
-@click.group()
+@click.group(cls=Group)
 def data() -> None:
     """Store files under logical file names (LFNs), list and fetch them."""
 

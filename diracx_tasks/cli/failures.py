@@ -14,6 +14,8 @@ from diracx_tasks.core.errors import DiracXError, Unreachable
 
 DEBUG = "--debug"
 URL = "DIRACX_URL"
+# Click's words for a number with bounds.
+NO_NUMBER = "is not a valid integer range"
 USAGE, UNEXPECTED, INTERRUPTED = 2, 70, 130
 
 
@@ -58,8 +60,11 @@ def _of_click(error: click.ClickException) -> Refused:
     see = ""
     if isinstance(error, click.UsageError):
         ctx = error.ctx or click.get_current_context(silent=True)
-        see = f"; see `{ctx.command_path} --help`" if ctx else ""
-    return Refused(error.format_message().rstrip(".") + see, error.exit_code)
+        see = f"see `{ctx.command_path} --help`" if ctx else ""
+    words = error.format_message().rstrip(".").replace(NO_NUMBER, "is not a whole number")
+    if see:
+        words += f" S{see[1:]}" if words.endswith("?") else f"; {see}"
+    return Refused(words, error.exit_code)
 
 
 def _refused(error: Exception, known: dict[str, Any]) -> Refused:

@@ -7,6 +7,7 @@ import click
 
 from diracx_tasks.cli import output
 from diracx_tasks.cli.complaints import one_line
+from diracx_tasks.cli.groups import Group
 from diracx_tasks.cli.known import known_sites
 from diracx_tasks.cli.lists import Page, show_list, watch_option
 from diracx_tasks.cli.output import output_option
@@ -74,7 +75,7 @@ SLOWED = (
 )
 
 
-@click.group()
+@click.group(cls=Group)
 def matching() -> None:
     """See what waits, which nodes ask for work, and what holds jobs back."""
 

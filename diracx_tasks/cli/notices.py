@@ -8,6 +8,7 @@ from urllib.parse import quote
 import click
 
 from diracx_tasks.cli import output
+from diracx_tasks.cli.groups import Group
 from diracx_tasks.cli.output import output_option
 from diracx_tasks.cli.tables import Column, Row, facts
 
@@ -24,7 +25,7 @@ MESSAGES = (
 )
 
 
-@click.group()
+@click.group(cls=Group)
 def notices() -> None:
     """Be told by mail or webhook when something ends or needs you."""
 

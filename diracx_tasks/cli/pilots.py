@@ -3,6 +3,7 @@
 import click
 
 from diracx_tasks.cli import output
+from diracx_tasks.cli.groups import Group
 from diracx_tasks.cli.output import output_option
 from diracx_tasks.cli.pilot_actions import kill, logs
 from diracx_tasks.cli.pilot_file import pack
@@ -21,7 +22,7 @@ PLAN = (
 )
 
 
-@click.group()
+@click.group(cls=Group)
 def pilots() -> None:
     """See pilots, their logs, and where they are sent; kill them."""
 

@@ -8,6 +8,7 @@ import click
 
 from diracx_tasks.cli import output
 from diracx_tasks.cli.complaints import headline
+from diracx_tasks.cli.groups import Group
 from diracx_tasks.cli.known_tasks import known_letters, known_locks, known_tasks
 from diracx_tasks.cli.lists import Page, show_list, watch_option, why_none
 from diracx_tasks.cli.newest import PAGE
@@ -95,7 +96,7 @@ def workers(is_watched: bool, form: str) -> None:
     show_list(ask, form, key="worker", columns=WORKERS, empty=empty, is_watched=is_watched)
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Group, invoke_without_command=True)
 @click.option("--task", help="Only of this task.", shell_complete=known_tasks)
 @click.option("--all", "is_all", is_flag=True, help="Also those that were retried or dropped.")
 @click.option("--before", type=click.IntRange(1), help="Only those with lower numbers.")
@@ -206,7 +207,7 @@ def limits(is_watched: bool, form: str) -> None:
     show_list(ask, form, key="object", columns=LIMITS, empty=empty, is_watched=is_watched)
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Group, invoke_without_command=True)
 @watch_option
 @output_option
 @click.pass_context

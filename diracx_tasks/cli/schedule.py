@@ -5,6 +5,7 @@ import json
 import click
 
 from diracx_tasks.cli import output
+from diracx_tasks.cli.groups import Group
 from diracx_tasks.cli.known_tasks import known_entries
 from diracx_tasks.cli.lists import Page, show_list, watch_option
 from diracx_tasks.cli.operators import changing, last_line, prepare, reading, took, until
@@ -33,7 +34,7 @@ COLUMNS = (
 NOT_MADE = "nothing: the schedule is made by `celery -A diracx_tasks beat`; does it run?"
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Group, invoke_without_command=True)
 @watch_option
 @output_option
 @click.pass_context

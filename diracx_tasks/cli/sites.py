@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from diracx_tasks.cli import output
+from diracx_tasks.cli.groups import Group
 from diracx_tasks.cli.known import known_ces, known_queues, known_sites
 from diracx_tasks.cli.lists import Page, show_list, watch_option, why_none
 from diracx_tasks.cli.live import answers
@@ -45,7 +46,7 @@ QUEUES = (
 Names = tuple[str, str, str]
 
 
-@click.group()
+@click.group(cls=Group)
 def sites() -> None:
     """See sites and their queues, test them; ban and allow them."""
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from diracx_tasks.cli import output
+from diracx_tasks.cli.groups import Group
 from diracx_tasks.cli.known_tasks import known_keys, known_tasks
 from diracx_tasks.cli.lists import Page, show_list, watch_option, why_none
 from diracx_tasks.cli.newest import PAGE
@@ -63,7 +64,7 @@ REGISTERED = (
 )
 
 
-@click.group()
+@click.group(cls=Group)
 def tasks() -> None:
     """What Celery's tasks are, what waits, what ran, what is due, what died."""
 

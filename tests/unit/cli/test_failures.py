@@ -19,7 +19,16 @@ def test_wrong_usage_is_one_line_with_where_to_look_and_exits_with_2(
     result = diracx(*arguments)
 
     assert (result.exit_code, result.stdout) == (2, "")
-    assert re.fullmatch(r"diracx: .*; see `diracx.* --help`\n", result.stderr)
+    assert re.fullmatch(r"diracx: .*[;?] [Ss]ee `diracx.* --help`\n", result.stderr)
+
+
+def test_what_is_no_number_or_no_command_is_said_in_plain_words(diracx: Run) -> None:
+    assert "'abc' is not a whole number; see `" in diracx("jobs", "show", "abc").stderr
+    assert "Did you mean 'list'? See `" in diracx("jobs", "lst").stderr
+
+
+def test_help_does_not_cut_what_a_command_does(diracx: Run) -> None:
+    assert "...\n" not in diracx("tasks", "--help").stdout
 
 
 def test_what_nobody_expected_is_one_line_and_exits_with_70(diracx: Run, server: Server) -> None:
