@@ -114,4 +114,4 @@ def test_a_watched_job_ends_with_its_code(
     server.gives("GET", "/api/jobs/7/history", [])
     result = diracx("jobs", "status", 7, "--watch", "-o", "table")
 
-    assert (result.exit_code, result.stdout.count("JobName")) == (code, 2)
+    assert (result.exit_code, result.stdout.count("Minor status")) == (code, 2)
