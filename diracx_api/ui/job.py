@@ -100,7 +100,7 @@ def show_details(db: ReadDb, request: Request, me: Me, job_id: JobId) -> Respons
 
 
 @router.get("/{job_id}/sandbox", right=rights.read)
-def get_sandbox(db: ReadDb, me: Me, job_id: JobId, pfn: Annotated[str, Query(max_length=512)]) -> Response:
+def get_sandbox(db: Db, me: Me, job_id: JobId, pfn: Annotated[str, Query(max_length=512)]) -> Response:
     """On to the signed address of one of the job's sandboxes."""
     access.must_see(db, job_id, by=me)
     if pfn not in {one for kind in assigned.of_job(db, job_id).values() for one in kind}:

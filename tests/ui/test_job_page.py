@@ -2,14 +2,17 @@
 
 import re
 from collections.abc import Callable
+from datetime import datetime
 
 import pytest
+from sqlalchemy import select, update
 
 from diracx_api.ui import job as job_page
 from diracx_tasks.auth.visits import find
-from diracx_tasks.core.database import session
+from diracx_tasks.core.database import reading, session
 from diracx_tasks.jobs import access, control
 from diracx_tasks.jobs.states import Status
+from diracx_tasks.sandboxes.tables import Sandbox
 from tests.builders import HEX, a_job, a_pilot, a_user
 from tests.ui.visitor import Pages, Visitor
 
@@ -114,6 +117,8 @@ def test_details_can_be_read_without_a_script_and_sandboxes_fetched(pages: Pages
     pages.upload(grant, b"hey")
     pfn = grant["pfn"].partition("|")[2]
     pages.ask("PATCH", f"/api/jobs/{job_id}/sandbox/output", grant["pfn"], by=a_user())
+    with session() as db:
+        db.execute(update(Sandbox).values(accessed_at=datetime(2020, 1, 1)))
     alice = visit(java_script_enabled=False)
     page = alice.goto(f"/ui/jobs/{job_id}/details")
     alice.picture("job-details")
@@ -122,6 +127,8 @@ def test_details_can_be_read_without_a_script_and_sandboxes_fetched(pages: Pages
     with page.expect_download() as fetched:
         page.get_by_role("link", name=re.compile("sha256:")).click()
     assert fetched.value.path().read_bytes() == b"hey"
+    with reading() as db:
+        assert db.scalars(select(Sandbox.accessed_at)).one().year > 2020
     status, _ = pages.send(f"/ui/jobs/{job_id}/sandbox?pfn={pfn}x", pages.ticket("bob"), method="GET")
     assert status == 404
 
