@@ -38,7 +38,7 @@ class Wanted(BaseModel):
 @router.get("", right=rights.submit)
 def show_settings(db: ReadDb, request: Request, me: Me) -> Response:
     """What one is told, where and how often, and one's logins."""
-    return _shown(request, wishes.show(db, by=me), sessions.refresh_tokens(db, me))
+    return _shown(request, wishes.show(db, by=me), sessions.own(db, me))
 
 
 @router.post("", right=rights.submit)
@@ -54,7 +54,7 @@ def change_settings(db: Db, request: Request, me: Me, form: Annotated[Wanted, Fo
     found = wishes.change(db, wanted, by=me)
     db.flush()
     if found["secret"]:
-        return _shown(request, found, sessions.refresh_tokens(db, me))
+        return _shown(request, found, sessions.own(db, me))
     return render.onwards(request, HERE, "Changed.")
 
 
@@ -124,6 +124,6 @@ def _shown(request: Request, found: dict[str, Any], logins: list[sessions.Given]
         wishes=found,
         minutes=found["interval"] // MINUTE,
         choices=[(event.value, words, event.value in found["events"]) for event, words in WORDS.items()],
-        logins=[one for one in logins if not one.is_revoked],
+        logins=logins,
         lasts=settings().refresh_minutes,
     )

@@ -13,6 +13,8 @@ from diracx_tasks.core.database import changed
 from diracx_tasks.core.errors import BadRequest, Forbidden, NotFound
 
 MOST = 10_000
+# Of one's own, as many as somebody looks through.
+MOST_OWN = 100
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,13 @@ def refresh_tokens(db: Session, by: User) -> list[Given]:
     # MySQL takes `Alice` and `alice` for the same.
     found = [row for row in db.scalars(wanted) if _may_see(by, row.sub)]
     return [Given(row.jti, row.status == State.REVOKED, row.scope, row.sub) for row in found]
+
+
+def own(db: Session, by: User) -> list[Given]:
+    """The user's own that hold, whatever he manages; the newest MOST_OWN."""
+    mine = (RefreshToken.sub == _sub(by), RefreshToken.status == State.CREATED)
+    rows = db.scalars(select(RefreshToken).where(*mine).order_by(RefreshToken.jti.desc()).limit(MOST_OWN))
+    return [Given(row.jti, False, row.scope, row.sub) for row in rows if row.sub == _sub(by)]
 
 
 def revoke(db: Session, jti: str, by: User) -> None:

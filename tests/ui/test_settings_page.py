@@ -1,10 +1,12 @@
 """What one wants to be told, said in a browser."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from playwright.sync_api import Browser
 
 from diracx_tasks.auth import sessions
+from diracx_tasks.auth.rights import PROXIES
 from diracx_tasks.auth.visits import find
 from diracx_tasks.core.database import reading, session
 from diracx_tasks.notices import confirm, wishes
@@ -91,3 +93,12 @@ def test_groups_of_jobs_are_watched_and_other_logins_ended(pages: Pages, visit: 
     page.locator("main").wait_for()
     with reading() as db:
         assert len(sessions.refresh_tokens(db, a_user())) == 1
+
+
+def test_who_manages_proxies_sees_only_his_own_logins_here(pages: Pages) -> None:
+    mine, _ = pages.ticket(), pages.ticket("bob")
+    with reading() as db:
+        alice = find(db, mine).user
+        manager = replace(alice, properties=alice.properties | {PROXIES})
+        assert len(sessions.refresh_tokens(db, manager)) == 2
+        assert [one.sub for one in sessions.own(db, manager)] == ["lhcb:subject-of-alice"]
