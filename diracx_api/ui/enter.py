@@ -18,7 +18,9 @@ from diracx_tasks.core.errors import Forbidden
 from diracx_tasks.core.settings import settings
 
 router = Pages()
-Onwards = Annotated[str, Query(max_length=4096)]
+LONGEST = 2000
+# As long as a page's address may be: where it is too long to come back to, one begins at the first page.
+Onwards = Annotated[str, Query(max_length=65536)]
 Name = Annotated[str, Query(max_length=255)]
 
 
@@ -81,7 +83,7 @@ def log_out(db: Db, request: Request, visitor: Visitor, form_key: Annotated[str,
 
 
 def _here(onwards: str) -> str:
-    """The address if it is one of our pages: a link must not lead anywhere else."""
+    """The address if it is one of our pages, and short: browsers drop a cookie of more than 4 kB."""
     is_ours = onwards == visit.HOME or onwards.startswith((f"{visit.HOME}/", f"{visit.HOME}?"))
-    is_plain = "\\" not in onwards and onwards.isprintable()
+    is_plain = "\\" not in onwards and onwards.isprintable() and len(onwards) <= LONGEST
     return onwards if is_ours and is_plain else visit.HOME

@@ -8,6 +8,7 @@ from fastapi import Depends, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse
 from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
 
 from diracx_api.deps import LARGE, Router
 from diracx_api.ui import render, visit
@@ -61,6 +62,8 @@ def _guarded(right: Right) -> type[APIRoute]:
                     return _to_login(request, error)
                 except DiracXError as error:
                     return render.failure(request, error.http_status, str(error))
+                except HTTPException as error:
+                    return render.failure(request, error.status_code, str(error.detail))
                 except RequestValidationError as error:
                     words = "; ".join(f"{one['loc'][-1]}: {one['msg']}" for one in error.errors()[:5])
                     return render.failure(request, 422, words)
@@ -87,7 +90,7 @@ def _to_login(request: Request, error: Unauthenticated) -> Response:
     """To the page that logs in and leads back; a page that renews itself goes there as a whole."""
     where = render.login_address(request)
     if render.is_part(request):
-        return Response(status_code=200, headers={"HX-Redirect": where})
+        return Response(status_code=200, headers={"HX-Redirect": where, **render.NO_STORE})
     answer = RedirectResponse(where, 303, render.NO_STORE)
     if visit.TICKET in request.cookies:
         visit.forget(answer)

@@ -147,3 +147,16 @@ def test_values_that_are_no_files_are_shown_all_the_same(value: Any) -> None:
 def test_odd_addresses_are_no_errors_of_the_server(pages: Pages, path: str) -> None:
     status, _ = pages.headers(path, pages.ticket(group="operators"))
     assert status < 500
+
+
+def test_who_logs_in_from_a_very_long_address_begins_at_the_first_page(pages: Pages) -> None:
+    answer = urllib3.request("GET", f"{pages.url}/ui/jobs?name={'x' * 5000}", redirect=False)
+    page = urllib3.request("GET", pages.url + answer.headers["Location"], redirect=False)
+    begin = page.data.decode().partition('href="/ui/login/begin')[2].partition('"')[0].replace("&amp;", "&")
+    begun = urllib3.request("GET", f"{pages.url}/ui/login/begin{begin}", redirect=False)
+    assert (page.status, begun.status, len(begun.headers["Set-Cookie"]) < 4096) == (200, 303, True)
+
+
+def test_a_form_with_too_many_fields_is_refused_in_a_page(pages: Pages) -> None:
+    status, page = send(pages, {f"f{number}": "x" for number in range(1100)}, "/ui/settings")
+    assert (status, "<h1>" in page, "Too many fields" in page) == (400, True, True), page[:300]
