@@ -1,6 +1,6 @@
 """Boxes in layers from left to right, each after what it takes values from: places only, no drawing."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -10,6 +10,8 @@ DOWN = 22.0
 # Room for a line that passes a layer.
 LANE = 8.0
 SWEEPS = 6
+# Rooms for lines that pass layers: where more are wanted, the longest lines go straight, whatever they cross.
+MOST_LANES = 3000
 Point = tuple[float, float]
 
 
@@ -90,13 +92,26 @@ def _with_lanes(
     for key, box in known.items():
         rows[layer[key]].append(box)
     chains = []
+    longest = _longest([layer[target] - layer[source] for source, target in ties])
     for source, target in ties:
         first, last = layer[source], layer[target]
+        last = last if last - first <= longest else first
         lanes = [Box("", 0, LANE, is_lane=True) for _ in range(first + 1, last)]
         for number, lane in enumerate(lanes, first + 1):
             rows[number].append(lane)
         chains.append([known[source], *lanes, known[target]])
     return rows, chains
+
+
+def _longest(spans: Sequence[int]) -> int:
+    """How many layers a line may span for all lines that are no longer to have their lanes."""
+    left, longest = MOST_LANES, 1
+    for span, count in sorted(Counter(span for span in spans if span > 1).items()):
+        left -= (span - 1) * count
+        if left < 0:
+            break
+        longest = span
+    return longest
 
 
 def _order(rows: list[list[Box]], chains: Sequence[Sequence[Box]]) -> None:

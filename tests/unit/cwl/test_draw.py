@@ -1,6 +1,7 @@
 """Pictures of workflows: well-formed, complete, in order, and nothing on top of something else."""
 
 import random
+from itertools import pairwise
 from typing import Any
 from xml.etree import ElementTree
 
@@ -80,6 +81,17 @@ def test_lines_pass_beside_boxes() -> None:
 
     for x, y in long.points[1:-1]:
         assert not any(one.x <= x <= one.x + one.width and one.y <= y <= one.y + one.height for one in boxes)
+
+
+def test_what_takes_from_every_step_of_a_long_chain_is_drawn_small() -> None:
+    names = [f"s{number}" for number in range(300)]
+    ties = [*pairwise(names), *((name, names[-1]) for name in names[:-2])]
+    boxes = [Box(name, 100, 40) for name in names]
+    _, _, lines = place(boxes, ties)
+    assert {(line.source, line.target) for line in lines} == set(ties)
+    assert sum(len(line.points) for line in lines) < 10_000
+    # The shorter ones still pass beside what lies between.
+    assert len(next(line for line in lines if (line.source, line.target) == ("s290", "s299")).points) > 2
 
 
 def test_steps_that_wait_for_each_other_are_drawn_all_the_same() -> None:
