@@ -198,4 +198,5 @@ appendfsync everysec
 maxmemory-policy noeviction
 save ""
 daemonize no
+loglevel warning
 """

@@ -1,10 +1,12 @@
 """`diracx up`: the whole system on this machine, in the foreground, until Ctrl-C."""
 
 import os
+import shlex
 import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -163,10 +165,8 @@ class System:
         from diracx_tasks.auth.keys import signing_key
 
         url, flower = os.environ["DIRACX_URL"], os.environ.get("DIRACX_FLOWER_URL")
-        self.supervisor.say("up", f"pages: {url}/ui, API documentation: {url}/api/docs")
-        if flower:
-            self.supervisor.say("up", f"Flower: {flower}")
-        self._say_how_to_log_in(url)
+        for words in self._addresses(url, flower):
+            self.supervisor.say("up", words)
         self.supervisor.say("up", "ready; submit with `diracx workflows submit`, stop with Ctrl-C")
         renewed, key = time.monotonic(), signing_key().kid
         while not self.stopping.wait(0.5):
@@ -176,14 +176,21 @@ class System:
                 self.home.write_client(url)
                 renewed, key = time.monotonic(), signing_key().kid
 
-    def _say_how_to_log_in(self, url: str) -> None:
+    def _addresses(self, url: str, flower: str | None) -> Iterator[str]:
+        """Where everything is, and how one gets in."""
         from diracx_tasks.core.config import vos
+        from diracx_tasks.core.paths import DATA, usual_data_folder
         from diracx_tasks.core.settings import settings
 
+        has_page = settings().login_page
+        yield f"pages: {url}/ui" + (f", password: {self.home.secret('login')}" if has_page else "")
+        yield f"API documentation: {url}/api/docs"
+        if flower:
+            yield f"Flower: {flower}"
         for vo in vos():
-            self.supervisor.say("up", f"log in: DIRACX_URL={url} dirac login {vo}")
-        if settings().login_page:
-            self.supervisor.say("up", f"its password: {self.home.secret('login')}")
+            yield f"official clients log in: DIRACX_URL={url} dirac login {vo}"
+        if self.home.folder != usual_data_folder().resolve():
+            yield f"in other terminals: export {DATA}={shlex.quote(str(self.home.folder))}"
 
 
 def _celery(command: str, *options: str) -> list[str]:

@@ -20,7 +20,7 @@ Registry:
       {subject}: {{PreferedUsername: {subject}}}
     Groups:
       user: {{Properties: [NormalUser], Users: [{subject}]}}
-      # Who is in it sees and changes everybody's jobs and all tasks: `dirac login {vo} --group admin`.
+      # Who is in it sees and changes everybody's jobs and all tasks: `diracx login {vo} --group admin`.
       admin: {{Properties: [NormalUser, JobAdministrator, ServiceAdministrator], Users: [{subject}]}}
 Operations:
   # What stands here holds for every VO; what stands under a VO's name goes over it.

@@ -3,11 +3,18 @@
 import os
 from pathlib import Path
 
+DATA = "DIRACX_DATA"
+
 
 def data_folder() -> Path:
     """DIRACX_DATA, else the user's data folder."""
-    if given := os.environ.get("DIRACX_DATA"):
+    if given := os.environ.get(DATA):
         return Path(given).expanduser()
+    return usual_data_folder()
+
+
+def usual_data_folder() -> Path:
+    """The user's data folder, which needs no setting."""
     import platformdirs
 
     return platformdirs.user_data_path("diracx")

@@ -150,8 +150,9 @@ def test_up_says_how_to_log_in_and_its_page_lets_the_user_of_the_machine_in(tmp_
     with System(folder) as system:
         wait_for(lambda: "ready; submit" in system.log, 30, lambda: system.log)
         said = re.search(r"log in: DIRACX_URL=(\S+) dirac login (\S+)", system.log)
-        password = re.search(r"its password: (\S+)", system.log)
+        password = re.search(r"/ui, password: (\S+)", system.log)
         assert said and password
+        assert f"in other terminals: export DIRACX_DATA={folder}" in system.log
         assert (folder / "keys" / "login").stat().st_mode & 0o777 == 0o600
         home = tmp_path / "home"
         home.mkdir()
