@@ -4,6 +4,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlencode
 
@@ -11,8 +12,9 @@ import click
 
 from diracx_tasks.cli.failures import INTERRUPTED
 from diracx_tasks.cli.known import known_groups, known_vos
-from diracx_tasks.cli.output import connect, output_option, show_one
+from diracx_tasks.cli.output import TABLE, connect, console, output_option, show_one
 from diracx_tasks.cli.progress import waiting
+from diracx_tasks.cli.tables import Row, facts
 from diracx_tasks.core import credentials
 from diracx_tasks.core.client import Client, known_server
 from diracx_tasks.core.credentials import CLIENT_ID, Refused
@@ -56,7 +58,11 @@ def login(vo: str | None, group: str | None, properties: tuple[str, ...], no_bro
 @output_option
 def whoami(form: str) -> None:
     """Say who you are to the server: VO, group and properties of your token."""
-    show_one(connect().get("/api/auth/userinfo"), form, key="sub")
+    found = connect().get("/api/auth/userinfo")
+    if form == TABLE:
+        console().print(facts(_facts(found)))
+    else:
+        show_one(found, form, key="sub")
 
 
 @click.command()
@@ -89,6 +95,13 @@ def _chosen(url: str, vo: str | None) -> str:
         what = f"there is no VO {vo!r}:" if vo else "state a VO:"
         raise BadRequest(f"{what} {url} has {', '.join(sorted(known)) or 'none'}")
     return vo
+
+
+def _facts(found: Row) -> Iterator[tuple[str, str]]:
+    yield "User", found["preferred_username"]
+    yield "VO", found["vo"]
+    yield "Group", found["dirac_group"]
+    yield "Properties", ", ".join(found["properties"])
 
 
 def _wait(url: str, codes: dict[str, Any]) -> dict[str, Any]:

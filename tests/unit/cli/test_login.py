@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.cli.conftest import Run, Terminals
+from tests.unit.cli.conftest import Run, Terminals, json_of
 from tests.unit.cli.server import Answer, Server
 
 PAGE = "http://login.example.org/device?user_code=ABCD"
@@ -98,3 +98,16 @@ def test_ctrl_c_gives_up_politely_and_keeps_the_login_before(
     assert terminal.ends() == 130
     assert "not logged in; what was before holds" in terminal.text and "Traceback" not in terminal.text
     assert kept.read_text() == "{}"
+
+
+def test_who_one_is_is_said_in_words_or_as_json(diracx: Run, server: Server) -> None:
+    me = {"sub": "lhcb:a", "preferred_username": "alice", "vo": "lhcb", "dirac_group": "user"}
+    server.gives("GET", "/api/auth/userinfo", {**me, "properties": ["NormalUser"]})
+    table = diracx("whoami", "-o", "table").stdout
+    assert [line.split() for line in table.splitlines()] == [
+        ["User", "alice"],
+        ["VO", "lhcb"],
+        ["Group", "user"],
+        ["Properties", "NormalUser"],
+    ]
+    assert json_of(diracx("whoami"))["sub"] == "lhcb:a"
