@@ -6,6 +6,7 @@ from os import stat_result
 
 from fastapi import FastAPI
 from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -40,8 +41,11 @@ class Fallback:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The answer."""
         answer: ASGIApp = self.not_found
-        if scope["type"] == "http" and scope["method"] in ("GET", "HEAD") and not _is_ours(scope["path"]):
-            answer = _export(settings().web_root) if settings().web_root else self._without(scope)
+        if scope["type"] == "http" and scope["method"] in ("GET", "HEAD"):
+            if scope["path"].startswith("/ui/"):
+                answer = render.failure(Request(scope), 404, "There is no such page.")
+            elif not _is_ours(scope["path"]):
+                answer = _export(settings().web_root) if settings().web_root else self._without(scope)
         await answer(scope, receive, send)
 
     def _without(self, scope: Scope) -> ASGIApp:

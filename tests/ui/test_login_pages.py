@@ -92,3 +92,8 @@ def test_every_page_binds_the_browser(pages: Pages) -> None:
         )
         assert "unsafe" not in found["Content-Security-Policy"]
         assert found["X-Frame-Options"] == "DENY" and found["Cache-Control"] == "no-store"
+
+
+def test_an_address_that_is_no_page_is_answered_with_one(pages: Pages) -> None:
+    status, words = pages.send("/ui/nowhere", "", method="GET")
+    assert status == 404 and "There is no such page." in words and 'href="/ui"' in words
