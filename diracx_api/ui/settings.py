@@ -98,8 +98,8 @@ def watch_group(
     return render.onwards(request, HERE, f"You are told when your jobs of the group {group} have ended.")
 
 
-@router.post("/groups/{group:path}/off", right=rights.submit)
-def forget_group(db: Db, request: Request, me: Me, group: Annotated[str, Path(max_length=32)]) -> Response:
+@router.post("/groups/off", right=rights.submit)
+def forget_group(db: Db, request: Request, me: Me, group: Annotated[str, Form(max_length=32)]) -> Response:
     """Be told nothing of a group's end."""
     watch.stop(db, group, by=me)
     return render.onwards(request, HERE, f"You are told nothing of the group {group}.")

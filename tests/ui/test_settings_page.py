@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+import pytest
 from playwright.sync_api import Browser
 
 from diracx_tasks.auth import sessions
@@ -74,20 +75,21 @@ def test_a_mail_address_is_confirmed_by_its_code(installation: Installation, bro
         alice.close()
 
 
-def test_groups_of_jobs_are_watched_and_other_logins_ended(pages: Pages, visit: Visit) -> None:
+@pytest.mark.parametrize("group", ["fits/<2026>", ".."])
+def test_groups_of_jobs_are_watched_and_other_logins_ended(pages: Pages, visit: Visit, group: str) -> None:
     alice = visit()
     pages.ticket()
     with session() as db:
         wishes.change(db, wishes.Change(webhook="https://chat.example.org"), by=a_user())
-        a_job(db, job_group="fits/<2026>")
+        a_job(db, job_group=group)
     page = alice.goto("/ui/settings")
-    page.get_by_label("Job group").fill("fits/<2026>")
+    page.get_by_label("Job group").fill(group)
     page.get_by_role("button", name="Tell me", exact=True).click()
     page.get_by_role("status").wait_for()
-    assert wanted()["groups"] == ["fits/<2026>"]
+    assert wanted()["groups"] == [group]
     page.get_by_role("button", name="Tell me nothing of").click()
     page.get_by_role("status").wait_for()
-    assert wanted()["groups"] == []
+    assert (wanted()["groups"], wanted()["webhook"]) == ([], "https://chat.example.org")
     page.get_by_text("End login").first.click()
     page.get_by_role("button", name="End login").first.click()
     page.locator("main").wait_for()
