@@ -34,8 +34,8 @@ class Lane:
 
     @property
     def is_wide(self) -> bool:
-        """Whether it is drawn as one lane."""
-        return len(self.bars) > JOBS or self.total > len(self.bars)
+        """Whether it is drawn as one lane; a step without jobs (skipped, or taken from before) is not."""
+        return len(self.bars) > JOBS or self.total > len(self.bars) > 0
 
     @property
     def height(self) -> float:

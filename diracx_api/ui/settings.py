@@ -122,7 +122,7 @@ def _shown(request: Request, found: dict[str, Any], logins: list[sessions.Given]
         request,
         "settings.html",
         wishes=found,
-        minutes=found["interval"] // MINUTE,
+        minutes=max(1, found["interval"] // MINUTE),
         choices=[(event.value, words, event.value in found["events"]) for event, words in WORDS.items()],
         logins=logins,
         lasts=settings().refresh_minutes,

@@ -16,6 +16,7 @@ from diracx_api.ui.words import size
 from diracx_tasks.auth.visits import find
 from diracx_tasks.core.database import session
 from diracx_tasks.core.errors import BadRequest
+from tests.builders import HEX, a_user, a_workflow
 from tests.ui.visitor import Pages
 
 TOOL = "cwlVersion: v1.2\nclass: CommandLineTool\nbaseCommand: 'true'\ninputs: []\noutputs: []\n"
@@ -160,3 +161,18 @@ def test_who_logs_in_from_a_very_long_address_begins_at_the_first_page(pages: Pa
 def test_a_form_with_too_many_fields_is_refused_in_a_page(pages: Pages) -> None:
     status, page = send(pages, {f"f{number}": "x" for number in range(1100)}, "/ui/settings")
     assert (status, "<h1>" in page, "Too many fields" in page) == (400, True, True), page[:300]
+
+
+@pytest.mark.parametrize("what", ["", "/content", "/picture"])
+def test_a_file_that_was_announced_and_never_sent_is_not_there(pages: Pages, what: str) -> None:
+    body = {"checksum_algorithm": "sha256", "checksum": HEX, "size": 3, "format": "file"}
+    place = pages.ask("POST", "/api/jobs/sandbox", body, by=a_user())["location"]
+    status, _ = pages.headers(f"/ui/stored{what}?at={place}", pages.ticket())
+    assert status == 404
+
+
+def test_a_timeline_is_there_before_there_are_jobs(pages: Pages) -> None:
+    with session() as db:
+        number = a_workflow(db, words="once").workflow_id
+    status, _ = pages.headers(f"/ui/workflows/{number}/timeline", pages.ticket())
+    assert status == 200
