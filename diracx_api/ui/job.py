@@ -36,6 +36,14 @@ FACTS = {
     "UserPriority": "Priority",
     "RescheduleCounter": "Rescheduled",
 }
+ASKS = {
+    "ram_mb": "memory (MB)",
+    "max_ram_mb": "memory at most (MB)",
+    "cpu_time": "CPU time (s)",
+    "job_type": "type",
+}
+# DIRAC's JobGroup of a job that is in none.
+NOTHING = (None, "", 0, "00000000")
 TIMES = {
     "SubmissionTime": "Submitted",
     "StartExecTime": "Started",
@@ -71,7 +79,7 @@ def show_job(db: ReadDb, request: Request, me: Me, job_id: JobId) -> Response:
         may_change=access.may_change(job["Owner"], me),
         why=explain(db, job_id, by=me),
         changes=_changes(read.history(db, job_id, by=me)),
-        facts=[(label, job[name]) for name, label in FACTS.items() if job.get(name) not in (None, "")],
+        facts=[(label, job[name]) for name, label in FACTS.items() if job.get(name) not in NOTHING],
         times=[(label, job[name]) for name, label in TIMES.items() if job.get(name)],
         log={**log, "text": log["text"][-MOST_LOG:]},
         curves=_curves(read.heartbeats(db, job_id, by=me)),
@@ -96,6 +104,11 @@ def show_details(db: ReadDb, request: Request, me: Me, job_id: JobId) -> Respons
         is_complete=found.is_complete,
         description=description["jdl"],
         sandboxes=assigned.of_job(db, job_id),
+        asks=[
+            (ASKS.get(name, name.replace("_", " ")), value)
+            for name, value in job["Requirements"].items()
+            if value not in (None, "", [])
+        ],
     )
 
 

@@ -122,6 +122,7 @@ def test_details_can_be_read_without_a_script_and_sandboxes_fetched(pages: Pages
     alice = visit(java_script_enabled=False)
     page = alice.goto(f"/ui/jobs/{job_id}/details")
     alice.picture("job-details")
+    assert "memory (MB)" in page.get_by_role("region", name="What it asks for").inner_text()
     page.set_viewport_size({"width": 390, "height": 844})
     alice.fits()
     with page.expect_download() as fetched:
