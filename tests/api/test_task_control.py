@@ -127,12 +127,14 @@ def test_locks_are_listed_and_taken_from_their_holders(tasks: Tasks, work: Work)
 
 
 def test_limits_are_listed_with_what_is_used_of_each_object(tasks: Tasks, work: Work) -> None:
-    unused = [(row["limit"], row["object"], row["used"]) for row in tasks.get("/limits")]
+    ours = ("notices.send", "notices.send_code")
+    rows = [row for row in tasks.get("/limits") if row["object"] not in ours]
+    unused = [(row["limit"], row["object"], row["used"]) for row in rows]
     assert unused == [("50 in 3600 s", NAME, 0), ("60 in 3600 s per se:{se}", "se:{se}", 0)]
     others = [Want("rate", f"limit:rate:3600:{name}", 9, 3600) for name in (f"{NAME}.2", "se")]
     with admission([Want("rate", "limit:rate:3600:se:RAL", 9, 3600)]), admission(others):
         run(ask())
-        used = [(row["object"], row["used"]) for row in tasks.get("/limits")]
+        used = [(row["object"], row["used"]) for row in tasks.get("/limits") if row["object"] not in ours]
     assert used == [(NAME, 1), ("se:CERN", 1), ("se:RAL", 1)]
 
 

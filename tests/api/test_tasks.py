@@ -17,8 +17,10 @@ __all__ = ["tasks", "work"]
 
 
 def test_of_a_fresh_installation_every_list_is_empty(tasks: Tasks) -> None:
-    for path in ("", "/dead", "/locks", "/limits", "/schedule"):
+    for path in ("", "/dead", "/locks", "/schedule"):
         assert tasks.get(path) == [], path
+    # What is declared is there, and nothing of it is used.
+    assert {row["used"] for row in tasks.get("/limits")} == {0}
 
 
 def test_the_list_has_what_waits_and_then_what_has_ended_newest_first(tasks: Tasks, work: Work) -> None:
