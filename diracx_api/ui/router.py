@@ -1,5 +1,6 @@
 """The router of our pages: as the API's, but who asks is known by a cookie, and errors are pages."""
 
+import logging
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
@@ -8,6 +9,8 @@ from fastapi import Depends, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse
 from fastapi.routing import APIRoute
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
 from diracx_api.deps import LARGE, Router
@@ -18,6 +21,7 @@ from diracx_tasks.auth.visits import Visit
 from diracx_tasks.core.errors import DiracXError, Forbidden, Unauthenticated
 from diracx_tasks.core.origin import origin
 
+log = logging.getLogger(__name__)
 FORM_KEY = "form_key"
 
 
@@ -64,6 +68,9 @@ def _guarded(right: Right) -> type[APIRoute]:
                     return render.failure(request, error.http_status, str(error))
                 except HTTPException as error:
                     return render.failure(request, error.status_code, str(error.detail))
+                except (DBAPIError, PoolTimeout) as error:
+                    log.warning("%s %s: %s", request.method, request.url.path, error)
+                    return render.failure(request, 503, "The database is busy or away: try again.")
                 except RequestValidationError as error:
                     words = "; ".join(f"{one['loc'][-1]}: {one['msg']}" for one in error.errors()[:5])
                     return render.failure(request, 422, words)

@@ -13,10 +13,10 @@ from diracx_api.ui.draft import READ, Draft, SentDraft
 from diracx_api.ui.router import Me, Pages
 from diracx_tasks.auth import rights
 from diracx_tasks.auth.tokens import User
-from diracx_tasks.cli.given import INPUTS, with_places
 from diracx_tasks.core.database import session
 from diracx_tasks.core.errors import DiracXError, InvalidCwl
 from diracx_tasks.cwl.bundle import Bundle
+from diracx_tasks.cwl.given import INPUTS, with_places
 from diracx_tasks.sandboxes import metadata
 from diracx_tasks.workflows import precheck, search, submit
 

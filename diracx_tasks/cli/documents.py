@@ -22,7 +22,7 @@ from diracx_tasks.cli.tables import Row
 )
 def check(document: str, inputs: Path | None, given: tuple[str, ...], is_offline: bool) -> None:
     """Check a workflow and its inputs without running anything."""
-    from diracx_tasks.cli.given import placed, with_places
+    from diracx_tasks.cwl.given import placed, with_places
 
     with placed(inputs):
         found = _checked_here(document, inputs, given) if is_offline else _checked(document, inputs, given)
@@ -101,9 +101,9 @@ def run_here(
     *, document: str, inputs: Path | None, given: tuple[str, ...], outdir: Path, jobs: int | None, quiet: bool
 ) -> None:
     """Run a workflow on this machine without a server, and print its outputs as cwltool does."""
-    from diracx_tasks.cli.given import placed
     from diracx_tasks.cli.here import run
     from diracx_tasks.cli.offline import check as check_here
+    from diracx_tasks.cwl.given import placed
 
     with placed(inputs):
         check_here(document, inputs, given)

@@ -10,21 +10,22 @@ from diracx_tasks.notices.events import Channel, Event
 from diracx_tasks.notices.gather import Whom, put_together
 from diracx_tasks.notices.note import About, note
 from diracx_tasks.notices.tables import Notice
-from diracx_tasks.notices.wishes import must_have
+from diracx_tasks.notices.wishes import TEST_PAUSE, must_have
 
 SUBJECT = "test"
-PAUSE = 60
 
 
 def test(db: Session, *, by: User) -> dict[Channel, int]:
     """Have everything that waits for a user sent now, with a word that it works; the messages by channel.
 
-    Conflict when he did so within the last PAUSE seconds, or has nowhere to be told.
+    Conflict when he did so within the last TEST_PAUSE seconds, or has nowhere to be told.
     """
     must_have(db, by)
     of_user = (Notice.vo == by.vo, Notice.owner == by.name, Notice.subject == SUBJECT)
-    if db.execute(select(Notice.notice_id).where(*of_user, Notice.happened_at > utc_now(-PAUSE))).first():
-        raise Conflict(f"a test was sent within the last {PAUSE} s: wait a moment")
+    if db.execute(
+        select(Notice.notice_id).where(*of_user, Notice.happened_at > utc_now(-TEST_PAUSE))
+    ).first():
+        raise Conflict(f"a test was sent within the last {TEST_PAUSE} s: wait a moment")
     words = f"{by.name} of {by.vo} asked for a test"
     channels = note(db, Event.TEST, About(by.vo, by.name, SUBJECT, "test", "Test", words))
     if not channels:

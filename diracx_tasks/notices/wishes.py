@@ -24,6 +24,8 @@ PURPOSE = "secrets of webhooks"
 EVENTS = (Event.DONE, Event.FAILED, Event.ATTENTION)
 CHOICES = (*EVENTS, Event.KILLED)
 LONGEST_INTERVAL = 7 * 86400
+# Between two tests, in seconds.
+TEST_PAUSE = 60
 SHOWN = 5
 TEXTS = ("mail", "new_mail", "code", "webhook", "secret")
 
@@ -89,8 +91,11 @@ def forget(db: Session, *, by: User) -> None:
 
     How many codes he had sent stays for a day: or he could have more by beginning anew.
     """
-    for table in (Watch, Notice, Message):
+    for table in (Watch, Message):
         changed(db, delete(table).where(table.vo == by.vo, table.owner == by.name))
+    # That he has just had a test stays as well, or he could have one after the other.
+    is_new_test = (Notice.event == Event.TEST) & (Notice.happened_at > utc_now(-TEST_PAUSE))
+    changed(db, delete(Notice).where(Notice.vo == by.vo, Notice.owner == by.name, ~is_new_test))
     found = hold(db, by)
     if found is not None and found.codes:
         for name in TEXTS:

@@ -40,7 +40,6 @@ USERS_CLI = (
     "arguments",
     "crates",
     "documents",
-    "given",
     "here",
     "offline",
     "matching",

@@ -1,6 +1,6 @@
 // Follows what the jobs of a workflow print. What users' programs print becomes text, never markup.
 (() => {
-  const MOST = 5000, WAITING = 500, TAIL = 200, NEAR = 40;
+  const MOST = 5000, WAITING = 500, TAIL = 200, NEAR = 40, LONGEST = 4000;
   const box = document.getElementById("live-log");
   if (!box || !window.EventSource) return;
   const lines = document.getElementById("live-lines"), state = document.getElementById("live-state");
@@ -34,7 +34,8 @@
       const isLast = number === parts.length - 1;
       if (isLast && !part) return;
       if (!job.open || !job.open.isConnected) job.open = line(one.place);
-      job.open.textContent += part;
+      // A bar of progress never ends its line.
+      job.open.textContent = (job.open.textContent + part).slice(-LONGEST);
       if (!isLast) job.open = null;
     });
     if (one.final) {

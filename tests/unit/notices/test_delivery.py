@@ -217,6 +217,10 @@ def test_a_test_is_sent_at_once_and_once_a_minute(api: Api, post: Post, hook: Ho
         409,
         "a test was sent within the last 60 s: wait a moment",
     )
+    # Forgotten and set anew it is still the same minute.
+    api.ask("DELETE", "/api/notices")
+    wish(api, webhook=hook.url)
+    assert api.post("/api/notices/test").status_code == 409
 
 
 def test_nothing_can_be_tested_before_it_is_known_where(api: Api, hook: Hook) -> None:
