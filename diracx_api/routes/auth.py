@@ -17,7 +17,7 @@ from diracx_tasks.auth.device import Waiting
 from diracx_tasks.auth.exchange import Outcome, exchange
 from diracx_tasks.auth.grant import Tokens
 from diracx_tasks.auth.refresh import Reused
-from diracx_tasks.core.errors import BadRequest, Unauthenticated
+from diracx_tasks.core.errors import BadRequest, DiracXError, Unauthenticated
 from diracx_tasks.core.settings import settings
 
 router = Router("auth", "/api/auth")
@@ -61,7 +61,16 @@ def do_device_flow(
 ) -> Response:
     """Send somebody's browser to his VO's provider to confirm a device's code."""
     own, secret = browser.own(request), browser.new_secret()
-    where = flows.for_device(db, user_code, own=own, browser=hashed(secret))
+    try:
+        where = flows.for_device(db, user_code, own=own, browser=hashed(secret))
+    except DiracXError as error:
+        if not browser.is_one(request):
+            raise
+        minutes = settings().device_flow_seconds / 60
+        words = (
+            f"The code {user_code} is not known, was used, or is older than {minutes:g} minutes: begin again."
+        )
+        return pages.message("There is no such code", words, status=error.http_status)
     return browser.remember(_on(where), user_code, secret, at=own)
 
 

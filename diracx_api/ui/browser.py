@@ -20,6 +20,11 @@ def own(request: Request) -> str:
     return address.ours(str(request.base_url))
 
 
+def is_one(request: Request) -> bool:
+    """Whether somebody looks at the answer: programs do not ask for pages."""
+    return "text/html" in request.headers.get("accept", "")
+
+
 def new_secret() -> str:
     """What one browser is to know."""
     return secrets.token_urlsafe(32)

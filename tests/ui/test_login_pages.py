@@ -97,3 +97,11 @@ def test_every_page_binds_the_browser(pages: Pages) -> None:
 def test_an_address_that_is_no_page_is_answered_with_one(pages: Pages) -> None:
     status, words = pages.send("/ui/nowhere", "", method="GET")
     assert status == 404 and "There is no such page." in words and 'href="/ui"' in words
+
+
+def test_a_device_s_code_that_is_wrong_is_told_in_a_page(pages: Pages, browser: Browser) -> None:
+    stranger = a_stranger(pages, browser)
+    answer = stranger.page.goto(f"{pages.url}/api/auth/device?user_code=BCDF<b>")
+    assert answer is not None and answer.status == 400
+    assert "The code BCDF<b> is not known" in stranger.page.inner_text("main")
+    stranger.close()
