@@ -100,7 +100,7 @@ class Room:
         """How long the cores have had no job so far, on average."""
         with self._lock:
             self._count()
-            return time.monotonic() - self._began - self._core_seconds / self.cores
+            return self._since - self._began - self._core_seconds / self.cores
 
     def memory_when_first(self, share: Share) -> float | None:
         """What jobs use together, in MB, when that is too much and this one has to end first; else None."""

@@ -23,9 +23,12 @@ FLAGS = (
 )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    """Chromium, without a window."""
+    """Chromium, without a window.
+
+    Not longer than for this package: Playwright keeps an event loop running in the tests' thread.
+    """
     with (
         sync_playwright() as play,
         play.chromium.launch(executable_path=need("chromium"), args=list(FLAGS)) as found,
