@@ -18,6 +18,7 @@ from diracx_tasks.cwl.arranged import (
     Graph,
     arranged,
     cut,
+    links,
     printable,
     way,
 )
@@ -31,6 +32,8 @@ TIP = (
 BEHIND, BAR = 5, 4
 # What a step has room for: its box does not grow while it goes on.
 ROOM = "Running 100000/100000"
+# More lines take seconds to be laid out, and nobody could follow them.
+MOST_LINES = 5000
 PARTS = ("path", "name", "kind", "parent", "scatter", "loop")
 KEPT = 64
 
@@ -61,8 +64,11 @@ def graph(found: dict[str, Any], link: Link | None = None, label: str = "Steps")
     """The graph as SVG in a box of its own that scrolls; `link` gives the address of a step by its path.
 
     `found` is what `workflows.search.graph` or a check gives: nodes without a state are drawn without one.
-    Its looks are in style.css. To a screen reader it is a list of steps.
+    Its looks are in style.css. To a screen reader it is a list of steps. Beyond MOST_LINES it has no lines.
     """
+    count = len(links(found))
+    if count > MOST_LINES:
+        found = _without_lines(found)
     nodes = [{name: node.get(name) for name in PARTS} for node in found["nodes"]]
     has_states = any(node.get("state") for node in found["nodes"])
     ports = {f"{kind}s": found.get(f"{kind}s", []) for kind in PORTS}
@@ -77,7 +83,17 @@ def graph(found: dict[str, Any], link: Link | None = None, label: str = "Steps")
         *pen.draw(sheet),
         "</svg></div>",
     ]
+    if count > MOST_LINES:
+        parts.append(f'<p class="faint">{count} links between steps are more than can be drawn.</p>')
     return Markup("".join(parts))
+
+
+def _without_lines(found: dict[str, Any]) -> dict[str, Any]:
+    ports = {
+        f"{kind}s": [{**one, end: []} for one in found.get(f"{kind}s", ())]
+        for kind, end in (("input", "to"), ("output", "from"))
+    }
+    return {**found, "edges": [], **ports}
 
 
 def _by_key(found: Graph) -> dict[str, Graph]:

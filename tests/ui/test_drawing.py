@@ -71,3 +71,14 @@ def test_what_users_wrote_is_text_and_nothing_else() -> None:
     found = drawn(node, link=quote, outputs=[{"name": name, "type": name, "from": []}])
     assert not list(found.iter("script"))
     assert len([one for one in found.iter("text") if "alert" in str(one.text)]) == 3
+
+
+def test_more_links_than_anybody_could_follow_are_counted_and_not_drawn() -> None:
+    names = [f"s{number:03}" for number in range(120)]
+    node = {"kind": "tool", "parent": "", "scatter": False, "loop": False}
+    nodes = [{**node, "path": name, "name": name} for name in names]
+    edges = [{"from": one, "to": other} for at, one in enumerate(names) for other in names[at + 1 :]]
+    drawn = graph({"nodes": nodes, "edges": edges, "inputs": [{"name": "x", "type": "int", "to": names}]})
+    assert f"{len(edges) + len(names)} links between steps" in drawn
+    assert "<path d=" not in drawn.partition("</defs>")[2]
+    assert drawn.count('role="listitem"') == len(names) + 1
