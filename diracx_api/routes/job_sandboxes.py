@@ -9,7 +9,7 @@ from diracx_api.deps import Db, Me, ReadDb, Router
 from diracx_api.models import jobs as models
 from diracx_api.models.fields import JobId
 from diracx_tasks.auth import rights
-from diracx_tasks.auth.tokens import PILOT, User
+from diracx_tasks.auth.tokens import PILOT
 from diracx_tasks.core.errors import BadRequest
 from diracx_tasks.core.settings import settings
 from diracx_tasks.jobs import access
@@ -55,14 +55,16 @@ PFN_BODY = {
 @router.post("/sandbox", right=rights.submit, response_model=models.Grant)
 def initiate_sandbox_upload(db: Db, me: Me, body: models.NewSandbox) -> Any:
     """Announce a file; answers how to upload it, or that it is stored already."""
-    grant = metadata.initiate(db, _owner(me), checksum=body.checksum, size=body.size, kind=body.format)
+    grant = metadata.initiate(
+        db, metadata.Owner.of(me), checksum=body.checksum, size=body.size, kind=body.format
+    )
     return {**grant, "location": metadata.location_of(grant["pfn"])}
 
 
 @router.get("/sandbox", right=rights.read, response_model=models.Download)
 def get_sandbox_file(db: Db, me: Me, pfn: Pfn) -> Any:
     """A signed address of one of one's own files; of any of the VO for its administrators."""
-    url = metadata.download_url(db, pfn, _owner(me), is_admin=rights.ADMIN in me.properties)
+    url = metadata.download_url(db, pfn, metadata.Owner.of(me), is_admin=rights.ADMIN in me.properties)
     return {"url": url, "expires_in": settings().url_seconds}
 
 
@@ -90,7 +92,7 @@ def get_job_sandbox(db: ReadDb, me: Me, job_id: JobId, sandbox_type: Kind) -> li
 def assign_sandbox_to_job(db: Db, me: Me, job_id: JobId, pfn: SentPfn) -> None:
     """Make a stored sandbox an output of a job."""
     held = access.hold_one(db, job_id, by=me)
-    owner = access.owner_of(db, held) if PILOT in me.properties else _owner(me)
+    owner = access.owner_of(db, held) if PILOT in me.properties else metadata.Owner.of(me)
     assigned.assign_output(db, job_id, pfn, owner, is_admin=rights.ADMIN in me.properties)
 
 
@@ -99,7 +101,3 @@ def unassign_job_sandboxes(db: Db, me: Me, job_id: JobId) -> None:
     """Take all sandboxes from a job."""
     access.hold_one(db, job_id, by=me)
     assigned.unassign(db, [job_id])
-
-
-def _owner(user: User) -> metadata.Owner:
-    return metadata.Owner(user.name, user.group, user.vo)

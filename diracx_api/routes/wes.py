@@ -152,5 +152,5 @@ def get_run_stdout(db: ReadDb, me: Me, run_id: Run) -> Any:
 def get_run_file(db: Db, me: Me, run_id: Run, name: Name, pfn: Pfn) -> Any:
     """A file of a run, at its signed address; for its owner and administrators of the VO."""
     search.find(db, run_id, by=me)
-    owner = metadata.Owner(me.name, me.group, me.vo)
+    owner = metadata.Owner.of(me)
     return metadata.download_url(db, pfn, owner, is_admin=rights.ADMIN in me.properties)

@@ -118,7 +118,7 @@ def get_sandbox(db: Db, me: Me, job_id: JobId, pfn: Annotated[str, Query(max_len
     access.must_see(db, job_id, by=me)
     if pfn not in {one for kind in assigned.of_job(db, job_id).values() for one in kind}:
         raise NotFound(f"job {job_id} has no sandbox {pfn}")
-    owner = metadata.Owner(me.name, me.group, me.vo)
+    owner = metadata.Owner.of(me)
     url = metadata.download_url(db, PFN + pfn, owner, is_admin=rights.ADMIN in me.properties)
     return RedirectResponse(url, 303, render.NO_STORE)
 

@@ -4,10 +4,10 @@ from typing import Annotated, Any
 
 import orjson
 from fastapi import Query, Request, Response
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from diracx_api.deps import ReadDb
-from diracx_api.ui import render
+from diracx_api.ui import filters, render
 from diracx_api.ui.router import Me, Pages
 from diracx_tasks.auth import rights
 from diracx_tasks.auth.tokens import User
@@ -30,9 +30,10 @@ SHOWN = ["JobID", "JobName", "Status", "MinorStatus", "ApplicationStatus", "Site
 TIMES = ["SubmissionTime", "LastUpdateTime"]
 
 
-class Filters(BaseModel):
+class Filters(filters.Filters):
     """Which jobs are shown; everything empty: all."""
 
+    columns = FILTERS
     status: str = Field("", max_length=64)
     site: str = Field("", max_length=128)
     owner: str = Field("", max_length=64)
@@ -42,18 +43,9 @@ class Filters(BaseModel):
     name: str = Field("", max_length=128)
     page: int = Field(1, ge=1, le=100_000)
 
-    @property
-    def stated(self) -> dict[str, str]:
-        """Those that are set."""
-        return {name: value for name, value in self.model_dump(exclude={"page"}).items() if value}
-
     def conditions(self, *without: str) -> list[dict[str, Any]]:
-        """As a search has them, leaving some out."""
-        found = [
-            {"parameter": FILTERS[name], "operator": "eq", "value": value}
-            for name, value in self.stated.items()
-            if name in FILTERS and name not in without
-        ]
+        """As a search has them, leaving some out; of the name a part is enough."""
+        found = super().conditions(*without)
         if self.name and "name" not in without:
             found.append({"parameter": "JobName", "operator": "like", "value": f"%{_plain(self.name)}%"})
         return found

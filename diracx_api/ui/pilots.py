@@ -1,16 +1,16 @@
 """Pilots: filters in the address, and one with its history, jobs, log and end."""
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import quote
 
 import orjson
 from fastapi import Path, Query, Request, Response
-from pydantic import BaseModel, Field
+from pydantic import Field
 from sqlalchemy.orm import Session
 
 from diracx_api.deps import Db, ReadDb
-from diracx_api.ui import render
+from diracx_api.ui import filters, render
 from diracx_api.ui.router import Me, Pages
 from diracx_tasks.auth import rights
 from diracx_tasks.auth.tokens import User
@@ -29,30 +29,17 @@ FILTERS = {"status": "Status", "site": "GridSite", "ce": "DestinationSite", "que
 SHOWN = ["PilotStamp", "Status", "StatusReason", "GridSite", "DestinationSite", "Queue", "CurrentJobID"]
 TIMES = ["SubmissionTime", "LastUpdateTime"]
 Stamp = Annotated[str, Path(min_length=1, max_length=32, pattern="^[!-~]+$")]
-Conditions = list[dict[str, Any]]
 
 
-class Filters(BaseModel):
+class Filters(filters.Filters):
     """Which pilots are shown; everything empty: all."""
 
+    columns = FILTERS
     status: str = Field("", max_length=32)
     site: str = Field("", max_length=128)
     ce: str = Field("", max_length=128)
     queue: str = Field("", max_length=128)
     page: int = Field(1, ge=1, le=100_000)
-
-    @property
-    def stated(self) -> dict[str, str]:
-        """Those that are set."""
-        return {name: value for name, value in self.model_dump(exclude={"page"}).items() if value}
-
-    def conditions(self, *without: str) -> Conditions:
-        """As a search has them, leaving some out."""
-        return [
-            {"parameter": FILTERS[name], "operator": "eq", "value": value}
-            for name, value in self.stated.items()
-            if name not in without
-        ]
 
 
 @router.get("", right=rights.not_a_pilot)

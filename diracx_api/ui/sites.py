@@ -4,10 +4,10 @@ from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 from fastapi import Form, Path, Query, Request, Response
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from diracx_api.deps import Db, ReadDb
-from diracx_api.ui import render
+from diracx_api.ui import filters, render
 from diracx_api.ui.router import Me, Pages
 from diracx_api.ui.words import plural
 from diracx_tasks.auth import rights
@@ -23,16 +23,11 @@ Ce = Annotated[str, Form(max_length=128)]
 Reason = Annotated[str, Form(min_length=1, max_length=512)]
 
 
-class Filters(BaseModel):
+class Filters(filters.Filters):
     """Which queues are shown."""
 
     site: str = Field("", max_length=128)
     which: Literal["", "trouble"] = ""
-
-    @property
-    def stated(self) -> dict[str, str]:
-        """Those that are set."""
-        return {name: value for name, value in self.model_dump().items() if value}
 
     def fits(self, row: dict[str, Any]) -> bool:
         """Whether a queue is one of them."""

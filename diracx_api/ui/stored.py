@@ -63,11 +63,11 @@ def get_content(db: Db, me: Me, at: At, name: Name = "") -> Response:
         (found, *_) = read.addresses(db, me.vo, [lfn_of(at)])
         return RedirectResponse(found.urls[0], 303, render.NO_STORE)
     kept = file_name(name, at)
-    url = metadata.download_url(db, at, _owner(me), is_admin=_is_admin(me), name=kept)
+    url = metadata.download_url(db, at, Owner.of(me), is_admin=_is_admin(me), name=kept)
     place = store()
     if not isinstance(place, FolderStore):
         return RedirectResponse(url, 303, render.NO_STORE)
-    key = metadata.find(db, at, _owner(me), is_admin=_is_admin(me)).key
+    key = metadata.find(db, at, Owner.of(me), is_admin=_is_admin(me)).key
     return FileResponse(
         place.path(key), media_type="application/octet-stream", filename=kept, headers=HARMLESS
     )
@@ -87,7 +87,7 @@ def beginning(db: Session, at: str, me: User, most: int) -> tuple[bytes, int]:
     """The first bytes of a file that somebody may read, and how many it has."""
     if is_lfn(at):
         return read.beginning(db, me.vo, lfn_of(at), most)
-    found = metadata.find(db, at, _owner(me), is_admin=_is_admin(me))
+    found = metadata.find(db, at, Owner.of(me), is_admin=_is_admin(me))
     return store().read(found.key, most), found.size
 
 
@@ -95,10 +95,6 @@ def file_name(name: str, at: str) -> str:
     """What a file is called where it is kept: never a path, nor the way to another folder."""
     found = UNSAFE.sub("_", name or at.rpartition("/")[2]).strip(" .")
     return found or "file"
-
-
-def _owner(me: User) -> Owner:
-    return Owner(me.name, me.group, me.vo)
 
 
 def _is_admin(me: User) -> bool:

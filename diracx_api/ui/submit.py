@@ -67,7 +67,7 @@ def send(db: Db, request: Request, me: Me, draft: SentDraft) -> Response:
 
 def _store(draft: Draft, me: User) -> None:
     """Store the input files that were brought: nobody is to wait while documents are checked."""
-    owner = metadata.Owner(me.name, me.group, me.vo)
+    owner = metadata.Owner.of(me)
     for name, content in draft.brought.items():
         with session() as db:
             draft.files[name] = metadata.keep(db, owner, content)

@@ -3,11 +3,11 @@
 from typing import Annotated
 
 from fastapi import Query, Request, Response
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from diracx_api.deps import ReadDb
 from diracx_api.models.fields import LARGEST
-from diracx_api.ui import render
+from diracx_api.ui import filters, render
 from diracx_api.ui.router import Me, Pages
 from diracx_tasks.auth import rights
 from diracx_tasks.workflows import listing
@@ -19,7 +19,7 @@ PER_PAGE = 25
 EVERY = 10.0
 
 
-class Filters(BaseModel):
+class Filters(filters.Filters):
     """Which workflows are shown; everything empty: all."""
 
     status: str = Field("", max_length=32)
@@ -27,11 +27,6 @@ class Filters(BaseModel):
     name: str = Field("", max_length=128)
     before: int | None = Field(None, ge=0, le=LARGEST)
     after: int | None = Field(None, ge=0, le=LARGEST)
-
-    @property
-    def stated(self) -> dict[str, str]:
-        """Those that are set, without the page."""
-        return {name: getattr(self, name) for name in ("status", "owner", "name") if getattr(self, name)}
 
 
 @router.get("", right=rights.read)

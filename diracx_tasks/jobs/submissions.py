@@ -80,7 +80,7 @@ def understand(texts: Sequence[str], *, by: User, key: str | None) -> Request:
 def new_jobs(ads: Iterable[Ad], by: User, originals: Sequence[str] | None = None) -> list[NewJob]:
     """Jobs from descriptions that are not parametric; `originals` are their texts where they were sent."""
     rules, platforms = operations(by.vo), resources().Computing.OSCompatibility
-    owner = metadata.Owner(by.name, by.group, by.vo)
+    owner = metadata.Owner.of(by)
     found = []
     for place, ad in enumerate(ads):
         try:

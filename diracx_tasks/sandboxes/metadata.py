@@ -9,6 +9,7 @@ from typing import NamedTuple
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from diracx_tasks.auth.tokens import User
 from diracx_tasks.core.database import changed, now, utc_now
 from diracx_tasks.core.errors import BadRequest, Forbidden, NotFound, TooLarge
 from diracx_tasks.core.settings import settings
@@ -33,6 +34,11 @@ class Owner:
     name: str
     group: str
     vo: str
+
+    @classmethod
+    def of(cls, user: User) -> "Owner":
+        """What somebody stores is his in the group that he works in."""
+        return cls(user.name, user.group, user.vo)
 
     @property
     def prefix(self) -> str:

@@ -118,7 +118,7 @@ def span(text: str) -> Span:
 
 def _checked(request: Request, by: User) -> Iterator[Values]:
     """What `cwl.starts` says, chunk by chunk."""
-    owner = metadata.Owner(by.name, by.group, by.vo)
+    owner = metadata.Owner.of(by)
 
     def contents(location: str) -> str:
         return metadata.contents(location, owner)

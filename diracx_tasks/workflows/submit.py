@@ -67,7 +67,7 @@ def check(bundle: Bundle, inputs: dict[str, Any] | str | None, *, by: User) -> d
 
     Raises InvalidCwl with places, Forbidden for files that are not the user's.
     """
-    owner = metadata.Owner(by.name, by.group, by.vo)
+    owner = metadata.Owner.of(by)
     contents = files_of(owner)
     found = isolate.check(bundle, inputs, contents)
     if inputs is not None:

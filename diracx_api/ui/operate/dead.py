@@ -3,11 +3,11 @@
 from typing import Annotated
 
 from fastapi import Form, Path, Query, Request, Response
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from diracx_api.deps import Db, ReadDb
 from diracx_api.models.fields import LARGEST
-from diracx_api.ui import render
+from diracx_api.ui import filters, render
 from diracx_api.ui.operate.subjects import task_page
 from diracx_api.ui.router import Me, Pages
 from diracx_api.ui.words import plural
@@ -22,21 +22,12 @@ LIST = "/ui/operate/dead"
 LetterId = Annotated[int, Path(ge=1, le=LARGEST)]
 
 
-class Filters(BaseModel):
+class Filters(filters.Filters):
     """Which letters are shown."""
 
     task: str = Field("", max_length=128)
     resolved: bool = False
     before: int | None = Field(None, ge=1, le=LARGEST)
-
-    @property
-    def stated(self) -> dict[str, str]:
-        """Those that are set."""
-        return {
-            name: value
-            for name, value in (("task", self.task), ("resolved", "true" if self.resolved else ""))
-            if value
-        }
 
 
 @router.get("", right=rights.operate)

@@ -4,10 +4,10 @@ from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 from fastapi import Form, Path, Query, Request, Response
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from diracx_api.deps import Db, ReadDb
-from diracx_api.ui import render
+from diracx_api.ui import filters, render
 from diracx_api.ui.operate.subjects import task_page
 from diracx_api.ui.router import Me, Pages
 from diracx_tasks.auth import rights
@@ -23,16 +23,11 @@ Row = dict[str, Any]
 SAYS = {"On": "runs at its times", "Paused": "is paused", "DryRun": "only notes what it would enqueue"}
 
 
-class Filters(BaseModel):
+class Filters(filters.Filters):
     """Which entries are shown."""
 
     name: str = Field("", max_length=128)
     state: Literal["", "On", "Paused", "DryRun"] = ""
-
-    @property
-    def stated(self) -> dict[str, str]:
-        """Those that are set."""
-        return {name: value for name, value in self.model_dump().items() if value}
 
     def fits(self, row: Row) -> bool:
         """Whether an entry is one of them."""

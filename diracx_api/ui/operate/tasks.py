@@ -3,11 +3,11 @@
 from typing import Annotated, Literal
 
 from fastapi import Form, Path, Query, Request, Response
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from diracx_api.deps import Db, ReadDb
 from diracx_api.models.fields import LARGEST
-from diracx_api.ui import render
+from diracx_api.ui import filters, render
 from diracx_api.ui.operate.subjects import page_of, task_page
 from diracx_api.ui.router import Me, Pages
 from diracx_tasks.auth import rights
@@ -20,18 +20,13 @@ STATES = ("Waiting", "Backing off", "Done", "Failed", "Dead", "Revoked")
 Key = Annotated[str, Form(max_length=128)]
 
 
-class Filters(BaseModel):
+class Filters(filters.Filters):
     """Which tasks are shown; everything empty: all."""
 
     state: Literal["", "Waiting", "Backing off", "Done", "Failed", "Dead", "Revoked"] = ""
     task: str = Field("", max_length=128)
     subject: str = Field("", max_length=64)
     before: int | None = Field(None, ge=1, le=LARGEST)
-
-    @property
-    def stated(self) -> dict[str, str]:
-        """Those that are set."""
-        return {name: value for name in ("state", "task", "subject") if (value := str(getattr(self, name)))}
 
 
 @router.get("/tasks", right=rights.operate)
