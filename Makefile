@@ -14,7 +14,7 @@ up: $(VENV)/demo-installed
 
 test: $(VENV)/dev-installed lint
 	tests/install-servers
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_OPTIONS)
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0 $(PYTEST_OPTIONS)
 
 lint: $(VENV)/dev-installed
 	$(BIN)/ruff check $(PACKAGES)

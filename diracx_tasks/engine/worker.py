@@ -3,6 +3,7 @@
 import logging
 from typing import Any
 
+from billiard import current_process
 from celery import signals
 from celery.exceptions import TimeLimitExceeded, WorkerLostError
 from celery.worker import state as worker_state
@@ -47,7 +48,9 @@ def stop_task(state: Any, key: str) -> dict[str, str]:
 
 
 def _begin_child(**_: Any) -> None:
-    execute.limit_memory()
+    # The pool `solo` has no children, and begins one all the same: its limit would be that of the worker.
+    if current_process().name != "MainProcess":
+        execute.limit_memory()
 
 
 def _end_child(**_: Any) -> None:

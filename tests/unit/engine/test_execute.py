@@ -1,5 +1,6 @@
 """What happens around a run beyond the outbox: history, what it knows of itself, waiting, lost locks."""
 
+import resource
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,9 +10,10 @@ import pytest
 from celery import current_app
 from sqlalchemy import select
 
+from diracx_tasks.app import app
 from diracx_tasks.core import config, database
 from diracx_tasks.core.redis import redis
-from diracx_tasks.engine import history, locks
+from diracx_tasks.engine import execute, history, locks
 from diracx_tasks.engine.by_hand import by_hand
 from diracx_tasks.engine.declared import REGISTRY
 from diracx_tasks.engine.execute import Again
@@ -195,3 +197,15 @@ def test_the_origin_of_a_message_without_a_row_is_kept_over_its_tries(work: Work
     assert queued() == 1
     with database.reading() as db:
         assert db.scalars(select(Outbox)).all() == []
+
+
+def test_a_worker_without_children_is_not_kept_to_the_memory_of_a_task(
+    work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(execute._Children, "limited", False)
+    before, seen = resource.getrlimit(resource.RLIMIT_DATA), []
+    app.WorkController(pool_cls="solo")
+    work.during = lambda: seen.append(resource.getrlimit(resource.RLIMIT_DATA))
+    ask()
+    run()
+    assert seen == [before]
