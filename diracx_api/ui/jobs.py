@@ -11,7 +11,6 @@ from diracx_api.ui import filters, render
 from diracx_api.ui.router import Me, Pages
 from diracx_tasks.auth import rights
 from diracx_tasks.auth.tokens import User
-from diracx_tasks.core.search import Query as Asked
 from diracx_tasks.jobs import search
 
 router = Pages("/jobs")
@@ -30,7 +29,7 @@ SHOWN = ["JobID", "JobName", "Status", "MinorStatus", "ApplicationStatus", "Site
 TIMES = ["SubmissionTime", "LastUpdateTime"]
 
 
-class Filters(filters.Filters):
+class Filters(filters.Newest):
     """Which jobs are shown; everything empty: all."""
 
     columns = FILTERS
@@ -41,7 +40,6 @@ class Filters(filters.Filters):
     type: str = Field("", max_length=64)
     minor: str = Field("", max_length=128)
     name: str = Field("", max_length=128)
-    page: int = Field(1, ge=1, le=100_000)
 
     def conditions(self, *without: str) -> list[dict[str, Any]]:
         """As a search has them, leaving some out; of the name a part is enough."""
@@ -54,27 +52,20 @@ class Filters(filters.Filters):
 @router.get("", right=rights.read)
 def list_jobs(db: ReadDb, request: Request, me: Me, asked: Annotated[Filters, Query()]) -> Response:
     """Jobs of the VO, newest first."""
-    wanted = Asked(
-        parameters=[*SHOWN, *TIMES],
-        conditions=asked.conditions(),
-        sort=[{"parameter": "JobID", "direction": "desc"}],
-        page=asked.page,
-        per_page=PER_PAGE,
-    )
-    found = search.search(db, wanted, by=me)
+    found = search.search(db, asked.query("JobID", [*SHOWN, *TIMES], PER_PAGE), by=me)
+    turn = asked.turn([orjson.loads(row) for row in found.rows], lambda job: job["JobID"], PER_PAGE)
     statuses = _counts(db, "Status", asked.conditions("status"), me)
     return render.page(
         request,
         "jobs.html",
         every=EVERY,
-        jobs=[orjson.loads(row) for row in found.rows],
-        total=found.total or 0,
-        pages=-(-(found.total or 0) // PER_PAGE),
+        turn=turn,
+        total=sum(count for name, count in statuses if asked.status in ("", name)),
         asked=asked,
         stated=asked.stated,
         statuses=statuses,
         columns=FILTERS | {"name": "JobName"},
-        others=0 if found.rows else sum(count for _, count in _counts(db, "Status", [], me)),
+        others=0 if turn.rows else sum(count for _, count in _counts(db, "Status", [], me)),
     )
 
 

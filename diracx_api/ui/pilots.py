@@ -15,7 +15,6 @@ from diracx_api.ui.router import Me, Pages
 from diracx_tasks.auth import rights
 from diracx_tasks.auth.tokens import User
 from diracx_tasks.core.errors import NotFound, Unavailable
-from diracx_tasks.core.search import Query as Asked
 from diracx_tasks.pilots import history, logs, search
 from diracx_tasks.pilots import kill as killing
 from diracx_tasks.pilots.register import ENDED
@@ -26,12 +25,21 @@ PER_PAGE = 50
 # Of a longer text the page has the end.
 TAIL = 20_000
 FILTERS = {"status": "Status", "site": "GridSite", "ce": "DestinationSite", "queue": "Queue"}
-SHOWN = ["PilotStamp", "Status", "StatusReason", "GridSite", "DestinationSite", "Queue", "CurrentJobID"]
+SHOWN = [
+    "PilotID",
+    "PilotStamp",
+    "Status",
+    "StatusReason",
+    "GridSite",
+    "DestinationSite",
+    "Queue",
+    "CurrentJobID",
+]
 TIMES = ["SubmissionTime", "LastUpdateTime"]
 Stamp = Annotated[str, Path(min_length=1, max_length=32, pattern="^[!-~]+$")]
 
 
-class Filters(filters.Filters):
+class Filters(filters.Newest):
     """Which pilots are shown; everything empty: all."""
 
     columns = FILTERS
@@ -39,36 +47,26 @@ class Filters(filters.Filters):
     site: str = Field("", max_length=128)
     ce: str = Field("", max_length=128)
     queue: str = Field("", max_length=128)
-    page: int = Field(1, ge=1, le=100_000)
 
 
 @router.get("", right=rights.not_a_pilot)
 def list_pilots(db: ReadDb, request: Request, me: Me, asked: Annotated[Filters, Query()]) -> Response:
     """Pilots of the VO, newest first."""
-    wanted = Asked(
-        parameters=[*SHOWN, *TIMES],
-        conditions=asked.conditions(),
-        sort=[{"parameter": "PilotID", "direction": "desc"}],
-        page=asked.page,
-        per_page=PER_PAGE,
-    )
-    found = search.search(db, me.vo, wanted)
-    total = found.total or 0
+    found = search.search(db, me.vo, asked.query("PilotID", [*SHOWN, *TIMES], PER_PAGE))
+    turn = asked.turn([orjson.loads(row) for row in found.rows], lambda one: one["PilotID"], PER_PAGE)
+    # The form with the others is not renewed.
+    names = ["status"] if render.is_part(request) else ["status", "site", "ce"]
+    counts = {name: _counts(db, name, asked, me) for name in names}
     return render.page(
         request,
         "pilots/pilots.html",
         every=EVERY,
-        pilots=[orjson.loads(row) for row in found.rows],
-        total=total,
-        pages=-(-total // PER_PAGE),
+        turn=turn,
+        total=sum(count for name, count in counts["status"] if asked.status in ("", name)),
         asked=asked,
         stated=asked.stated,
-        # The form with the others is not renewed.
-        counts={
-            name: _counts(db, name, asked, me)
-            for name in (["status"] if render.is_part(request) else ["status", "site", "ce"])
-        },
-        others=0 if found.rows else sum(count for _, count in _counts(db, "status", Filters(), me)),
+        counts=counts,
+        others=0 if turn.rows else sum(count for _, count in _counts(db, "status", Filters(), me)),
     )
 
 

@@ -48,7 +48,8 @@ class Listing:
 class Query:
     """What is searched; `conditions` and `sort` as the API has them.
 
-    A cursor goes on after an earlier page. `beside` names columns that the caller needs itself.
+    A cursor goes on after an earlier page. `beside` names columns that the caller needs itself. The total
+    is found when `is_counted` only: among many rows it is dearer than the page.
     """
 
     parameters: Collection[str] | None = None
@@ -59,11 +60,12 @@ class Query:
     distinct: bool = False
     cursor: str | None = None
     beside: Sequence[str] = ()
+    is_counted: bool = True
 
 
 @dataclass(frozen=True)
 class Page:
-    """One page: rows as JSON texts, the columns `beside`; `total` is None when a cursor was used."""
+    """One page: rows as JSON texts, the columns `beside`; `total` may be None when it was not asked for."""
 
     rows: list[str]
     beside: list[Sequence[Any]]
@@ -105,7 +107,7 @@ def page_of(db: Session, listing: Listing, query: Query) -> Page:
     found = _rows(db, statement.order_by(*sorting).offset(first).limit(query.per_page + 1))
     rows, is_last = found[: query.per_page], len(found) <= query.per_page
     total = first + len(rows) if is_last and (rows or not first) else None
-    if total is None and query.cursor is None:
+    if total is None and query.cursor is None and query.is_counted:
         total = _total(db, listing, wanted, fitting, query)
     following = None if is_last else cursor_of(rows[-1].place)
     return Page([row.row for row in rows], [row[2:] for row in rows], total, first, following)

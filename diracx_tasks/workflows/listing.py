@@ -36,11 +36,11 @@ class Wanted:
 def page(
     db: Session, wanted: Wanted, *, by: User, limit: int, before: int | None = None, after: int | None = None
 ) -> Sequence[Workflow]:
-    """The newest with numbers below `before`, or the oldest with numbers above `after`; newest first."""
+    """The newest first, from below `before`; or the oldest first, from above `after`."""
     query = select(Workflow).options(*(defer(column) for column in UNREAD)).where(*wanted.conditions(by))
     if after is not None:
-        rows = query.where(Workflow.workflow_id > after).order_by(Workflow.workflow_id).limit(limit)
-        return db.scalars(rows).all()[::-1]
+        query = query.where(Workflow.workflow_id > after)
+        return db.scalars(query.order_by(Workflow.workflow_id).limit(limit)).all()
     if before is not None:
         query = query.where(Workflow.workflow_id < before)
     return db.scalars(query.order_by(Workflow.workflow_id.desc()).limit(limit)).all()

@@ -120,7 +120,9 @@ def test_values_that_are_no_files_are_shown_all_the_same(value: Any) -> None:
     [
         "/ui/submit/again/99999999999999999999999",
         "/ui/static/%00",
-        "/ui/jobs?page=100000",
+        "/ui/jobs?before=0",
+        "/ui/jobs?after=9223372036854775807",
+        "/ui/pilots?before=9223372036854775807&after=x",
         "/ui/jobs/1/sandbox?pfn=%00",
         "/ui/workflows/1/steps/%00",
         "/ui/stored?at=lfn:/lhcb/%00",
