@@ -7,8 +7,8 @@ from pydantic import BaseModel, Field
 
 from diracx_api.deps import Db, ReadDb
 from diracx_api.ui import render
-from diracx_api.ui.router import Me, Pages
-from diracx_tasks.auth import rights, sessions
+from diracx_api.ui.router import Me, Pages, Visitor
+from diracx_tasks.auth import refresh, rights, sessions
 from diracx_tasks.core.database import session
 from diracx_tasks.core.settings import settings
 from diracx_tasks.notices import confirm, trial, watch, wishes
@@ -36,13 +36,15 @@ class Wanted(BaseModel):
 
 
 @router.get("", right=rights.submit)
-def show_settings(db: ReadDb, request: Request, me: Me) -> Response:
+def show_settings(db: ReadDb, request: Request, me: Me, visitor: Visitor) -> Response:
     """What one is told, where and how often, and one's logins."""
-    return _shown(request, wishes.show(db, by=me), sessions.own(db, me))
+    return _shown(request, wishes.show(db, by=me), sessions.own(db, me), visitor)
 
 
 @router.post("", right=rights.submit)
-def change_settings(db: Db, request: Request, me: Me, form: Annotated[Wanted, Form()]) -> Response:
+def change_settings(
+    db: Db, request: Request, me: Me, visitor: Visitor, form: Annotated[Wanted, Form()]
+) -> Response:
     """Change what one is told; a new webhook's secret is shown this once."""
     before = wishes.show(db, by=me)
     wanted = wishes.Change(
@@ -54,7 +56,7 @@ def change_settings(db: Db, request: Request, me: Me, form: Annotated[Wanted, Fo
     found = wishes.change(db, wanted, by=me)
     db.flush()
     if found["secret"]:
-        return _shown(request, found, sessions.own(db, me))
+        return _shown(request, found, sessions.own(db, me), visitor)
     return render.onwards(request, HERE, "Changed.")
 
 
@@ -117,7 +119,9 @@ def _changed(text: str | None, before: str | None) -> str | None:
     return None if text is None or text.strip() == (before or "") else text.strip()
 
 
-def _shown(request: Request, found: dict[str, Any], logins: list[sessions.Given]) -> Response:
+def _shown(
+    request: Request, found: dict[str, Any], logins: list[sessions.Given], visitor: Visitor
+) -> Response:
     return render.page(
         request,
         "settings.html",
@@ -125,5 +129,6 @@ def _shown(request: Request, found: dict[str, Any], logins: list[sessions.Given]
         minutes=max(1, found["interval"] // MINUTE),
         choices=[(event.value, words, event.value in found["events"]) for event, words in WORDS.items()],
         logins=logins,
+        here=refresh.number(visitor.ticket),
         lasts=settings().refresh_minutes,
     )

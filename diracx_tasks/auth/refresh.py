@@ -74,6 +74,11 @@ def holder(db: Session, token: str) -> User:
     return grant.user_of(found.scope, found.sub.partition(":")[2])
 
 
+def number(token: str) -> str:
+    """The jti of a refresh token, by which its login is listed."""
+    return str(_claims(token, may_be_expired=True)["jti"])
+
+
 def revoke_all(db: Session, sub: str) -> None:
     """End all logins of a user, in the order of their ids so that two who do it do not block each other."""
     rows = db.execute(

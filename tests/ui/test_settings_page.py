@@ -104,3 +104,20 @@ def test_who_manages_proxies_sees_only_his_own_logins_here(pages: Pages) -> None
         manager = replace(alice, properties=alice.properties | {PROXIES})
         assert len(sessions.refresh_tokens(db, manager)) == 2
         assert [one.sub for one in sessions.own(db, manager)] == ["lhcb:subject-of-alice"]
+
+
+def test_the_login_of_this_browser_is_the_one_that_says_so(pages: Pages, visit: Visit) -> None:
+    pages.ticket("alice", "operators")
+    alice = visit()
+    pages.ticket("alice", "operators")
+    page = alice.goto("/ui/settings")
+    marked = page.locator("li").filter(has_text="this browser")
+    assert (page.locator("li:has(code)").count(), marked.count()) == (3, 1)
+    assert "group:user" in marked.inner_text()
+    alice.picture("settings")
+    alice.is_accessible()
+    marked.locator("summary").click()
+    marked.get_by_role("button").click()
+    page.wait_for_url("**/ui/login?**")
+    with reading() as db:
+        assert len(sessions.refresh_tokens(db, a_user())) == 2
