@@ -149,7 +149,7 @@ class Sent(BaseModel):
         return {name.strip(): _lines(text) for name, text in found if name.strip() and text.strip()}
 
 
-async def _draft(request: Request) -> Draft:
+async def draft_of(request: Request) -> Draft:
     """What the page has sent."""
     form = await request.form()
     # An unchecked box is not sent at all.
@@ -181,4 +181,4 @@ def _pairs(form: FormData, what: str) -> dict[str, str]:
     return Sent(names=texts["name"], texts=texts["text"]).pairs()
 
 
-SentDraft = Annotated[Draft, Depends(_draft)]
+SentDraft = Annotated[Draft, Depends(draft_of)]

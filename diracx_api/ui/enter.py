@@ -72,6 +72,12 @@ def end_login(
     return answer
 
 
+@router.get("/login/back", right=rights.authenticated)
+def show_back(request: Request, me: Me) -> Response:
+    """Where one goes on who has logged in in a window of its own."""
+    return render.page(request, "back.html")
+
+
 @router.post("/logout", right=rights.authenticated)
 def log_out(db: Db, request: Request, visitor: Visitor, form_key: Annotated[str, Form()]) -> Response:
     """End the login here and at the server."""

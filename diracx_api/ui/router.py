@@ -1,7 +1,7 @@
 """The router of our pages: as the API's, but who asks is known by a cookie, and errors are pages."""
 
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Annotated, Any
 
 from anyio import to_thread
@@ -23,6 +23,8 @@ from diracx_tasks.core.origin import origin
 
 log = logging.getLogger(__name__)
 FORM_KEY = "form_key"
+# What somebody who is not logged in may have sent to see it again.
+KEPT = 4 << 20
 
 
 async def _visit(request: Request) -> Visit:
@@ -43,16 +45,35 @@ class Pages(Router):
 
     def __init__(self, prefix: str = "") -> None:
         super().__init__("ui", f"{visit.HOME}{prefix}")
+        self._again: Callable[[Request], Awaitable[Response | None]] | None = None
+
+    def again(self, show: Callable[[Request], Awaitable[Response | None]]) -> None:
+        """Have a form shown again, and nothing done, that was sent after the login of its page had ended."""
+        self._again = show
+
+    async def kept(self, request: Request) -> Response | None:
+        """A form that is not to be lost because a login has ended; None: nothing would be."""
+        if self._again is None or request.method == "GET" or not visit.is_from_here(request):
+            return None
+        # What others than visitors send is held in memory for them: not too much of it.
+        if not hasattr(request.state, "visit") and not 0 < _length(request) <= KEPT:
+            return None
+        return await self._again(request)
 
     def _route(self, method: str, path: str, right: Right, options: dict[str, Any]) -> Callable[[Any], Any]:
         return super()._route(method, path, right, {"include_in_schema": False, **options})
 
     def guarded(self, right: Right) -> type[APIRoute]:
         """Routes that know the visitor by his cookie, and answer errors with pages."""
-        return _guarded(right)
+        return _guarded(right, self)
 
 
-def _guarded(right: Right) -> type[APIRoute]:
+def _length(request: Request) -> int:
+    text = request.headers.get("content-length", "")
+    return int(text) if text.isdecimal() else 0
+
+
+def _guarded(right: Right, pages: Pages) -> type[APIRoute]:
     class Page(APIRoute):
         def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
             answer = super().get_route_handler()
@@ -62,8 +83,8 @@ def _guarded(right: Right) -> type[APIRoute]:
                     if not right.is_open:
                         await _admit(request, right)
                     return await answer(request)
-                except Unauthenticated as error:
-                    return _to_login(request, error)
+                except (Unauthenticated, visit.OfEarlierLogin) as error:
+                    return await pages.kept(request) or _outside(request, error)
                 except DiracXError as error:
                     return render.failure(request, error.http_status, str(error))
                 except HTTPException as error:
@@ -93,8 +114,10 @@ async def _admit(request: Request, right: Right) -> None:
         visit.must_be_ours(request, found, str(form.get(FORM_KEY, "")))
 
 
-def _to_login(request: Request, error: Unauthenticated) -> Response:
+def _outside(request: Request, error: DiracXError) -> Response:
     """To the page that logs in and leads back; a page that renews itself goes there as a whole."""
+    if not isinstance(error, Unauthenticated):
+        return render.failure(request, error.http_status, str(error))
     where = render.login_address(request)
     if render.is_part(request):
         return Response(status_code=200, headers={"HX-Redirect": where, **render.NO_STORE})

@@ -2,14 +2,16 @@
 
 import secrets
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
+from anyio import to_thread
 from fastapi import Request, Response
 
 from diracx_api.deps import LARGE, Db, ReadDb
 from diracx_api.models.fields import WorkflowId
 from diracx_api.ui import drawing, render
-from diracx_api.ui.draft import READ, Draft, SentDraft
+from diracx_api.ui.draft import READ, Draft, SentDraft, draft_of
 from diracx_api.ui.router import Me, Pages
 from diracx_tasks.auth import rights
 from diracx_tasks.auth.tokens import User
@@ -65,6 +67,17 @@ def send(db: Db, request: Request, me: Me, draft: SentDraft) -> Response:
     )
 
 
+@router.again
+async def show_again(request: Request) -> Response | None:
+    """What was sent without a login, or with another one: to be looked at and sent anew. None of nothing."""
+    await request.form(max_part_size=LARGE)
+    draft = await draft_of(request)
+    if not draft.documents and not draft.inputs.strip():
+        return None
+    draft.remarks += [f"{name} was not stored: bring it once more" for name in draft.brought]
+    return await to_thread.run_sync(partial(_shown, request, draft, is_again=True))
+
+
 def _store(draft: Draft, me: User) -> None:
     """Store the input files that were brought: nobody is to wait while documents are checked."""
     owner = metadata.Owner.of(me)
@@ -85,6 +98,7 @@ def _shown(
     *,
     checked: Mapping[str, Any] | None = None,
     wrong: Sequence[Mapping[str, Any]] = (),
+    is_again: bool = False,
 ) -> Response:
     # Of this page as it is now: pressed twice it runs once, and what is changed is something else.
     draft.choices.key = secrets.token_hex(16)
@@ -95,6 +109,7 @@ def _shown(
         draft=draft,
         chosen=draft.choices,
         told=told,
+        is_again=is_again,
         errors=sum(one.get("severity", "error") == "error" for one in told),
         is_checked=checked is not None,
         graph=drawing.graph(checked["graph"]) if checked else None,

@@ -21,6 +21,10 @@ FROM_HERE = (None, "same-origin", "none")
 SAID_SECONDS = 60
 
 
+class OfEarlierLogin(Forbidden):
+    """The form is of a page that was loaded before the login that the browser has now."""
+
+
 def find(request: Request) -> Visit:
     """The visit that a request belongs to; Unauthenticated when there is none."""
     ticket = request.cookies.get(TICKET)
@@ -30,12 +34,17 @@ def find(request: Request) -> Visit:
         return visits.find(db, ticket)
 
 
+def is_from_here(request: Request) -> bool:
+    """Whether no page of another site has sent a form, as far as the browser says."""
+    return request.headers.get("sec-fetch-site") in FROM_HERE
+
+
 def must_be_ours(request: Request, visit: Visit, form_key: str) -> None:
     """Forbidden unless a form was sent by a page of this visit (CSRF)."""
-    if request.headers.get("sec-fetch-site") not in FROM_HERE:
+    if not is_from_here(request):
         raise Forbidden("this form was sent from another site")
     if not hmac.compare_digest(form_key.encode(), visit.form_key.encode()):
-        raise Forbidden("this form is of an earlier login: load the page again")
+        raise OfEarlierLogin("this form is of an earlier login: load the page again")
 
 
 def remember(response: Response, request: Request, visit: Visit) -> None:

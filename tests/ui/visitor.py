@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import urllib3
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page
 
-from diracx_api.ui.visit import TICKET
+from diracx_api.ui.visit import HOME, TICKET
 from diracx_tasks.auth import refresh
 from diracx_tasks.auth.tokens import User
 from diracx_tasks.core.database import session
@@ -109,8 +109,8 @@ class Visitor:
 
     def keep(self, ticket: str) -> None:
         """Have the browser keep what it got for a login."""
-        where = f"{self.pages.url}/ui"
-        self.context.add_cookies([{"name": TICKET, "value": ticket, "url": where, "httpOnly": True}])
+        where = {"domain": str(urlsplit(self.pages.url).hostname), "path": HOME}
+        self.context.add_cookies([{"name": TICKET, "value": ticket, "httpOnly": True, **where}])  # type: ignore[typeddict-item]
 
     def follow(self, name: str) -> Page:
         """Follow a link to another page."""

@@ -1,0 +1,111 @@
+"""What somebody has written is not lost when the login has ended meanwhile."""
+
+from collections.abc import Callable
+from urllib.parse import urlencode
+
+import pytest
+import urllib3
+from playwright.sync_api import Page
+
+from diracx_api.ui.router import FORM_KEY, KEPT
+from diracx_tasks.auth import refresh
+from diracx_tasks.core.database import reading, session
+from diracx_tasks.workflows import listing
+from tests.builders import a_user
+from tests.ui.test_login_pages import log_in
+from tests.ui.test_submit_page import TOOL, a_file, drop, press
+from tests.ui.visitor import Pages, Visitor
+
+Visit = Callable[..., Visitor]
+MINE = TOOL.replace("echo", "printf")
+
+
+def submitted() -> int:
+    with reading() as db:
+        return sum(
+            sum(listing.statuses(db, listing.Wanted(), by=a_user(vo=vo)).values()) for vo in ("lhcb", "belle")
+        )
+
+
+def write(page: Page) -> None:
+    page.get_by_label("CWL of workflow.cwl").fill(MINE)
+    page.get_by_label("YAML or JSON").fill("word: an hour's work\n")
+    page.get_by_label("Tries after").fill("7")
+
+
+def is_there(page: Page) -> bool:
+    texts = [page.get_by_label(name).input_value() for name in ("CWL of", "YAML or JSON", "Tries after")]
+    return texts == [MINE, "word: an hour's work\n", "7"]
+
+
+@pytest.mark.parametrize("script", [True, False])
+def test_a_draft_that_is_sent_after_the_login_has_ended_is_there_after_the_next_one(
+    pages: Pages, visit: Visit, script: bool
+) -> None:
+    ticket = pages.ticket()
+    alice = visit(ticket=ticket, java_script_enabled=script)
+    page = alice.goto("/ui/submit")
+    write(page)
+    press(page, "Check")
+    with session() as db:
+        refresh.revoke(db, ticket)
+    press(page, "Run 1 job")
+    assert "Your login has ended" in page.get_by_role("alert").inner_text()
+    assert is_there(page) and submitted() == 0
+    alice.picture("submit-ended")
+    if script:
+        alice.is_accessible()
+    with alice.context.expect_page() as opened:
+        page.get_by_role("link", name="Log in in another window").click()
+    log_in(opened.value)
+    opened.value.get_by_text("You are logged in").wait_for()
+    opened.value.close()
+    press(page, "Check")
+    # The page is of the login that has ended: it is asked once more, by whom it now is.
+    assert "alice, belle / user" in page.get_by_role("alert").inner_text()
+    assert is_there(page)
+    press(page, "Check")
+    assert page.get_by_role("alert").count() == 0 and submitted() == 0
+    press(page, "Run 1 job")
+    assert page.url.endswith("/ui/workflows/1") and submitted() == 1
+
+
+def test_who_has_logged_in_anew_elsewhere_is_asked_once_more_and_brings_files_again(
+    pages: Pages, visit: Visit
+) -> None:
+    alice = visit()
+    page = alice.goto("/ui/submit")
+    write(page)
+    alice.keep(pages.ticket(group="operators"))
+    drop(page, a_file("in.bin", b"\0"))
+    assert "lhcb / operators" in page.get_by_role("alert").inner_text()
+    assert "in.bin was not stored: bring it once more" in page.inner_text("main")
+    assert is_there(page)
+    press(page, "Check")
+    assert page.get_by_text("It can run").is_visible()
+
+
+def sent(pages: Pages, site: str, **form: str) -> tuple[int, str]:
+    return pages.send("/ui/submit", "", site=site, **{FORM_KEY: "x", "action": "run", **form})
+
+
+def test_what_another_site_sends_or_is_too_long_is_not_shown_to_a_stranger(pages: Pages) -> None:
+    assert "class: CommandLineTool" in sent(pages, "same-origin", inputs=TOOL)[1]
+    for site, form in (
+        ("cross-site", {"inputs": TOOL}),
+        ("same-site", {"inputs": TOOL}),
+        ("same-origin", {"inputs": "x" * (KEPT + 1)}),
+        ("same-origin", {"inputs": " "}),
+    ):
+        status, where = sent(pages, site, **form)
+        assert (status, where.partition("?")[0]) == (303, "/ui/login"), site
+    assert submitted() == 0
+
+
+def test_a_draft_of_a_stranger_whose_length_is_not_told_is_not_read(pages: Pages) -> None:
+    body = urlencode({"inputs": TOOL}).encode()
+    headers = {"Content-Type": "application/x-www-form-urlencoded", "Sec-Fetch-Site": "same-origin"}
+    answer = urllib3.request(
+        "POST", f"{pages.url}/ui/submit", body=iter([body]), headers=headers, redirect=False
+    )
+    assert answer.status == 303
