@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from anyio import to_thread
 from sqlalchemy.exc import SQLAlchemyError
@@ -26,14 +26,22 @@ PAST_EVENTS = 100
 
 T = TypeVar("T")
 
+
+class Followed(NamedTuple):
+    """A workflow as those follow it who see its jobs, or as the others do."""
+
+    workflow_id: int
+    sees_jobs: bool
+
+
 log = logging.getLogger(__name__)
 
 
 class Topic:
     """A workflow that somebody listens to; it is looked at while there is somebody."""
 
-    def __init__(self, of: Hub, workflow_id: int) -> None:
-        self.hub, self.workflow_id = of, workflow_id
+    def __init__(self, of: Hub, followed: Followed) -> None:
+        self.hub, self.followed, self.workflow_id = of, followed, followed.workflow_id
         # All who have come, and those of them who have caught up.
         self.present: set[Listener] = set()
         self.listeners: set[Listener] = set()
@@ -87,7 +95,7 @@ class Topic:
         if not after:
             after = await self._in_thread(partial(_event_before, self.workflow_id))
         while self.last is not None and after < self.last and not listener.is_slow:
-            told = await self._in_thread(partial(_events, self.workflow_id, after, self.last))
+            told = await self._in_thread(partial(_events, self.followed, after, self.last))
             if not told:
                 return
             listener.put(*(frame("event", one, event_id=one["event_id"]) for one in told))
@@ -107,7 +115,7 @@ class Topic:
         except DiracXError as error:
             log.info("%s", error)
         finally:
-            _TOPICS.pop((self.hub, self.workflow_id), None)
+            _TOPICS.pop((self.hub, self.followed), None)
             for one in self.listeners:
                 if self.is_over:
                     self._send_away(one)
@@ -123,7 +131,7 @@ class Topic:
         """Look and tell; whether the workflow has ended. A database that is away is waited for."""
         channels = dict(self.channels)
         try:
-            found, outputs = await self._in_thread(partial(_look, self.workflow_id, self.last, channels))
+            found, outputs = await self._in_thread(partial(_look, self.followed, self.last, channels))
         except SQLAlchemyError as error:
             log.warning("workflow %d could not be looked at: %s", self.workflow_id, error)
             await asyncio.sleep(RAREST / 2)
@@ -155,15 +163,15 @@ class Topic:
         return await to_thread.run_sync(read, limiter=self.hub.limiter, abandon_on_cancel=True)
 
 
-_TOPICS: dict[tuple[Hub, int], Topic] = {}
+_TOPICS: dict[tuple[Hub, Followed], Topic] = {}
 
 
 async def messages(
-    workflow_id: int, jobs: Jobs | None, listener: Listener, seconds: float, *, to: User
+    followed: Followed, jobs: Jobs | None, listener: Listener, seconds: float, *, to: User
 ) -> AsyncIterator[bytes]:
     """The stream of a workflow for one listener; `jobs` are those of the filter that he has stated."""
     mine = hub()
-    topic = _TOPICS.setdefault((mine, workflow_id), Topic(mine, workflow_id))
+    topic = _TOPICS.setdefault((mine, followed), Topic(mine, followed))
     mine.add(listener, to)
     try:
         await topic.join(listener, jobs)
@@ -184,17 +192,17 @@ async def _first(event: asyncio.Event, seconds: float) -> None:
 
 
 def _look(
-    workflow_id: int, after: int | None, channels: Mapping[Filter, Channel]
+    followed: Followed, after: int | None, channels: Mapping[Filter, Channel]
 ) -> tuple[Look, dict[Filter, Outputs]]:
     # The workflow first: when it has ended, so have its jobs, and their last words are found.
     with reading() as db:
-        found = live.look(db, workflow_id, after)
-    return found, {one: channel.look(workflow_id) for one, channel in channels.items()}
+        found = live.look(db, followed.workflow_id, after, sees_jobs=followed.sees_jobs)
+    return found, {one: channel.look(followed.workflow_id) for one, channel in channels.items()}
 
 
-def _events(workflow_id: int, after: int, last: int) -> list[dict[str, Any]]:
+def _events(followed: Followed, after: int, last: int) -> list[dict[str, Any]]:
     with reading() as db:
-        return live.events_between(db, workflow_id, after, last)
+        return live.events_between(db, followed.workflow_id, after, last, sees_jobs=followed.sees_jobs)
 
 
 def _event_before(workflow_id: int) -> int:

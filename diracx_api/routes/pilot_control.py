@@ -23,4 +23,4 @@ def kill_pilots(db: Db, me: Me, body: models.PilotsToKill) -> Any:
 @router.get("/{stamp}/history", right=rights.not_a_pilot, response_model=models.PilotHistory)
 def get_history(db: ReadDb, me: Me, stamp: models.OfPilot) -> Any:
     """One pilot of your VO: how it came to its queue, its jobs, its end."""
-    return history.history(db, me.vo, stamp)
+    return history.history(db, stamp, by=me)

@@ -76,13 +76,13 @@ def search(
     cursor: Cursor = None,
 ) -> Response:
     """The VO's pilots by conditions; `JobID` (`eq`, `in`) stands for the pilots that had a job."""
-    return answer(pilot_search.search(db, me.vo, query_of(body, page, per_page, cursor)), "pilots")
+    return answer(pilot_search.search(db, query_of(body, page, per_page, cursor), by=me), "pilots")
 
 
 @router.post("/summary", right=rights.not_a_pilot, response_model=list[dict[str, Any]])
 def summary(db: ReadDb, me: Me, body: Summary) -> Response:
     """How many of the VO's pilots there are by some of their columns; by all when none is named."""
-    return rows(pilot_search.summary(db, me.vo, body.grouping, plain(body.search)))
+    return rows(pilot_search.summary(db, body.grouping, plain(body.search), by=me))
 
 
 @router.post("/match", right=rights.pilot, response_model=pilots.Matches)

@@ -132,7 +132,7 @@ def get_task_log(db: ReadDb, me: Me, run_id: Run, task_id: Task) -> Any:
 @router.get("/runs/{run_id}/stderr", right=rights.read, **TEXT)
 def get_run_stderr(db: ReadDb, me: Me, run_id: Run) -> Any:
     """What happened to a run, a line for each event."""
-    return answer.story(db, search.find(db, run_id, by=me).workflow_id)
+    return answer.story(db, search.find(db, run_id, by=me), by=me)
 
 
 @router.get("/runs/{run_id}/stdout", right=rights.read, responses=ERRORS, response_model=dict[str, Any])

@@ -12,7 +12,7 @@ from diracx_api.models.workflows import Graph
 from diracx_api.submission import OPENAPI, WRONG, SentBody
 from diracx_tasks.auth import rights
 from diracx_tasks.cwl import draw
-from diracx_tasks.workflows import crate, precheck, search
+from diracx_tasks.workflows import access, crate, precheck, search
 
 router = Router("workflows", "/api/workflows")
 SVG, DOT, ZIP = "image/svg+xml", "text/vnd.graphviz", "application/zip"
@@ -77,7 +77,9 @@ def get_crate(
     accept: Annotated[str, Header(include_in_schema=False)] = "",
 ) -> Any:
     """A workflow, best one that has ended, as a Workflow Run RO-Crate: a zip with documents, or metadata."""
-    found = crate.crate(db, search.find(db, workflow_id, by=me))
+    workflow = search.find(db, workflow_id, by=me)
+    access.must_see_jobs(workflow, me)
+    found = crate.crate(db, workflow)
     is_zip = format is models.CrateFormat.ZIP if format else ZIP in accept
     if not is_zip:
         return JSONResponse(found.metadata)

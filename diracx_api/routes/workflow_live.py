@@ -7,16 +7,15 @@ from fastapi import Header, Query
 from fastapi.responses import StreamingResponse
 
 from diracx_api.deps import Me, ReadDb, Router
-from diracx_api.followed import messages
+from diracx_api.followed import Followed, messages
 from diracx_api.listeners import Listener, Place, hub
 from diracx_api.models import workflow_live as models
 from diracx_api.models.fields import LARGEST, WorkflowId
 from diracx_tasks.auth import rights
 from diracx_tasks.auth.tokens import User
 from diracx_tasks.core.database import reading, utc
-from diracx_tasks.core.errors import Forbidden
 from diracx_tasks.jobs.tails import Jobs
-from diracx_tasks.workflows import live, resources, search
+from diracx_tasks.workflows import access, live, resources, search
 from diracx_tasks.workflows.live import Filter
 
 router = Router("workflows", "/api/workflows")
@@ -65,9 +64,9 @@ async def follow_workflow(
     """
     hub().must_take(me)
     wanted = Filter(step, job) if logs else None
-    jobs = await to_thread.run_sync(jobs_to_follow, workflow_id, wanted, me, limiter=hub().limiter)
+    followed, jobs = await to_thread.run_sync(to_follow, workflow_id, wanted, me, limiter=hub().limiter)
     listener = Listener(wanted, Place.read(last_event_id) or Place())
-    stream = messages(workflow_id, jobs, listener, seconds, to=me)
+    stream = messages(followed, jobs, listener, seconds, to=me)
     return StreamingResponse(stream, media_type="text/event-stream", headers=HEADERS)
 
 
@@ -83,7 +82,7 @@ def get_workflow_logs(
 ) -> Any:
     """The ends of what a workflow's jobs have printed: of running ones, failed ones, then the newest."""
     workflow = search.find(db, workflow_id, by=me)
-    _must_read_outputs(workflow, me)
+    access.must_see_jobs(workflow, me)
     found = live.stored_outputs(db, workflow_id, live.jobs_of(workflow, Filter(step, job)), limit)
     return {"status": workflow.status, "outputs": [_output(one) for one in found]}
 
@@ -91,23 +90,20 @@ def get_workflow_logs(
 @router.get("/{workflow_id}/resources", right=rights.read, response_model=models.Resources)
 def get_workflow_resources(db: ReadDb, me: Me, workflow_id: WorkflowId) -> Any:
     """What each step asked for beside what its jobs used; up to 10 s old."""
-    return {"steps": resources.of_steps(db, search.find(db, workflow_id, by=me))}
+    workflow = search.find(db, workflow_id, by=me)
+    access.must_see_jobs(workflow, me)
+    return {"steps": resources.of_steps(db, workflow)}
 
 
-def jobs_to_follow(workflow_id: int, wanted: Filter | None, me: User) -> Jobs | None:
-    """The jobs whose output is wanted, of a workflow that the user may see; None when none is wanted."""
+def to_follow(workflow_id: int, wanted: Filter | None, me: User) -> tuple[Followed, Jobs | None]:
+    """A workflow that the user may see, and the jobs whose output is wanted; None when none is."""
     with reading() as db:
         workflow = search.find(db, workflow_id, by=me)
+        followed = Followed(workflow_id, access.sees_jobs(workflow, me))
         if wanted is None:
-            return None
-        _must_read_outputs(workflow, me)
-        return live.jobs_of(workflow, wanted)
-
-
-def _must_read_outputs(workflow: Any, me: User) -> None:
-    if not live.may_read_outputs(workflow, me):
-        words = f"the jobs of workflow {workflow.workflow_id} are {workflow.owner}'s"
-        raise Forbidden(f"{words}: in {me.vo} one sees one's own jobs only")
+            return followed, None
+        access.must_see_jobs(workflow, me)
+        return followed, live.jobs_of(workflow, wanted)
 
 
 def _output(one: live.Text) -> dict[str, Any]:

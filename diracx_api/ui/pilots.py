@@ -15,6 +15,7 @@ from diracx_api.ui.router import Me, Pages
 from diracx_tasks.auth import rights
 from diracx_tasks.auth.tokens import User
 from diracx_tasks.core.errors import NotFound, Unavailable
+from diracx_tasks.jobs.access import sees_all
 from diracx_tasks.pilots import history, logs, search
 from diracx_tasks.pilots import kill as killing
 from diracx_tasks.pilots.register import ENDED
@@ -52,7 +53,7 @@ class Filters(filters.Newest):
 @router.get("", right=rights.not_a_pilot)
 def list_pilots(db: ReadDb, request: Request, me: Me, asked: Annotated[Filters, Query()]) -> Response:
     """Pilots of the VO, newest first."""
-    found = search.search(db, me.vo, asked.query("PilotID", [*SHOWN, *TIMES], PER_PAGE))
+    found = search.search(db, asked.query("PilotID", [*SHOWN, *TIMES], PER_PAGE), by=me)
     turn = asked.turn([orjson.loads(row) for row in found.rows], lambda one: one["PilotID"], PER_PAGE)
     # The form with the others is not renewed.
     names = ["status"] if render.is_part(request) else ["status", "site", "ce"]
@@ -73,7 +74,7 @@ def list_pilots(db: ReadDb, request: Request, me: Me, asked: Annotated[Filters, 
 @router.get("/{stamp}", right=rights.not_a_pilot)
 def show_pilot(db: ReadDb, request: Request, me: Me, stamp: Stamp, asked: bool = False) -> Response:
     """One pilot; who may operate also sees what it wrote. `asked`: its output is to arrive."""
-    found = history.history(db, me.vo, stamp)
+    found = history.history(db, stamp, by=me)
     may = rights.operate.holds(me)
     log = _written(lambda: logs.uploaded(db, me.vo, stamp)) if may else ""
     output = _written(lambda: "\n".join(filter(None, logs.output(db, me.vo, stamp)))) if may else ""
@@ -83,6 +84,7 @@ def show_pilot(db: ReadDb, request: Request, me: Me, stamp: Stamp, asked: bool =
         "pilots/pilot.html",
         every=None if has_ended and (output or not asked) else EVERY,
         pilot=found,
+        sees_all=sees_all(me),
         has_ended=has_ended,
         asked=asked,
         log=log,
@@ -130,6 +132,6 @@ def _written(read: Callable[[], str]) -> str:
 
 def _counts(db: Session, name: str, asked: Filters, me: User) -> list[tuple[str, int]]:
     """How many pilots there are of each value that the other filters leave, the most first."""
-    rows = search.summary(db, me.vo, [FILTERS[name]], asked.conditions(name))
+    rows = search.summary(db, [FILTERS[name]], asked.conditions(name), by=me)
     found = [orjson.loads(row) for row in rows]
     return sorted(((row[FILTERS[name]], row["count"]) for row in found), key=lambda one: -one[1])

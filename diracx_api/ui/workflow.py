@@ -13,7 +13,7 @@ from diracx_api.ui.router import Me, Pages
 from diracx_api.ui.workflow_head import COUNTED, NOT_RUN, Head, head
 from diracx_tasks.auth import rights
 from diracx_tasks.cwl import draw
-from diracx_tasks.workflows import control, crate, resources, search
+from diracx_tasks.workflows import access, control, crate, resources, search
 from diracx_tasks.workflows.rerun import rerun
 
 router = Pages("/workflows/{workflow_id}")
@@ -33,7 +33,8 @@ def show_workflow(
     """State, graph and steps."""
     found = head(db, workflow_id, me)
     steps = [node for node in found.graph["nodes"] if not state or node["state"] == state]
-    used = resources.of_steps(db, found.workflow) if found.total <= FEW_JOBS else []
+    are_summed = found.sees_jobs and found.total <= FEW_JOBS
+    used = resources.of_steps(db, found.workflow) if are_summed else []
     return render.page(
         request,
         "workflow.html",
@@ -57,7 +58,7 @@ def show_resources(
 ) -> Response:
     """What each step asked for beside what it used."""
     found = head(db, workflow_id, me)
-    steps = resources.of_steps(db, found.workflow)
+    steps = resources.of_steps(db, found.workflow) if found.sees_jobs else []
     return render.page(
         request,
         "workflow_resources.html",
@@ -90,7 +91,9 @@ def rerun_workflow(db: Db, request: Request, me: Me, workflow_id: WorkflowId) ->
 @router.get("/json", right=rights.read)
 def get_json(db: ReadDb, me: Me, workflow_id: WorkflowId) -> Response:
     """What the API answers about the workflow."""
-    return JSONResponse(search.detail(db, search.find(db, workflow_id, by=me)), headers=render.NO_STORE)
+    return JSONResponse(
+        search.detail(db, search.find(db, workflow_id, by=me), by=me), headers=render.NO_STORE
+    )
 
 
 @router.get("/graph.svg", right=rights.read)
@@ -105,7 +108,9 @@ def get_graph(db: ReadDb, me: Me, workflow_id: WorkflowId) -> Response:
 @router.get("/crate", right=rights.read)
 def get_crate(db: ReadDb, me: Me, workflow_id: WorkflowId) -> Response:
     """The workflow with its provenance as an RO-Crate, in a zip."""
-    made = crate.crate(db, search.find(db, workflow_id, by=me)).zipped()
+    workflow = search.find(db, workflow_id, by=me)
+    access.must_see_jobs(workflow, me)
+    made = crate.crate(db, workflow).zipped()
     name = f'attachment; filename="crate-{workflow_id}.zip"'
     return Response(made, media_type=ZIP, headers={"Content-Disposition": name, **render.NO_STORE})
 

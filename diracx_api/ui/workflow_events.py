@@ -30,7 +30,9 @@ def show_events(
 ) -> Response:
     """What happened, newest first."""
     found = head(db, workflow_id, me)
-    rows = events.newest(db, workflow_id, before=before, limit=PER_PAGE + 1, path=step or None)
+    rows = events.newest(
+        db, workflow_id, before=before, limit=PER_PAGE + 1, path=step or None, sees_jobs=found.sees_jobs
+    )
     return render.page(
         request,
         "workflow_events.html",

@@ -11,8 +11,7 @@ from diracx_api.ui.words import plural
 from diracx_tasks.auth.rights import ADMIN
 from diracx_tasks.auth.tokens import User
 from diracx_tasks.core.database import now
-from diracx_tasks.core.errors import Forbidden
-from diracx_tasks.workflows import live, search
+from diracx_tasks.workflows import access, search
 from diracx_tasks.workflows.states import FINAL, Status
 
 # Seconds between two looks: while jobs run, while all wait, and of graphs with very many steps.
@@ -91,7 +90,12 @@ class Head:
     @property
     def sees_jobs(self) -> bool:
         """Whether whoever looks may see its jobs one by one, and what they print."""
-        return live.may_read_outputs(self.workflow, self.me)
+        return access.sees_jobs(self.workflow, self.me)
+
+    @property
+    def reason(self) -> str:
+        """Why it is as it is, for whoever may know."""
+        return access.reason(self.workflow, self.me)
 
     @property
     def until(self) -> datetime:
@@ -148,11 +152,3 @@ def head(db: Session, workflow_id: int, me: User) -> Head:
         for node in found["nodes"]:
             node["state"] = NOT_RUN if not node["total"] else node["state"]
     return Head(workflow, found, me)
-
-
-def must_see_jobs(found: Head) -> None:
-    """Raise Forbidden when somebody may not see the jobs of others, as the configuration of the VO says."""
-    if not found.sees_jobs:
-        workflow = found.workflow
-        words = f"the jobs of workflow {workflow.workflow_id} are {workflow.owner}'s"
-        raise Forbidden(f"{words}: in {workflow.vo} one sees one's own jobs only")

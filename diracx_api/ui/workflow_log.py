@@ -10,7 +10,7 @@ from diracx_api.deps import ReadDb
 from diracx_api.followed import messages
 from diracx_api.listeners import Listener, Place, hub
 from diracx_api.models.fields import LARGEST, WorkflowId
-from diracx_api.routes.workflow_live import HEADERS, LONGEST, jobs_to_follow
+from diracx_api.routes.workflow_live import HEADERS, LONGEST, to_follow
 from diracx_api.ui import render
 from diracx_api.ui.router import Me, Pages
 from diracx_api.ui.workflow_head import head
@@ -63,9 +63,9 @@ async def follow_log(
     """What is printed from now on, as the API streams it."""
     hub().must_take(me)
     wanted = _filter(step, job)
-    jobs = await to_thread.run_sync(jobs_to_follow, workflow_id, wanted, me, limiter=hub().limiter)
+    followed, jobs = await to_thread.run_sync(to_follow, workflow_id, wanted, me, limiter=hub().limiter)
     listener = Listener(wanted, Place.read(last_event_id) or Place())
-    stream = messages(workflow_id, jobs, listener, seconds, to=me)
+    stream = messages(followed, jobs, listener, seconds, to=me)
     return StreamingResponse(stream, media_type="text/event-stream", headers=HEADERS)
 
 

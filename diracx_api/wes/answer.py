@@ -21,7 +21,7 @@ from diracx_tasks.cwl.values import FILES
 from diracx_tasks.jobs import read
 from diracx_tasks.jobs import search as jobs
 from diracx_tasks.sandboxes import metadata
-from diracx_tasks.workflows import collections, events, runs, search
+from diracx_tasks.workflows import access, collections, events, runs, search
 from diracx_tasks.workflows.states import Status
 
 STATES = {
@@ -86,7 +86,7 @@ def run_log(db: Session, workflow: Any, *, by: User) -> dict[str, Any]:
             "stdout": f"{here}/stdout",
             "stderr": f"{here}/stderr",
             "exit_code": {WesState.COMPLETE: 0}.get(found, 1) if found in ENDED else None,
-            "system_logs": [workflow.reason] if workflow.reason else [],
+            "system_logs": [told] if (told := access.reason(workflow, by)) else [],
         },
         "task_logs_url": f"{here}/tasks",
         "task_logs": None if more else few,
@@ -137,9 +137,10 @@ def task(db: Session, workflow: Any, task_id: int, *, by: User) -> dict[str, Any
     return {**found, "system_logs": [*attempts, *found["system_logs"]]}
 
 
-def story(db: Session, workflow_id: int) -> str:
+def story(db: Session, workflow: Any, *, by: User) -> str:
     """What happened to a workflow, a line for each event; only the first EVENTS of a wide one."""
-    found = events.since(db, workflow_id, 0, EVENTS + 1)
+    workflow_id: int = workflow.workflow_id
+    found = events.since(db, workflow_id, 0, EVENTS + 1, sees_jobs=access.sees_jobs(workflow, by))
     lines = [_line(one) for one in found[:EVENTS]]
     more = [f"... and more: GET /api/workflows/{workflow_id}/events\n"] if found[EVENTS:] else []
     return "".join([*lines, *more])

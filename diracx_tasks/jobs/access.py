@@ -28,6 +28,13 @@ def sees_all(by: User) -> bool:
     return ADMIN in by.properties or operations(by.vo).Services.JobMonitoring.GlobalJobsInfo
 
 
+def those_seen(db: Session, job_ids: Collection[int], by: User) -> set[int]:
+    """Those of some jobs, which may be gone already, that somebody may see."""
+    if sees_all(by):
+        return set(job_ids)
+    return set(db.scalars(select(Job.job_id).where(Job.job_id.in_(job_ids), *visible(by))))
+
+
 def may_change(owner: str, by: User) -> bool:
     """Whether somebody may kill, reschedule or delete the jobs of an owner in his VO."""
     return by.name == owner or ADMIN in by.properties

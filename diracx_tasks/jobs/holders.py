@@ -7,6 +7,8 @@ from typing import NamedTuple
 from sqlalchemy import case, false, select, true
 from sqlalchemy.orm import Session
 
+from diracx_tasks.auth.tokens import User
+from diracx_tasks.jobs.access import visible
 from diracx_tasks.jobs.states import HELD
 from diracx_tasks.jobs.tables import Attempt, Job
 
@@ -23,13 +25,13 @@ class Held(NamedTuple):
     is_held: bool
 
 
-def jobs_held(db: Session, vo: str, stamp: str, most: int) -> list[Held]:
-    """The last jobs of a VO that a pilot took, so many at most, the newest first."""
+def jobs_held(db: Session, stamp: str, most: int, *, by: User) -> list[Held]:
+    """The last jobs that a pilot took, of those that somebody may see; so many at most, the newest first."""
     is_now = (Job.attempt == Attempt.attempt) & Attempt.ended_at.is_(None) & Job.status.in_(HELD)
     status = case((is_now, Job.status), else_=Attempt.status)
     columns = (Attempt.job_id, Attempt.attempt, status, Attempt.reason, Attempt.started_at, Attempt.ended_at)
     query = select(*columns, case((is_now, true()), else_=false())).join(Job, Job.job_id == Attempt.job_id)
-    mine = query.where(Job.vo == vo, Attempt.pilot == stamp)
+    mine = query.where(*visible(by), Attempt.pilot == stamp)
     newest = mine.order_by(Attempt.started_at.desc(), Attempt.job_id.desc()).limit(most)
     return [Held(*row) for row in db.execute(newest)]
 

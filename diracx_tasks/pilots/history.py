@@ -5,7 +5,9 @@ from typing import Any, NamedTuple
 
 from sqlalchemy.orm import Session
 
+from diracx_tasks.auth.tokens import User
 from diracx_tasks.core.database import utc
+from diracx_tasks.jobs.access import those_seen
 from diracx_tasks.jobs.holders import Held, jobs_held
 from diracx_tasks.pilots import mapping
 from diracx_tasks.pilots.logs import number
@@ -22,14 +24,16 @@ class Event(NamedTuple):
     words: str
 
 
-def history(db: Session, vo: str, stamp: str) -> dict[str, Any]:
-    """A pilot of a VO, the jobs that it has and had (the last MOST_JOBS), and its events in their order.
+def history(db: Session, stamp: str, *, by: User) -> dict[str, Any]:
+    """A pilot of the user's VO, those jobs (the last MOST_JOBS) of it that he may see, its events in order.
 
     NotFound when there is none.
     """
+    vo = by.vo
     pilot = db.get_one(Pilot, number(db, vo, stamp))
     way = db.get(Submission, stamp)
-    held = jobs_held(db, vo, stamp, MOST_JOBS)
+    held = jobs_held(db, stamp, MOST_JOBS, by=by)
+    registered = those_seen(db, mapping.jobs_of(db, vo, [stamp]), by)
     return {
         "stamp": pilot.stamp,
         "reference": pilot.reference,
@@ -44,7 +48,7 @@ def history(db: Session, vo: str, stamp: str) -> dict[str, Any]:
         "is_to_be_killed": bool(way and way.to_kill),
         "events": [{"at": utc(one.at), "words": one.words} for one in _events(pilot, way)],
         "jobs": [_job(one) for one in held],
-        "job_ids": sorted({*mapping.jobs_of(db, vo, [stamp]), *(one.job_id for one in held)}),
+        "job_ids": sorted({*registered, *(one.job_id for one in held)}),
     }
 
 

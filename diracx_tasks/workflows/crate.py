@@ -52,7 +52,7 @@ def crate(db: Session, workflow: Workflow) -> Crate:
     """
     stored = bundle(db, workflow.bundle)
     made = Metadata(_run(db, workflow), set(stored.files))
-    steps = search.detail(db, workflow)["steps"]
+    steps = search.steps(db, workflow)
     room = max(1, min(MOST_OF_A_STEP, MOST_ACTIONS // max(1, len(steps))))
     for step in steps:
         if step["kind"] == "workflow":

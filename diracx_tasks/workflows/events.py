@@ -1,8 +1,9 @@
-"""What happened to a workflow, for its owner."""
+"""What happened to a workflow: told as it happens, read by whoever may."""
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -15,6 +16,21 @@ from diracx_tasks.workflows.tables import Workflow, WorkflowEvent
 LONGEST = 4000
 # Of the elements of one scatter that fare alike at once, so many are told one by one.
 MOST = 20
+
+
+class Told(NamedTuple):
+    """An event as it is read."""
+
+    event_id: int
+    at: datetime
+    path: str
+    slot: int | None
+    status: str
+    message: str
+    job_id: int | None
+
+
+COLUMNS = [getattr(WorkflowEvent, name) for name in Told._fields]
 
 
 def tell(
@@ -80,21 +96,44 @@ class Teller:
         return node.slot if node.path in self._scattered and kind not in ("scatter", "loop") else None
 
 
-def since(db: Session, workflow_id: int, after: int, limit: int) -> list[WorkflowEvent]:
-    """Events with higher numbers than `after`, oldest first."""
-    query = select(WorkflowEvent).where(
-        WorkflowEvent.workflow_id == workflow_id, WorkflowEvent.event_id > after
-    )
-    return list(db.scalars(query.order_by(WorkflowEvent.event_id).limit(limit)))
+def since(db: Session, workflow_id: int, after: int, limit: int, *, sees_jobs: bool) -> list[Told]:
+    """Events with higher numbers than `after`, oldest first; see `newest` for `sees_jobs`."""
+    query = _of(workflow_id, sees_jobs).where(WorkflowEvent.event_id > after)
+    rows = db.execute(query.order_by(WorkflowEvent.event_id).limit(limit))
+    return _told(rows, sees_jobs)
 
 
 def newest(
-    db: Session, workflow_id: int, *, before: int | None, limit: int, path: str | None = None
-) -> list[WorkflowEvent]:
-    """Events with lower numbers than `before`, newest first; of one step if a path is stated."""
-    query = select(WorkflowEvent).where(WorkflowEvent.workflow_id == workflow_id)
+    db: Session,
+    workflow_id: int,
+    *,
+    before: int | None,
+    limit: int,
+    path: str | None = None,
+    sees_jobs: bool,
+) -> list[Told]:
+    """Events with lower numbers than `before`, newest first; of one step if a path is stated.
+
+    Those of single jobs and elements, and words, are left out for those who do not see the jobs: what
+    happened to the workflow and its steps is left.
+    """
+    query = _of(workflow_id, sees_jobs)
     if before is not None:
         query = query.where(WorkflowEvent.event_id < before)
     if path is not None:
         query = query.where(WorkflowEvent.path == path)
-    return list(db.scalars(query.order_by(WorkflowEvent.event_id.desc()).limit(limit)))
+    rows = db.execute(query.order_by(WorkflowEvent.event_id.desc()).limit(limit))
+    return _told(rows, sees_jobs)
+
+
+def _of(workflow_id: int, sees_jobs: bool) -> Any:
+    query = select(*COLUMNS).where(WorkflowEvent.workflow_id == workflow_id)
+    if not sees_jobs:
+        query = query.where(WorkflowEvent.job_id.is_(None), WorkflowEvent.slot.is_(None))
+    return query
+
+
+def _told(rows: Iterable[Any], sees_jobs: bool) -> list[Told]:
+    every = [Told(*row) for row in rows]
+    # Why a step failed is what one of its jobs says.
+    return every if sees_jobs else [one._replace(message="") for one in every]

@@ -8,11 +8,10 @@ from typing import Any, NamedTuple
 from sqlalchemy import select
 from sqlalchemy.orm import Session, defer
 
-from diracx_tasks.auth.tokens import User
 from diracx_tasks.core.database import database_time, utc
 from diracx_tasks.core.errors import NotFound
 from diracx_tasks.core.packed import unpacked
-from diracx_tasks.jobs import access, tails
+from diracx_tasks.jobs import tails
 from diracx_tasks.jobs.tails import Jobs, Output
 from diracx_tasks.workflows import events, places, search
 from diracx_tasks.workflows.states import FINAL
@@ -71,18 +70,22 @@ class Outputs:
     at: datetime
 
 
-def look(db: Session, workflow_id: int, after: int | None) -> Look:
-    """The workflow now, with up to PAGE events after the event `after`; None: with none of the past."""
+def look(db: Session, workflow_id: int, after: int | None, *, sees_jobs: bool) -> Look:
+    """The workflow now, with up to PAGE events after the event `after`; None: with none of the past.
+
+    What is told of its jobs is left out for those who do not see these.
+    """
     workflow = db.get(Workflow, workflow_id, options=[defer(Workflow.outputs)], populate_existing=True)
     if workflow is None:
         raise NotFound(f"workflow {workflow_id} is gone")
-    names = "workflow_id", "name", "status", "reason"
+    names = "workflow_id", "name", "status"
     times = {name: utc(getattr(workflow, name)) for name in ("submitted_at", "ended_at")}
     state = {name: getattr(workflow, name) for name in names} | times
+    state["reason"] = workflow.reason if sees_jobs else ""
     steps = [step_of(node) for node in search.graph(db, workflow)["nodes"]]
     if after is None:
         return Look(state, steps, [], event_before(db, workflow_id, 0))
-    told = events_between(db, workflow_id, after, None)
+    told = events_between(db, workflow_id, after, None, sees_jobs=sees_jobs)
     return Look(state, steps, told, told[-1]["event_id"] if told else after)
 
 
@@ -91,12 +94,14 @@ def step_of(node: Mapping[str, Any]) -> dict[str, Any]:
     return {key: node[key] for key in ("path", "name", "kind", "scatter", "state", "done", "total")}
 
 
-def events_between(db: Session, workflow_id: int, after: int, last: int | None) -> list[dict[str, Any]]:
+def events_between(
+    db: Session, workflow_id: int, after: int, last: int | None, *, sees_jobs: bool
+) -> list[dict[str, Any]]:
     """Up to PAGE events after one, none after another one, as the API gives them."""
     names = "event_id", "path", "slot", "status", "message", "job_id"
     return [
         {name: getattr(event, name) for name in names} | {"at": utc(event.at)}
-        for event in events.since(db, workflow_id, after, PAGE)
+        for event in events.since(db, workflow_id, after, PAGE, sees_jobs=sees_jobs)
         if last is None or event.event_id <= last
     ]
 
@@ -105,11 +110,6 @@ def event_before(db: Session, workflow_id: int, count: int) -> int:
     """The number after which there are `count` events; 0 when there are no more than these."""
     query = select(WorkflowEvent.event_id).where(WorkflowEvent.workflow_id == workflow_id)
     return db.scalar(query.order_by(WorkflowEvent.event_id.desc()).offset(count).limit(1)) or 0
-
-
-def may_read_outputs(workflow: Workflow, by: User) -> bool:
-    """Whether somebody who sees the workflow also sees its jobs."""
-    return access.sees_all(by) or workflow.owner == by.name
 
 
 def jobs_of(workflow: Workflow, wanted: Filter) -> Jobs:

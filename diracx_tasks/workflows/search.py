@@ -13,7 +13,7 @@ from diracx_tasks.core.remembered import remembered
 from diracx_tasks.core.settings import settings
 from diracx_tasks.cwl.arrays import is_reference
 from diracx_tasks.jobs import search as jobs
-from diracx_tasks.workflows import collections
+from diracx_tasks.workflows import access, collections
 from diracx_tasks.workflows.look import bundle
 from diracx_tasks.workflows.states import FINAL, Status
 from diracx_tasks.workflows.tables import BundleUse, Node, Workflow
@@ -47,20 +47,24 @@ def page(
     return [{**_head(row), "jobs": _totals(counted[_job_group(row)])} for row in rows]
 
 
-def detail(db: Session, workflow: Workflow) -> dict[str, Any]:
-    """Everything about one workflow: state, steps with their counts, outputs."""
-    steps = [
+def steps(db: Session, workflow: Workflow) -> list[dict[str, Any]]:
+    """The steps with their counts."""
+    return [
         {**{key: node[key] for key in ("path", "name", "kind", "scatter")}, **counted}
         for node, counted in _counted_steps(db, workflow)
     ]
+
+
+def detail(db: Session, workflow: Workflow, *, by: User) -> dict[str, Any]:
+    """Everything about one workflow: state, steps with their counts, outputs."""
     outputs = unpacked(workflow.outputs) if workflow.outputs else None
     if outputs is not None:
         outputs = {name: _shown(db, workflow, value) for name, value in outputs.items()}
     return {
         **_head(workflow),
-        "reason": workflow.reason,
+        "reason": access.reason(workflow, by),
         "bundle": workflow.bundle,
-        "steps": steps,
+        "steps": steps(db, workflow),
         "outputs": outputs,
     }
 

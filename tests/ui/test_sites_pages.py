@@ -11,7 +11,7 @@ from diracx_tasks.engine import overview
 from diracx_tasks.jobs.states import Status
 from diracx_tasks.pilots import history, logs, sites
 from diracx_tasks.pilots.tables import Pilot
-from tests.builders import VO, a_job, a_pilot
+from tests.builders import VO, a_job, a_pilot, a_user
 from tests.ui.operating import KINDS, Visit, olga, press, said, sure
 from tests.ui.visitor import Pages, Visitor, serving
 from tests.unit.matching.ends import waiting
@@ -145,7 +145,7 @@ def test_a_pilots_output_is_asked_for_and_it_is_killed(olga: Visitor, grid: Grid
     assert question == f"Kill pilot {stamp}? It holds 0 jobs; other pilots get what it holds."
     assert said(page) == f"Pilot {stamp} was Running: ce1 is told."
     with reading() as db:
-        assert history.history(db, VO, stamp)["reason"] == "killed by alice"
+        assert history.history(db, stamp, by=a_user())["reason"] == "killed by alice"
     assert page.get_by_role("button", name="Kill").count() == 0
 
 

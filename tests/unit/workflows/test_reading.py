@@ -104,9 +104,11 @@ def test_events_come_newest_first() -> None:
         for number in range(3):
             events.tell(db, pi.workflow_id, Status.RUNNING, f"event {number}", path="simulate")
     with reading() as db:
-        found = events.newest(db, pi.workflow_id, before=None, limit=2)
+        found = events.newest(db, pi.workflow_id, before=None, limit=2, sees_jobs=True)
         assert [one.message for one in found] == ["event 2", "event 1"]
-        older = events.newest(db, pi.workflow_id, before=found[-1].event_id, limit=1, path="simulate")
+        older = events.newest(
+            db, pi.workflow_id, before=found[-1].event_id, limit=1, path="simulate", sees_jobs=True
+        )
         assert [one.message for one in older] == ["event 0"]
 
 
