@@ -74,6 +74,7 @@ class GraphNode(BaseModel):
     )
     done: int = stated("Instances that are done or skipped.", 7, default=0)
     total: int = stated("Instances that are known so far.", 8, default=0)
+    reused: int = stated("Of those that are done: taken from an earlier workflow.", 2, default=0)
 
 
 class GraphEdge(BaseModel):
@@ -125,9 +126,11 @@ class Counts(BaseModel):
     total: int = stated("All jobs made so far.", 9)
     waiting: int = stated("Not yet with a pilot.", 1)
     running: int = stated("With a pilot.", 2)
-    done: int = stated("Ended well.", 6)
+    done: int = stated("Ended well, or were there already.", 5)
+    skipped: int = stated("Not needed.", 1)
     failed: int = stated("Ended badly.", 0)
     killed: int = stated("Killed.", 0)
+    reused: int = stated("Of those that are done: taken from an earlier workflow.", 2)
 
 
 class WorkflowHead(BaseModel):
@@ -167,6 +170,7 @@ class StepState(BaseModel):
     counts: dict[str, int] = stated(
         "Instances by state: Waiting, Running, Done, Skipped, Failed, Killed.", {"Done": 7, "Running": 1}
     )
+    reused: int = stated("Of those that are Done: taken from an earlier workflow.", 2)
 
 
 class WorkflowDetail(WorkflowHead):

@@ -7,11 +7,10 @@ from urllib.parse import urlencode
 
 from markupsafe import Markup, escape
 
+from diracx_tasks.core import words
 from diracx_tasks.core.database import now
 
-MINUTE, HOUR, DAY = 60, 3600, 86400
 DASH = "\u2013"
-KILO = 1000
 
 
 def moment(value: datetime | str | None) -> datetime | None:
@@ -28,36 +27,21 @@ def ago(value: datetime | str | None) -> Markup:
     found = moment(value)
     if found is None:
         return Markup(DASH)
-    seconds = (now() - found).total_seconds()
-    words = f"{span(seconds)} ago" if seconds >= 0 else f"in {span(-seconds)}"
+    told = words.ago((now() - found).total_seconds())
     iso = f"{found.isoformat(timespec='seconds')}Z"
     return Markup('<time datetime="{}" title="{} UTC">{}</time>').format(
-        iso, iso.replace("T", " ")[:-1], words
+        iso, iso.replace("T", " ")[:-1], told
     )
 
 
 def span(seconds: float | None) -> str:
-    """A duration in its two largest units."""
-    if seconds is None:
-        return DASH
-    if seconds < MINUTE:
-        return f"{int(seconds)} s" if seconds >= 10 or seconds == int(seconds) else f"{seconds:.1f} s"
-    if seconds < HOUR:
-        return f"{seconds // MINUTE:.0f} min {int(seconds % MINUTE)} s"
-    if seconds < DAY:
-        return f"{seconds // HOUR:.0f} h {seconds % HOUR // MINUTE:.0f} min"
-    return f"{seconds // DAY:.0f} d {seconds % DAY // HOUR:.0f} h"
+    """A duration; a dash for None."""
+    return DASH if seconds is None else words.span(seconds)
 
 
 def size(number: float | None) -> str:
-    """Bytes, in the unit that makes the number short."""
-    if number is None:
-        return DASH
-    for unit in ("B", "kB", "MB", "GB", "TB"):
-        if abs(number) < KILO:
-            return f"{number:.3g} {unit}" if unit != "B" else f"{number:.0f} B"
-        number /= KILO
-    return f"{number:.3g} PB"
+    """Bytes; a dash for None."""
+    return DASH if number is None else words.size(number)
 
 
 def number(value: float | None) -> str:
@@ -96,6 +80,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "ago": ago,
     "span": span,
     "size": size,
+    "size_of_mb": words.size_of_mb,
     "number": number,
     "plural": plural,
     "prose": prose,

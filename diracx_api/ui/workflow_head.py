@@ -62,6 +62,11 @@ class Head:
         return sum(node["total"] for node in self.graph["nodes"] if node["kind"] == "tool")
 
     @property
+    def reused(self) -> int:
+        """Those of them that were taken from earlier workflows."""
+        return sum(node["reused"] for node in self.graph["nodes"] if node["kind"] == "tool")
+
+    @property
     def title(self) -> str:
         """The state first: so a tab shows it."""
         far = f" {self.done}/{self.total}" if self.total else ""

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 from ruamel.yaml.error import YAMLError
 
 from diracx_tasks.cli.local_files import SCHEME, anchored, local, parse
-from diracx_tasks.cli.output import bytes_of
 from diracx_tasks.cli.secondary import Types, mappings, named_types, short_name, with_secondary
 from diracx_tasks.cli.storing import FILE
 from diracx_tasks.core.errors import BadRequest, InvalidCwl, TooLarge
+from diracx_tasks.core.words import size
 from diracx_tasks.cwl.bundle import MAX_BYTES, MAX_FILES, Bundle
 
 DOCUMENT = ("run", "$import", "$mixin")
@@ -155,9 +155,9 @@ class Documents:
     def _take(self, path: Path) -> None:
         if path in self.files:
             return
-        size = sum(map(len, self.files.values())) + path.stat().st_size
-        if len(self.files) >= MAX_FILES or size > MAX_BYTES:
-            most = f"{MAX_FILES} files and {bytes_of(MAX_BYTES)}"
+        whole = sum(map(len, self.files.values())) + path.stat().st_size
+        if len(self.files) >= MAX_FILES or whole > MAX_BYTES:
+            most = f"{MAX_FILES} files and {size(MAX_BYTES)}"
             raise TooLarge(f"{path}: documents may bring {most}; give large data as inputs")
         self.files[path] = path.read_bytes()
 

@@ -24,6 +24,7 @@ from diracx_tasks.cli.tables import Column, Row, facts, fitted
 from diracx_tasks.cli.where import Condition, where_option, words_of
 from diracx_tasks.core.errors import Unreachable
 from diracx_tasks.core.overlap import new_of
+from diracx_tasks.core.words import size_of_mb, span
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -50,9 +51,9 @@ ATTEMPTS = (
     Column("Site", lambda one: one.get("site")),
     Column("Pilot", lambda one: one.get("pilot"), goes=5),
     Column("Took", lambda one: output.took(one.get("started_at"), one.get("ended_at"))),
-    Column("CPU", lambda one: _used(one, "cpu_seconds", "s"), is_number=True, goes=4),
-    Column("Memory", lambda one: _used(one, "memory_mb", "MB"), is_number=True, goes=3),
-    Column("Disk", lambda one: _used(one, "disk_mb", "MB"), is_number=True, goes=2),
+    Column("CPU", lambda one: _used(one, "cpu_seconds", span), is_number=True, goes=4),
+    Column("Memory", lambda one: _used(one, "memory_mb", size_of_mb), is_number=True, goes=3),
+    Column("Disk", lambda one: _used(one, "disk_mb", size_of_mb), is_number=True, goes=2),
     Column("Reason", lambda one: one.get("reason"), is_cut=True),
 )
 HISTORY = (
@@ -227,10 +228,10 @@ def _known(value: Any) -> Any:
     return None if value == "Unknown" else value
 
 
-def _used(attempt: Row, name: str, unit: str) -> str:
+def _used(attempt: Row, name: str, words: Callable[[float], str]) -> str:
     """What an attempt has used; empty before its end."""
     used = attempt.get("use")
-    return f"{used[name]:.3g} {unit}" if used else ""
+    return words(used[name]) if used else ""
 
 
 def _print_new(log: Row, before: Row) -> None:

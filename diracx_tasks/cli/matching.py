@@ -1,6 +1,5 @@
 """`diracx matching`: what waits, which nodes ask, what is limited or slowed; and reasons in words."""
 
-from datetime import timedelta
 from typing import Any
 
 import click
@@ -13,16 +12,17 @@ from diracx_tasks.cli.lists import Page, show_list, watch_option
 from diracx_tasks.cli.output import output_option
 from diracx_tasks.cli.tables import Column, Row
 from diracx_tasks.core.errors import ApiError
+from diracx_tasks.core.words import ago, span
 
 NO_SUCH_PAGE = 416
 
 
 def _span(seconds: float | None) -> str:
-    return "" if seconds is None else output.span(timedelta(seconds=seconds))
+    return "" if seconds is None else span(seconds)
 
 
 def _ago(seconds: float) -> str:
-    return f"{output.about(timedelta(seconds=seconds))} ago"
+    return ago(seconds)
 
 
 def _jobs(row: Row) -> str:

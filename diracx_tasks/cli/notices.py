@@ -1,7 +1,6 @@
 """`diracx notices`: be told by mail or webhook when workflows and groups of jobs end, or need you."""
 
 import time
-from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -11,6 +10,7 @@ from diracx_tasks.cli import output
 from diracx_tasks.cli.groups import Group
 from diracx_tasks.cli.output import output_option
 from diracx_tasks.cli.tables import Column, Row, facts
+from diracx_tasks.core.words import span
 
 PATH = "/api/notices"
 EVENTS = ("done", "failed", "attention", "killed")
@@ -141,7 +141,7 @@ def _show(found: Row, form: str) -> None:
                 ("Webhook", found["webhook"]),
                 ("Secret", found["secret"]),
                 ("Events", ", ".join(found["events"]) or "none"),
-                ("At most", f"every {output.span(timedelta(seconds=found['interval']))}"),
+                ("At most", f"every {span(found['interval'])}"),
                 ("Groups", ", ".join(found["groups"])),
                 ("To be told", found["waiting"] or ""),
             ]

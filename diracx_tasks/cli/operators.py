@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from diracx_tasks.cli.complaints import CONTROL
-from diracx_tasks.cli.output import about, moment, span
+from diracx_tasks.cli.output import moment
 from diracx_tasks.core.errors import Unavailable
+from diracx_tasks.core.words import about, span
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -34,9 +35,7 @@ def last_line(text: str | None) -> str:
 
 def took(seconds: float | None) -> str:
     """A run time for people."""
-    if seconds is None:
-        return ""
-    return f"{seconds:.2f} s" if seconds < 10 else span(timedelta(seconds=seconds))
+    return "" if seconds is None else span(seconds)
 
 
 def until(iso: str | None) -> str:
@@ -46,8 +45,8 @@ def until(iso: str | None) -> str:
         return ""
     ahead = at - datetime.now(UTC)
     if ahead < -LATE:
-        return f"{about(-ahead)} late"
-    return f"in {about(ahead)}" if ahead >= timedelta(seconds=1) else "now"
+        return f"{about(-ahead.total_seconds())} late"
+    return f"in {about(ahead.total_seconds())}" if ahead >= timedelta(seconds=1) else "now"
 
 
 def me() -> str:

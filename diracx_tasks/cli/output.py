@@ -4,13 +4,14 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from diracx_tasks.cli.complaints import headline, one_line
 from diracx_tasks.cli.tables import FAINT, Column, Row, fitted
+from diracx_tasks.core import words
 from diracx_tasks.core.errors import ApiError
 
 if TYPE_CHECKING:
@@ -154,8 +155,7 @@ def ago(iso: str | None) -> str:
     at = moment(iso)
     if at is None:
         return ""
-    passed = datetime.now(UTC) - at
-    return "just now" if passed < timedelta(seconds=5) else f"{about(passed)} ago"
+    return words.ago((datetime.now(UTC) - at).total_seconds())
 
 
 def time_of(iso: str | None, *, parts: str = "seconds") -> str:
@@ -172,32 +172,7 @@ def ago_and_time(iso: str | None) -> str:
 def took(start: str | None, end: str | None) -> str:
     """The time between two times, or until now; empty before the start."""
     first = moment(start)
-    return span((moment(end) or datetime.now(UTC)) - first) if first else ""
-
-
-def span(passed: timedelta) -> str:
-    """A time span in its two largest units."""
-    seconds = max(0, int(passed.total_seconds()))
-    minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
-    if days:
-        return f"{days} d {hours % 24} h"
-    if hours:
-        return f"{hours} h {minutes % 60:02} min"
-    return f"{minutes} min {seconds % 60:02} s" if minutes else f"{seconds} s"
-
-
-def about(passed: timedelta) -> str:
-    """A time span in its largest unit."""
-    return " ".join(span(passed).split()[:2])
-
-
-def bytes_of(count: float) -> str:
-    """A number of bytes for people."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} TB"
+    return words.span(((moment(end) or datetime.now(UTC)) - first).total_seconds()) if first else ""
 
 
 def agree(question: str, *, yes: bool) -> None:

@@ -31,7 +31,7 @@ COLUMNS = (
     Column("Site", lambda row: row["GridSite"]),
     Column("CE", lambda row: row["DestinationSite"], goes=2),
     Column("Queue", lambda row: row["Queue"], goes=1),
-    Column("Job", lambda row: row["CurrentJobID"] or "", is_number=True),
+    Column("Job", lambda row: row.get("CurrentJobID") or "", is_number=True),
     Column("Heard of", lambda row: output.ago(row["LastUpdateTime"]), goes=3),
     Column("Reason", lambda row: _reason(row["StatusReason"]), is_cut=True, goes=4),
 )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from diracx_tasks.cli import output
 from diracx_tasks.cli.complaints import one_line
 from diracx_tasks.cli.tables import Column, Row, fitted
+from diracx_tasks.core.words import progress
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -41,6 +42,17 @@ def done_of(counts: dict[str, int]) -> int:
     return counts.get("Done", 0) + counts.get("Skipped", 0)
 
 
+def jobs_done(jobs: Row) -> str:
+    """How many jobs of a workflow in a list are done; nothing while there are none."""
+    done = jobs["done"] + jobs["skipped"]
+    return progress(done, jobs["total"], jobs["reused"]) if jobs["total"] else ""
+
+
+def words_of(step: Row) -> str:
+    """How far a step is."""
+    return progress(done_of(step["counts"]), step["total"], step["reused"])
+
+
 def _name(step: Row) -> "Text":
     """A step's name below that of the step that it is in."""
     from rich.text import Text
@@ -66,9 +78,9 @@ def _failed(counts: dict[str, int]) -> int:
 
 STEPS = (
     Column("Step", _name, is_cut=True),
-    Column("State", lambda step: output.state(step["state"])),
+    Column("Status", lambda step: output.state(step["state"])),
     Column("", _bar, goes=1),
-    Column("Done", lambda step: f"{done_of(step['counts'])}/{step['total'] or '?'}", is_number=True),
+    Column("Done", words_of, is_number=True),
     Column("Running", lambda step: step["counts"].get("Running") or "", is_number=True, goes=3),
     Column("Waiting", lambda step: step["counts"].get("Waiting") or "", is_number=True, goes=2),
     Column("Failed", lambda step: _failed(step["counts"]) or "", is_number=True),

@@ -10,6 +10,7 @@ import click
 from diracx_tasks.cli import output
 from diracx_tasks.cli.output import output_option
 from diracx_tasks.cli.tables import Column, Row
+from diracx_tasks.core.words import size_of_mb, span
 
 # Words of the command line, and the API's.
 DIMENSIONS = {
@@ -132,7 +133,7 @@ def _column(name: str) -> Column:
 
 
 def _time(seconds: float) -> str:
-    return output.span(timedelta(seconds=seconds))
+    return span(seconds)
 
 
 def _share(row: Row) -> str:
@@ -140,7 +141,7 @@ def _share(row: Row) -> str:
 
 
 def _mb(amount: float | None) -> str:
-    return "" if amount is None else f"{amount:.0f} MB"
+    return "" if amount is None else size_of_mb(amount)
 
 
 WHEN = {

@@ -14,6 +14,7 @@ from diracx_tasks.cli.progress import waiting
 from diracx_tasks.cli.steps import done_of, place, steps_table
 from diracx_tasks.cli.tables import Row
 from diracx_tasks.core.errors import Unreachable
+from diracx_tasks.core.words import progress
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -114,7 +115,7 @@ def tree(title: "Text | str", graph: Row) -> "Tree":
         if state := node.get("state"):
             label.append(" ").append(output.state(state))
         if node["scatter"]:
-            label.append(f" {node['done']}/{node['total'] or '?'}" if state else " scatter")
+            label.append(f" {progress(node['done'], node['total'], node['reused'])}" if state else " scatter")
         sources = [edge["from"].rpartition("/")[2] for edge in graph["edges"] if edge["to"] == node["path"]]
         if sources:
             label.append(f"  {one_line('after ' + ', '.join(sources))}", style="bright_black")
@@ -199,7 +200,8 @@ def _waited(client: "Client", workflow_id: int) -> Row:
             last = seen.workflow
             steps = [step for step in last["steps"] if step["kind"] == "tool"]
             done, total = sum(done_of(step["counts"]) for step in steps), sum(step["total"] for step in steps)
-            now(f"{_title(last)} {last['status']}: {done} of {total} jobs", done, total or None)
+            far = progress(done, total, sum(step["reused"] for step in steps))
+            now(f"{_title(last)} {last['status']}: {far} jobs", done, total or None)
     return last
 
 

@@ -2,9 +2,9 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,10 +16,12 @@ from diracx_tasks.cli.output import output_option
 from diracx_tasks.cli.tables import Column, Row
 from diracx_tasks.core.errors import Unreachable
 from diracx_tasks.core.overlap import new_of
+from diracx_tasks.core.words import size_of_mb, span
 
 if TYPE_CHECKING:
     from diracx_tasks.core.client import Client
 
+Words = Callable[[float], str]
 EXIT_CODES = {"Done": 0, "Failed": 1, "Killed": 3}
 # The server says something every 15 s; without a word it is taken to be away.
 SILENT_SECONDS = 45
@@ -167,42 +169,37 @@ def _show_stored(client: "Client", workflow_id: int, query: Row) -> None:
         screen.show("log", {**one, "whole": True, "final": True})
 
 
-def _span(row: Row, name: str) -> str:
+def _mean(row: Row, name: str, words: Words) -> str:
     used = row["used"][name]
-    return f"{_number(used['mean'])} s" if used else ""
+    return words(used["mean"]) if used else ""
 
 
 def _cores(row: Row) -> str:
     asked, share = row["asked"]["cores"], row["efficiency"]
     busy = "-" if share is None or not asked else f"{share * asked['most']:.2g}"
-    return f"{busy} | {_range(asked)}"
+    return f"{busy} | {_range(asked, lambda cores: f'{cores:g}')}"
 
 
-def _pair(row: Row, used: str, asked: str, unit: str) -> str:
+def _pair(row: Row, used: str, asked: str, words: Words) -> str:
     """The mean and the largest that was used, and what was asked for."""
     one = row["used"][used]
-    told = f"{_number(one['mean'])}, {_number(one['most'])} at most" if one else "-"
-    wanted = row["asked"][asked]
-    return f"{told} | {_range(wanted)}{f' {unit}' if wanted or one else ''}"
+    told = f"{words(one['mean'])}, {words(one['most'])} at most" if one else "-"
+    return f"{told} | {_range(row['asked'][asked], words)}"
 
 
-def _range(asked: Row | None) -> str:
+def _range(asked: Row | None, words: Words) -> str:
     if not asked:
         return "-"
-    least, most = _number(asked["least"]), _number(asked["most"])
-    return least if least == most else f"{least}-{most}"
-
-
-def _number(value: Any) -> str:
-    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+    least, most = words(asked["least"]), words(asked["most"])
+    return least if least == most else f"{least} to {most}"
 
 
 STEPS = (
     Column("Step", lambda row: row["path"] or row["name"]),
     Column("Jobs", lambda row: f"{row['measured']}/{row['jobs']}", is_number=True),
-    Column("CPU", lambda row: _span(row, "cpu_seconds"), is_number=True),
+    Column("CPU", lambda row: _mean(row, "cpu_seconds", span), is_number=True),
     Column("Cores: busy | asked", _cores, is_number=True),
-    Column("Time: used | asked", lambda row: _pair(row, "wall_seconds", "wall_time", "s"), is_number=True),
-    Column("Memory: used | asked", lambda row: _pair(row, "memory_mb", "ram_mb", "MB"), is_number=True),
-    Column("Disk: used | asked", lambda row: _pair(row, "disk_mb", "scratch_mb", "MB"), is_number=True),
+    Column("Time: used | asked", lambda row: _pair(row, "wall_seconds", "wall_time", span), is_number=True),
+    Column("Memory: used | asked", lambda row: _pair(row, "memory_mb", "ram_mb", size_of_mb), is_number=True),
+    Column("Disk: used | asked", lambda row: _pair(row, "disk_mb", "scratch_mb", size_of_mb), is_number=True),
 )

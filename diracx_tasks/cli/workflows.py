@@ -18,8 +18,10 @@ from diracx_tasks.cli.known import known_workflows
 from diracx_tasks.cli.lists import Page, first, show_list, watch_option, why_none
 from diracx_tasks.cli.newest import PAGE
 from diracx_tasks.cli.output import output_option
+from diracx_tasks.cli.steps import jobs_done
 from diracx_tasks.cli.tables import Column, Row, facts
 from diracx_tasks.core.errors import DiracXError, Unreachable
+from diracx_tasks.core.words import size
 
 if TYPE_CHECKING:
     from diracx_tasks.core.client import Client
@@ -30,8 +32,8 @@ COLUMNS = (
     Column("ID", lambda row: row["workflow_id"], is_number=True),
     Column("Name", lambda row: row["name"], is_cut=True),
     Column("Status", lambda row: output.state(row["status"])),
-    Column("Jobs done", lambda row: f"{row['jobs']['done']}/{row['jobs']['total']}", is_number=True),
-    Column("Failed", lambda row: row["jobs"]["failed"] or "", is_number=True),
+    Column("Jobs done", lambda row: jobs_done(row["jobs"]), is_number=True),
+    Column("Failed", lambda row: row["jobs"]["failed"] + row["jobs"]["killed"] or "", is_number=True),
     Column("Owner", lambda row: row["owner"], goes=1),
     Column("Submitted", lambda row: output.ago(row["submitted_at"]), goes=3),
     Column("Took", lambda row: output.took(row["submitted_at"], row["ended_at"]), goes=2),
@@ -289,8 +291,8 @@ def _outputs(client: "Client", workflow_id: int) -> Any:
 
 def _brief(value: Any) -> str:
     if isinstance(value, dict) and value.get("class") == "File":
-        size = f" ({output.bytes_of(value['size'])})" if "size" in value else ""
-        return f"{value.get('basename')}{size}"
+        long = f" ({size(value['size'])})" if "size" in value else ""
+        return f"{value.get('basename')}{long}"
     if isinstance(value, dict) and value.get("class") == "Directory":
         return f"{value.get('basename')}/"
     if isinstance(value, list) and len(value) <= 5:

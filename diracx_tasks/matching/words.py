@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from diracx_tasks.core import words
 from diracx_tasks.cwl.tags import is_name
 from diracx_tasks.matching import grid
 from diracx_tasks.matching.seen import Condition
@@ -15,13 +16,8 @@ LONGEST = 200
 
 
 def span(seconds: float) -> str:
-    """A time span in its two largest units."""
-    whole = max(0, int(seconds))
-    for name, unit, inner, per in (("d", 86400, "h", 3600), ("h", 3600, "min", 60), ("min", 60, "s", 1)):
-        if whole >= unit:
-            rest = whole % unit // per
-            return f"{whole // unit} {name} {rest} {inner}" if rest else f"{whole // unit} {name}"
-    return f"{whole} s"
+    """A time span in whole seconds."""
+    return words.span(int(seconds))
 
 
 def listed(names: Sequence[str], most: int = LISTED) -> str:

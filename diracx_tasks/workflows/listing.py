@@ -13,6 +13,8 @@ from diracx_tasks.jobs import search as jobs
 from diracx_tasks.workflows.states import Status
 from diracx_tasks.workflows.tables import Node, Workflow
 
+# Beside the states: how many of those that are done were taken from earlier workflows.
+REUSED = "reused"
 UNREAD = (Workflow.graph, Workflow.outputs, Workflow.tags, Workflow.reason)
 
 
@@ -58,7 +60,8 @@ def statuses(db: Session, wanted: Wanted, *, by: User) -> dict[str, int]:
 def progress(db: Session, rows: Sequence[Workflow]) -> dict[int, dict[str, int]]:
     """For each workflow, its jobs by what a person sees of them; a little old where they are many.
 
-    A job that a step tried before does not count: its step has another one now.
+    A job that a step tried before does not count: its step has another one now. What was taken from an
+    earlier workflow counts as done, and as REUSED besides.
     """
     key = ("progress", settings().database, tuple((row.workflow_id, row.status) for row in rows))
     found: dict[int, dict[str, int]] = remembered(key, lambda: _counted(db, rows))
@@ -68,17 +71,20 @@ def progress(db: Session, rows: Sequence[Workflow]) -> dict[int, dict[str, int]]
 def _counted(db: Session, rows: Sequence[Workflow]) -> dict[int, dict[str, int]]:
     found: dict[int, dict[str, int]] = {row.workflow_id: {} for row in rows}
     mine = (Node.workflow_id.in_(found), Node.kind == "tool")
-    query = select(Node.workflow_id, Node.status, func.count()).where(*mine)
+    counts = func.count(), func.count(Node.reused_from)
+    query = select(Node.workflow_id, Node.status, *counts).where(*mine)
     # All that is asked for is in this index: of wide workflows not one row is read.
     hinted = query.with_hint(Node, "FORCE INDEX (NodeCounts)", "mysql").with_hint(
         Node, "FORCE INDEX (NodeCounts)", "mariadb"
     )
-    for workflow_id, status, count in db.execute(hinted.group_by(Node.workflow_id, Node.status)):
+    for workflow_id, status, count, reused in db.execute(hinted.group_by(Node.workflow_id, Node.status)):
         found[workflow_id][status] = count
-    groups = {f"{one:08d}": counts for one, counts in found.items() if counts.get(Status.RUNNING)}
+        if reused:
+            found[workflow_id][REUSED] = reused
+    groups = {f"{one:08d}": own for one, own in found.items() if own.get(Status.RUNNING)}
     held = jobs.held_in(db, rows[0].vo, groups) if groups else {}
-    for group, counts in groups.items():
-        running = counts[Status.RUNNING]
+    for group, own in groups.items():
+        running = own[Status.RUNNING]
         with_a_pilot = min(running, held.get(group, 0))
-        counts |= {Status.RUNNING.value: with_a_pilot, "Waiting": running - with_a_pilot}
+        own |= {Status.RUNNING.value: with_a_pilot, "Waiting": running - with_a_pilot}
     return found

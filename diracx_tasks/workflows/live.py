@@ -91,7 +91,7 @@ def look(db: Session, workflow_id: int, after: int | None, *, sees_jobs: bool) -
 
 def step_of(node: Mapping[str, Any]) -> dict[str, Any]:
     """A step with its progress."""
-    return {key: node[key] for key in ("path", "name", "kind", "scatter", "state", "done", "total")}
+    return {key: node[key] for key in ("path", "name", "kind", "scatter", "state", "done", "total", "reused")}
 
 
 def events_between(

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from diracx_tasks.core.packed import unpacked
 from diracx_tasks.core.remembered import remembered
 from diracx_tasks.core.settings import settings
+from diracx_tasks.core.words import size_of_mb, span
 from diracx_tasks.jobs import attempt_use
 from diracx_tasks.jobs.attempt_use import NAMES, Summary
 from diracx_tasks.workflows.tables import Workflow
@@ -79,10 +80,10 @@ def _of_space(what: str, asked: dict[str, float] | None, used: dict[str, float])
         return
     most, least = used["most"], asked["least"]
     if most > least:
-        yield f"{what}: {most:.0f} MB used where {least:.0f} MB were asked for: ask for more"
+        yield f"{what}: {size_of_mb(most)} used where {size_of_mb(least)} were asked for: ask for more"
     elif least > EVERYBODYS_MB and most * FAR < least:
         words = "with less it would find a place sooner"
-        yield f"{what}: at most {most:.0f} of {least:.0f} MB used: {words}"
+        yield f"{what}: at most {size_of_mb(most)} of {size_of_mb(least)} used: {words}"
 
 
 def _of_cores(cores: dict[str, float] | None, efficiency: float | None) -> Iterator[str]:
@@ -99,6 +100,6 @@ def _of_time(asked: dict[str, float] | None, used: dict[str, float]) -> Iterator
     if asked is None:
         return
     if used["most"] > NEAR * asked["least"]:
-        yield f"time: {used['most']:.0f} s of {asked['least']:.0f} s used: it nearly met its limit"
+        yield f"time: {span(used['most'])} of {span(asked['least'])} used: it nearly met its limit"
     elif used["most"] * FAR < asked["least"] and asked["least"] > 3600:
-        yield f"time: at most {used['most']:.0f} s of {asked['least']:.0f} s used: ask for less"
+        yield f"time: at most {span(used['most'])} of {span(asked['least'])} used: ask for less"

@@ -13,7 +13,7 @@ from diracx_tasks.core.remembered import remembered
 from diracx_tasks.core.settings import settings
 from diracx_tasks.cwl.arrays import is_reference
 from diracx_tasks.jobs import search as jobs
-from diracx_tasks.workflows import access, collections
+from diracx_tasks.workflows import access, collections, listing
 from diracx_tasks.workflows.look import bundle
 from diracx_tasks.workflows.states import FINAL, Status
 from diracx_tasks.workflows.tables import BundleUse, Node, Workflow
@@ -43,8 +43,8 @@ def page(
     if status:
         query = query.where(Workflow.status == status)
     rows = db.scalars(query).all()
-    counted = jobs.group_counts(db, by.vo, [_job_group(row) for row in rows]) if rows else {}
-    return [{**_head(row), "jobs": _totals(counted[_job_group(row)])} for row in rows]
+    counted = listing.progress(db, rows) if rows else {}
+    return [{**_head(row), "jobs": _totals(counted[row.workflow_id])} for row in rows]
 
 
 def steps(db: Session, workflow: Workflow) -> list[dict[str, Any]]:
@@ -87,8 +87,7 @@ def graph(db: Session, workflow: Workflow) -> dict[str, Any]:
             **node,
             "state": _state(counted["counts"]),
             "done": _done(counted["counts"]),
-            "total": counted["total"],
-            "counts": counted["counts"],
+            **counted,
         }
         for node, counted in _counted_steps(db, workflow)
     ]
@@ -118,12 +117,13 @@ def _counted_steps(db: Session, workflow: Workflow) -> list[tuple[dict[str, Any]
         counts.setdefault(path, {})[status] = count
     # Of what has ended no pilot holds anything: many jobs need not be looked at.
     held = {} if workflow.status in FINAL else _held(db, workflow)
+    reused = _reused(db, workflow) if workflow.reuses else {}
     found = []
     for step in steps:
         path = step["path"]
         own = _split(counts.get(path, {}), held.get(path or workflow.name, 0), step["kind"])
         total = max(scatters[path].total if path in scatters else 0, sum(own.values()))
-        found.append((step, {"counts": own, "total": total}))
+        found.append((step, {"counts": own, "total": total, "reused": reused.get(path, 0)}))
     return found
 
 
@@ -136,6 +136,18 @@ def _held(db: Session, workflow: Workflow) -> dict[str, int]:
         is_dear=lambda counts: sum(counts.values()) > VERY_MANY,
     )
     return found
+
+
+def _reused(db: Session, workflow: Workflow) -> dict[str, int]:
+    """How many results each step has taken from earlier workflows; a little old where jobs are very many."""
+    mine = (Node.workflow_id == workflow.workflow_id, Node.kind == "tool")
+    counts = select(Node.path, func.count(), func.count(Node.reused_from)).where(*mine).group_by(Node.path)
+    found: list[tuple[str, int, int]] = remembered(
+        ("reused", settings().database, workflow.workflow_id),
+        lambda: [tuple(row) for row in db.execute(counts)],
+        is_dear=lambda rows: sum(row[1] for row in rows) > VERY_MANY,
+    )
+    return {path: reused for path, _, reused in found if reused}
 
 
 class _Scatter(NamedTuple):
@@ -204,10 +216,10 @@ def _head(workflow: Workflow) -> dict[str, Any]:
 
 
 def _totals(counted: dict[str, int]) -> dict[str, int]:
-    shown = {
-        name.lower(): counted.get(name, 0) for name in ("Waiting", "Running", "Done", "Failed", "Killed")
-    }
-    return {"total": sum(counted.values()), **shown}
+    states = {name: count for name, count in counted.items() if name != listing.REUSED}
+    names = ("Waiting", "Running", "Done", "Skipped", "Failed", "Killed")
+    shown = {name.lower(): states.get(name, 0) for name in names}
+    return {"total": sum(states.values()), **shown, "reused": counted.get(listing.REUSED, 0)}
 
 
 def _state(counts: dict[str, int]) -> str:

@@ -110,7 +110,7 @@ class Node(Table):
     __table_args__ = (
         UniqueConstraint("WorkflowID", "ParentID", "Path", "Slot", name="NodePlace"),
         Index("NodeDirty", "WorkflowID", "IsDirty"),
-        Index("NodeCounts", "WorkflowID", "Path", "Kind", "Status"),
+        Index("NodeCounts", "WorkflowID", "Path", "Kind", "Status", "ReusedFrom"),
         Index("NodeChildren", "ParentID", "Status"),
         Index("NodesByStatus", "WorkflowID", "Status"),
         Index("NodeJob", "JobID"),

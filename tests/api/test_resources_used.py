@@ -113,9 +113,9 @@ def test_a_step_has_what_was_asked_beside_what_was_used(api: Api, db: Session) -
     assert simulate["efficiency"] == pytest.approx(0.25)
     assert simulate["remarks"] == [
         "memory: 700 MB used where 256 MB were asked for: ask for more",
-        "disk: at most 20 of 2048 MB used: with less it would find a place sooner",
+        "disk: at most 20 MB of 2048 MB used: with less it would find a place sooner",
         "CPU: 0.5 of 2 cores busy: ask for fewer",
-        "time: at most 10 s of 7200 s used: ask for less",
+        "time: at most 10 s of 2 h used: ask for less",
     ]
     inner = steps["outer/inner"]
     assert (inner["jobs"], inner["measured"], inner["used"]["memory_mb"]) == (0, 0, None)

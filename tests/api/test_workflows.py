@@ -7,13 +7,14 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from diracx_tasks.engine.tables import Outbox
-from diracx_tasks.jobs.states import Status as JobStatus
 from diracx_tasks.jobs.tables import Job
 from diracx_tasks.workflows import events
 from diracx_tasks.workflows.states import Status
+from diracx_tasks.workflows.submit import Options
 from diracx_tasks.workflows.tasks import advance
 from tests.api.caller import Api
-from tests.builders import a_job, a_user, a_workflow
+from tests.builders import a_user, a_workflow
+from tests.ui.pi import Pi
 
 PATH = "/api/workflows"
 
@@ -42,17 +43,33 @@ def test_before_the_first_there_is_nothing(api: Api, db: Session) -> None:
     assert page(api, before=0) == ([], None)
 
 
-def test_a_list_is_filtered_by_status_and_counts_jobs(api: Api, db: Session) -> None:
+def test_a_list_is_filtered_by_status(api: Api, db: Session) -> None:
     first, second = a_workflow(db), a_workflow(db)
     second.status = Status.DONE
-    group = f"{first.workflow_id:08d}"
-    for status in (JobStatus.WAITING, JobStatus.RUNNING, JobStatus.STALLED, JobStatus.DONE, JobStatus.KILLED):
-        a_job(db, status, job_group=group)
     db.commit()
-    (row,) = api.get(PATH, params={"status": "Received"}).json()["workflows"]
-    assert row["workflow_id"] == first.workflow_id
-    assert row["jobs"] == {"total": 5, "waiting": 1, "running": 2, "done": 1, "failed": 0, "killed": 1}
+    assert page(api, status="Received") == ([first.workflow_id], None)
     assert page(api, status="Nonsense") == ([], None)
+
+
+def test_jobs_are_counted_in_lists_as_in_steps(api: Api) -> None:
+    pi = Pi().half_way()
+    (row,) = api.get(PATH).json()["workflows"]
+    none = {"waiting": 0, "skipped": 0, "failed": 0, "killed": 0, "reused": 0}
+    assert row["jobs"] == {**none, "total": 8, "running": 1, "done": 7}
+    steps = {one["path"]: one for one in api.get(f"{PATH}/{pi.workflow_id}").json()["steps"]}
+    assert steps["simulate"]["counts"] == {"Done": 7, "Running": 1}
+
+
+def test_what_was_taken_from_an_earlier_workflow_is_done_and_said_to_be_reused(api: Api) -> None:
+    done = Pi(2, options=Options()).to_the_end(3.14)
+    again = Pi(3, options=Options()).advance()
+    newer, older = api.get(PATH).json()["workflows"]
+    assert (older["workflow_id"], older["jobs"]["done"], older["jobs"]["reused"]) == (done.workflow_id, 4, 0)
+    assert (newer["jobs"]["total"], newer["jobs"]["done"], newer["jobs"]["reused"]) == (3, 2, 2)
+    for what in ("", "/graph"):
+        found = api.get(f"{PATH}/{again.workflow_id}{what}").json()
+        steps = {one["path"]: one for one in found["nodes" if what else "steps"]}
+        assert (steps["simulate"]["total"], steps["simulate"]["reused"]) == (3, 2), what
 
 
 @pytest.mark.parametrize("query", [{"limit": 0}, {"limit": 1001}, {"limit": "x"}, {"before": "x"}])

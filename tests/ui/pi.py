@@ -58,13 +58,14 @@ steps:
       outputs: {pi: Any}
 """
 STDOUT = "throwing darts\n"
+NEW = Options(reuse=False)
 
 
 class Pi:
     """The workflow; nothing has happened yet but its submission."""
 
-    def __init__(self, seeds: int = 8, title: str = "pi") -> None:
-        self.workflow_id = begun(TEXT, {"seeds": list(range(seeds)), "title": title}, Options(reuse=False))
+    def __init__(self, seeds: int = 8, title: str = "pi", options: Options = NEW) -> None:
+        self.workflow_id = begun(TEXT, {"seeds": list(range(seeds)), "title": title}, options)
         self.at = f"/ui/workflows/{self.workflow_id}"
 
     def advance(self) -> "Pi":

@@ -9,11 +9,11 @@ Row = dict[str, Any]
 GRAPH: Row = {
     "nodes": [
         {"path": "simulate", "name": "simulate", "kind": "tool", "parent": "", "scatter": True}
-        | {"state": "Running", "done": 7, "total": 8},
+        | {"state": "Running", "done": 7, "total": 8, "reused": 2},
         {"path": "end", "name": "end", "kind": "workflow", "parent": "", "scatter": False}
-        | {"state": "Waiting", "done": 0, "total": 0},
+        | {"state": "Waiting", "done": 0, "total": 0, "reused": 0},
         {"path": "end/plot", "name": 'plot "x"', "kind": "tool", "parent": "end", "scatter": False}
-        | {"state": "Waiting", "done": 0, "total": 0},
+        | {"state": "Waiting", "done": 0, "total": 0, "reused": 0},
     ],
     "edges": [{"from": "simulate", "to": "end"}],
 }
@@ -30,7 +30,8 @@ def a_workflow(number: int = 12, status: str = "Running", **more: Any) -> Row:
         "vo": "lhcb",
         "submitted_at": TIME,
         "ended_at": LATER if status in ("Done", "Failed", "Killed") else None,
-        "jobs": {"total": 9, "waiting": 1, "running": 1, "done": 6, "failed": 1, "killed": 0},
+        "jobs": {"total": 9, "waiting": 1, "running": 1, "done": 5, "skipped": 1, "failed": 1, "killed": 0}
+        | {"reused": 2},
         **more,
     }
 
@@ -45,6 +46,7 @@ def a_step(path: str = "simulate", total: int = 8, **counts: int) -> Row:
         "scatter": total > 1,
         "total": total,
         "counts": counts,
+        "reused": 0,
     }
 
 

@@ -68,7 +68,7 @@ def test_the_graph_is_a_tree_of_steps_with_states(diracx: Run, server: Server) -
 
     assert diracx("workflows", "graph", 12, "-o", "table").stdout == (
         "workflow 12 pi Running\n"
-        "├── simulate Running 7/8\n"
+        "├── simulate Running 7/8 (2 reused)\n"
         "└── end Waiting  after simulate\n"
         '    └── plot "x" Waiting\n'
     )

@@ -33,7 +33,7 @@ def test_a_person_sees_how_far_an_upload_and_a_wait_are(terminals: Terminals, su
 
     assert terminal.ends() == 0
     assert "uploading data" in terminal.text and "3.0/3.0 MB" in terminal.text
-    assert "workflow 12 pi Running: 3 of 8 jobs" in terminal.text and BAR in terminal.text
+    assert "workflow 12 pi Running: 3/8 jobs" in terminal.text and BAR in terminal.text
 
 
 def test_a_script_sees_nothing_of_it(

@@ -44,7 +44,7 @@ def test_the_schedule_shows_when_each_entry_ran_and_how_that_went(table: Table, 
     assert lines[0].split() == ["Name", "When", "State", "Last", "Took", "Next", "Says"]
     assert [line.split()[0] for line in lines[1:]] == sorted(line.split()[0] for line in lines[1:])
     (line,) = [line for line in lines if line.startswith(entry)]
-    for words in ("every 7200 s", "On", "just now", "1.50 s", "Failed: ValueError: no luck"):
+    for words in ("every 7200 s", "On", "just now", "1.5 s", "Failed: ValueError: no luck"):
         assert words in line
     (line,) = [line for line in lines if line.startswith("jobs.optimize")]
     assert "never" in line

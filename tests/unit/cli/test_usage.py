@@ -31,7 +31,7 @@ def test_use_is_a_table_json_or_names(diracx: Run, server: Server) -> None:
         "Failed",
         "3141",
         "1 h 30 min",
-        "2 h 00 min",
+        "2 h",
         "1 d 1 h",
         "75 %",
         "1830 MB",

@@ -180,9 +180,11 @@ def test_what_was_used_stands_beside_what_was_asked(diracx: Run, server: Server)
     server.gives("GET", "/api/workflows/12/resources", {"steps": [a_step(), unused]})
 
     _, first, second, remark = diracx("workflows", "resources", 12, "-o", "table").stdout.splitlines()
-    assert "350, 812 at most | 256-512 MB" in first and "0.95 | 2" in first and "7/8" in first
-    assert "10, 15 at most | - s" in first and "9.5 s" in first and "1.25, 2 at most | 2048 MB" in first
-    assert "- | 256-512 MB" in second and second.startswith("tool")
+    assert "350 MB, 812 MB at most | 256 MB to 512 MB" in first and "0.95 | 2" in first and "7/8" in first
+    assert (
+        "10 s, 15 s at most | -" in first and "9.5 s" in first and "1.2 MB, 2 MB at most | 2048 MB" in first
+    )
+    assert "- | 256 MB to 512 MB" in second and second.startswith("tool")
     assert remark == "outer/simulate: memory: more"
     assert json_of(diracx("workflows", "resources", 12))[0]["used"] == USED
 

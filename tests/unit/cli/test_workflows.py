@@ -111,8 +111,8 @@ def test_a_list_is_a_table_json_or_ids(diracx: Run, server: Server) -> None:
         "Submitted",
         "Took",
     ]
-    assert table[1].split()[:5] == ["13", "[red]x", "Done", "6/9", "1"]
-    assert table[1].rstrip().endswith("1 min 30 s")
+    assert table[1].split()[:5] == ["13", "[red]x", "Done", "6/9", "(2"]
+    assert "6/9 (2 reused)       1" in table[1] and table[1].rstrip().endswith("1 min 30 s")
     assert len(table) == 3
 
 

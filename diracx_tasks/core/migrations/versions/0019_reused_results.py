@@ -1,0 +1,20 @@
+"""The results that a workflow has taken from earlier ones are counted beside its jobs, in the same index."""
+
+from alembic import op
+
+revision = "0019"
+down_revision = "0018"
+branch_labels = None
+depends_on = None
+
+COLUMNS = ["WorkflowID", "Path", "Kind", "Status"]
+
+
+def upgrade() -> None:
+    with op.batch_alter_table("WorkflowNodes") as table:
+        table.drop_index("NodeCounts")
+        table.create_index("NodeCounts", [*COLUMNS, "ReusedFrom"])
+
+
+def downgrade() -> None:
+    raise NotImplementedError("what is stored would be lost")
