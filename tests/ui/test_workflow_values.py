@@ -24,11 +24,11 @@ EVIL = b"<html><script>document.title = 'run'; fetch('/ui/logout')</script></htm
 EVIL_SVG = b'<svg xmlns="http://www.w3.org/2000/svg" onload="document.title = \'run\'"></svg>'
 
 
-def a_file(name: str, content: bytes) -> dict[str, Any]:
+def a_file(name: str, content: bytes, owner: metadata.Owner = ALICE) -> dict[str, Any]:
     """A stored file of alice's, as a CWL value."""
     digest = hashlib.sha256(content).hexdigest()
     with session() as db:
-        pfn = metadata.initiate(db, ALICE, checksum=digest, size=len(content))["pfn"]
+        pfn = metadata.initiate(db, owner, checksum=digest, size=len(content))["pfn"]
     place = settings().data / "sandboxes" / metadata.key_of(metadata.plain(pfn))
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_bytes(content)
