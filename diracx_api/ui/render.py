@@ -36,12 +36,17 @@ def page(
 ) -> Response:
     """A page of ours; its block `live` is asked for again after `every` seconds, None: never."""
     context = {**_common(request), **given, "every": every, "is_part": is_part(request)}
-    answer = HTMLResponse(_environment().get_template(template).render(context), status, HEADERS)
+    answer = HTMLResponse(text(template, **context), status, HEADERS)
     if context["is_part"]:
         return answer
     if visit.SAID in request.cookies:
         visit.forget(answer, visit.SAID)
     return answer
+
+
+def text(template: str, **given: Any) -> str:
+    """A template with its values in."""
+    return _environment().get_template(template).render(given)
 
 
 def onwards(request: Request, address: str, said: str = "") -> Response:

@@ -1,13 +1,16 @@
 """Into our pages and out of them."""
 
-from urllib.parse import parse_qs, urlsplit
+from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
+import urllib3
 from playwright.sync_api import Browser, Page
 
 from diracx_api.ui.visit import TICKET
 from diracx_tasks.auth import refresh
 from diracx_tasks.core.database import session
+from diracx_tasks.core.settings import settings
 from tests.ui.visitor import PASSWORD, Pages, Visitor, open_visitor
 
 
@@ -104,4 +107,37 @@ def test_a_device_s_code_that_is_wrong_is_told_in_a_page(pages: Pages, browser: 
     answer = stranger.page.goto(f"{pages.url}/api/auth/device?user_code=BCDF<b>")
     assert answer is not None and answer.status == 400
     assert "The code BCDF<b> is not known" in stranger.page.inner_text("main")
+    stranger.close()
+
+
+KINDS: tuple[dict[str, Any], ...] = ({}, {"viewport": {"width": 390, "height": 800}, "color_scheme": "dark"})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_pages_of_a_login_look_like_the_others_and_are_in_nobodys_way(
+    pages: Pages, browser: Browser, kind: dict[str, Any]
+) -> None:
+    stranger = open_visitor(pages, browser, "alice", "user", ticket="none", **kind)
+    page = stranger.page
+    asked = {"client_id": settings().client_id, "scope": "vo:belle"}
+    codes = urllib3.request("POST", f"{pages.url}/api/auth/device?{urlencode(asked)}").json()
+
+    def look(name: str) -> None:
+        stranger.picture(f"outside-{name}-{kind.get('color_scheme', 'light')}")
+        stranger.is_accessible()
+        stranger.fits()
+        colour = "getComputedStyle(document.body).backgroundColor"
+        seen.add((page.evaluate(colour), page.locator("header a.brand").inner_text()))
+
+    seen: set[tuple[str, str]] = set()
+    page.goto(f"{pages.url}/ui/login")
+    look("choice")
+    page.goto(codes["verification_uri_complete"])
+    look("login")
+    page.get_by_label("User").select_option("alice")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Log in").click()
+    page.wait_for_url("**/finished")
+    look("finished")
+    assert len(seen) == 1 and stranger.complaints == []
     stranger.close()
