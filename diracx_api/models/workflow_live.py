@@ -25,7 +25,7 @@ class Outputs(BaseModel):
     """What jobs have printed."""
 
     status: str = stated("The workflow's status.", "Running")
-    outputs: list[Output] = stated("Running jobs first, then failed ones, then the newest of the others.", [])
+    outputs: list[Output] = stated("Failed jobs as they failed, then running ones, then the newest.", [])
 
 
 class Asked(BaseModel):

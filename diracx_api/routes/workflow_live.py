@@ -80,7 +80,7 @@ def get_workflow_logs(
     job: Job = None,
     limit: Annotated[int, Query(ge=1, le=100, description="Of how many jobs at most.", examples=[10])] = 10,
 ) -> Any:
-    """The ends of what a workflow's jobs have printed: of running ones, failed ones, then the newest."""
+    """The ends of what a workflow's jobs have printed: of failed ones, running ones, then the newest."""
     workflow = search.find(db, workflow_id, by=me)
     access.must_see_jobs(workflow, me)
     found = live.stored_outputs(db, workflow_id, live.jobs_of(workflow, Filter(step, job)), limit)

@@ -30,7 +30,7 @@ Job = Annotated[str, Query(max_length=19, pattern=r"^[0-9]*$")]
 def show_log(
     *, db: ReadDb, request: Request, me: Me, workflow_id: WorkflowId, step: Step = None, job: Job = ""
 ) -> Response:
-    """The ends of what jobs have printed: of running ones, failed ones, then the newest."""
+    """The ends of what jobs have printed: of failed ones, running ones, then the newest."""
     found = head(db, workflow_id, me)
     wanted = _filter(step, job)
     texts = []

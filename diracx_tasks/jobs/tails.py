@@ -12,8 +12,12 @@ from diracx_tasks.jobs.states import FINAL, Status
 from diracx_tasks.jobs.tables import Attempt, Job
 
 RUNNING = (Status.MATCHED, Status.RUNNING, Status.COMPLETING)
-# What one wants to read first.
-ORDER = (RUNNING, (Status.FAILED,), (Status.STALLED, Status.KILLED, Status.DONE, Status.COMPLETED))
+# What one wants to read first: of what failed the first, which often is why the others did.
+ORDER = (
+    ((Status.FAILED,), (Attempt.ended_at, Job.job_id)),
+    (RUNNING, (Job.job_id.desc(),)),
+    ((Status.STALLED, Status.KILLED, Status.DONE, Status.COMPLETED), (Job.job_id.desc(),)),
+)
 
 
 @dataclass(frozen=True)
@@ -65,10 +69,10 @@ def known(db: Session, jobs: Jobs, job_ids: Collection[int]) -> list[Output]:
 
 
 def stored(db: Session, jobs: Jobs, limit: int) -> list[Output]:
-    """Those that have had a pilot: what runs first, then what has failed, then the newest of the others."""
+    """Those that have had a pilot: what has failed, the first failure first, what runs, then the newest."""
     found: list[Output] = []
-    for statuses in ORDER:
-        query = _outputs(jobs).where(Job.status.in_(statuses)).order_by(Job.job_id.desc())
+    for statuses, order in ORDER:
+        query = _outputs(jobs).where(Job.status.in_(statuses)).order_by(*order)
         found += _found(db, query.limit(limit - len(found))) if len(found) < limit else []
     return found
 

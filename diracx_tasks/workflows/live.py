@@ -147,7 +147,7 @@ def new_outputs(
 
 
 def stored_outputs(db: Session, workflow_id: int, jobs: Jobs, limit: int) -> list[Text]:
-    """The outputs of the jobs that one wants to read first: running ones, failed ones, the newest."""
+    """The outputs of the jobs that one wants to read first: failed ones, running ones, the newest."""
     return _texts(db, workflow_id, tails.stored(db, jobs, limit))
 
 

@@ -144,7 +144,7 @@ def test_logs_of_jobs_have_their_place_in_all_scatters(api: Api, db: Session) ->
     assert api.get(f"/api/workflows/{number}/logs", params={"step": "outer"}).status_code == 404
 
 
-def test_of_many_logs_those_of_running_and_of_failed_jobs_come_first(api: Api, db: Session) -> None:
+def test_of_many_logs_those_of_failed_and_of_running_jobs_come_first(api: Api, db: Session) -> None:
     found = a_workflow(db)
     number = found.workflow_id
     done = [a_running(db, number, "workflow.cwl") for _ in range(3)]
@@ -153,6 +153,6 @@ def test_of_many_logs_those_of_running_and_of_failed_jobs_come_first(api: Api, d
         reports(api, job_id)
     reports(api, failed, Status="Failed")
     answer = api.get(f"/api/workflows/{number}/logs", params={"limit": 3}).json()
-    assert [one["job_id"] for one in answer["outputs"]] == [running, failed, done[-1]]
+    assert [one["job_id"] for one in answer["outputs"]] == [failed, running, done[-1]]
     one = api.get(f"/api/workflows/{number}/logs", params={"job": done[0]}).json()["outputs"]
     assert [log["job_id"] for log in one] == [done[0]]

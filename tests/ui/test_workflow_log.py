@@ -63,6 +63,18 @@ def test_without_javascript_the_ends_are_there_and_an_empty_log_says_why(visit: 
     assert "nothing was printed" in plain.goto(f"{pi.at}/log?step=gather").inner_text("main")
 
 
+def test_a_log_begins_with_the_first_that_failed(visit: Visit) -> None:
+    pi = Pi().advance()
+    pi.run(pi.jobs("simulate"))
+    for slot in (5, 2):
+        pi.end(pi.jobs("simulate", slot), error="no darts left")
+    pi.end(pi.jobs("simulate", 0), {"count": 3})
+    page = visit(java_script_enabled=False).goto(f"{pi.at}/log")
+    first, second, third = page.locator("section.card h2").all()[:3]
+    assert first.inner_text().startswith("simulate[5]") and second.inner_text().startswith("simulate[2]")
+    assert not third.inner_text().startswith("simulate[0]")
+
+
 def test_where_jobs_are_their_owners_others_see_no_outputs(
     installation: Installation, browser: Browser
 ) -> None:
