@@ -1,9 +1,6 @@
 """TAB: numbers and names that the server knows, for every kind of thing; silence when it does not answer."""
 
 import json
-import os
-import subprocess
-import sys
 import time
 from typing import Any
 
@@ -113,31 +110,3 @@ def test_operators_entries_are_offered(tasks: Run, installation: Installation) -
     assert completed("tasks locks release") == []
     names = [row["name"] for row in json.loads(tasks("schedule").stdout)]
     assert completed("tasks schedule pause") == names
-
-
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_the_script_of_a_shell_is_printed(diracx: Run, shell: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SHELL", f"/usr/bin/{shell}")
-    script = diracx("completion", shell).stdout
-
-    assert f"_DIRACX_COMPLETE={shell}_complete" in script
-    assert diracx("completion").stdout == script
-
-
-def test_a_shell_that_is_not_known_is_asked_for(diracx: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SHELL", "/bin/tcsh")
-    assert "say which shell: bash, zsh, fish" in diracx("completion").stderr
-
-
-def test_bash_completes_numbers_with_the_script(known: Server, diracx: Run) -> None:
-    made = f'#!/bin/sh\nexec {sys.executable} -m diracx_tasks.cli "$@"\n'
-    os.mkdir("bin")
-    with open(os.open("bin/diracx", os.O_CREAT | os.O_WRONLY, 0o755), "w") as file:
-        file.write(made)
-    with open("script", "w") as file:
-        file.write(diracx("completion", "bash").stdout)
-    typed = "source ./script; COMP_WORDS=(diracx jobs show 7) COMP_CWORD=3"
-    shown = f"{typed}; PATH=$PWD/bin:$PATH _diracx_completion diracx; echo ${{COMPREPLY[@]}}"
-    done = subprocess.run(["bash", "-c", shown], capture_output=True, text=True, check=False)
-
-    assert (done.stdout, done.stderr) == ("70 71\n", "")
