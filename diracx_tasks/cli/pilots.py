@@ -8,6 +8,7 @@ from diracx_tasks.cli.output import output_option
 from diracx_tasks.cli.pilot_actions import kill, logs
 from diracx_tasks.cli.pilot_file import pack
 from diracx_tasks.cli.pilot_search import list_pilots, show
+from diracx_tasks.cli.sites import NO_QUEUES
 from diracx_tasks.cli.tables import Column
 
 PLAN = (
@@ -37,8 +38,7 @@ for one in (list_pilots, show, logs, kill):
 def plan(dry_run: bool, form: str) -> None:
     """Send pilots for the jobs that wait now, as is done every minute anyway; for service administrators."""
     found = output.connect().post("/api/pilots/plan", {"dry_run": dry_run})
-    empty = "there are no queues in the configuration"
-    output.show_rows(found["queues"], form, key="queue", columns=PLAN, empty=empty)
+    output.show_rows(found["queues"], form, key="queue", columns=PLAN, empty=NO_QUEUES)
     if found["queues"] and form == output.TABLE:
         verb = "would be sent" if dry_run else "are being sent"
         words = f"{found['new']} pilots {verb} for {found['jobs']} waiting jobs"

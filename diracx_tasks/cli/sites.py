@@ -14,7 +14,11 @@ from diracx_tasks.cli.progress import waiting
 from diracx_tasks.cli.tables import Column, Row
 
 PERIOD = 2.0
-NO_QUEUES = "there are no queues in the configuration"
+NO_QUEUES = (
+    "there are no queues in the configuration: what `diracx up` runs needs none, "
+    "its pilots are this machine's; to send pilots elsewhere, state Resources.Sites as "
+    "docs/where-pilots-are-sent.md shows"
+)
 
 
 def _why(row: Row) -> str:

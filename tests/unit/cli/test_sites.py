@@ -1,7 +1,9 @@
 """`diracx sites list`, `ban` and `allow`."""
 
+import re
 from typing import Any
 
+from tests.architecture.source import ROOT
 from tests.unit.cli.conftest import Run, json_of
 from tests.unit.cli.server import Answer, Server
 
@@ -37,7 +39,12 @@ def test_the_list_says_why_a_queue_gets_no_pilots(diracx: Run, server: Server) -
 
 def test_without_queues_the_list_says_so(diracx: Run, server: Server) -> None:
     server.gives("GET", "/api/sites/", [])
-    assert "there are no queues in the configuration" in diracx("sites", "list").stderr
+    server.gives("GET", "/api/sites/tests", [])
+    for command in ("list", "tests"):
+        said = diracx("sites", command).stderr
+        assert "there are no queues in the configuration: what `diracx up` runs needs none" in said
+        (page,) = re.findall(r"docs/[a-z-]+\.md", said)
+        assert "    Resources:\n      Sites:" in (ROOT / page).read_text()
 
 
 def test_a_site_is_banned_with_a_reason(diracx: Run, server: Server) -> None:
