@@ -24,13 +24,16 @@ OURS = ("diracx_tasks.cli",)
 LINE = {"diracx.cli": "Now go to: ", "diracx_tasks.cli": "Open  "}
 
 
-def browse(address: str) -> None:
-    """What somebody does in a browser: it follows redirects, to the provider and back, and he says yes."""
+def browse(address: str, **fields: str) -> None:
+    """What somebody does in a browser: it follows redirects, to the provider and back, and he says yes.
+
+    A page of ours that stands in for a provider asks for `fields` as well.
+    """
     with httpx2.Client(follow_redirects=True) as browser:
         page = browser.get(address)
         form = re.search(r'action="([^"]+)".*name="state" value="([^"]+)"', page.text, re.DOTALL)
         if form:
-            content = {"state": html.unescape(form[2]), "action": "login"}
+            content = {"state": html.unescape(form[2]), "action": "login", **fields}
             browser.post(urljoin(str(page.url), form[1]), data=content)
 
 

@@ -40,10 +40,17 @@ PARTS = {
 class System:
     """`diracx up` on a folder; what `environment` states is used instead of the embedded parts."""
 
-    def __init__(self, folder: Path, environment: dict[str, str] | None = None, *options: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        environment: dict[str, str] | None = None,
+        *options: str,
+        with_flower: bool = False,
+    ) -> None:
         self.folder = folder
         self.environment = {**QUICK, **(environment or {})}
-        self.options = ("--no-flower", f"--port={free_port()}", *options)
+        flower = () if with_flower else ("--no-flower",)
+        self.options = (*flower, f"--port={free_port()}", *options)
         self.process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> "System":

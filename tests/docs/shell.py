@@ -3,7 +3,7 @@
 import os
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from threading import Timer
@@ -15,11 +15,12 @@ MARK = "\x1e"
 Offsets = Mapping[str, int]
 # What an integer is the number of: by the option before it, else by the subject of the command.
 OPTIONS = {"--job": "job", "--workflow": "workflow"}
+SUBJECTS = {"workflows": "workflow", "jobs": "job"}
 CALL = re.compile(r"diracx (workflows|jobs) ([\w-]+)([^|;&\n]*)")
 INTEGER = re.compile(r"(?P<before>\s(?:-{1,2}[a-z-]+[ =])?)(?P<number>\d+)(?=\s|$)")
 ELSEWHERE = {
     "workflow": re.compile(
-        r"(?P<before>/workflows/|--(?:get|log) |\bworkflow-|\bcrate-|JobGroup=)(?P<number>\d+)"
+        r"(?P<before>/workflows?/|--(?:get|log) |\bworkflow-|\bcrate-|JobGroup=)(?P<number>\d+)"
     ),
     "job": re.compile(r"(?P<before>/jobs/|\bjob-)(?P<number>\d+)"),
     "bulk": re.compile(r"(?P<before>/bulk/)(?P<number>\d+)"),
@@ -34,10 +35,16 @@ class Ran(NamedTuple):
 
 
 class Shell:
-    """A bash in a folder; what is exported or changed stays for the next command."""
+    """A bash in a folder; what is exported or changed stays for the next command.
 
-    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+    `seen` is told each line that a command prints, while it runs.
+    """
+
+    def __init__(
+        self, folder: Path, environment: Mapping[str, str], seen: Callable[[str], None] = lambda _: None
+    ) -> None:
         self.code = 0
+        self.seen = seen
         self.process = subprocess.Popen(
             ["bash", "--noprofile", "--norc"],
             cwd=folder,
@@ -74,6 +81,7 @@ class Shell:
                     self.code = int(line[1:])
                     return Ran(lines[:-1] if lines[-1:] == [""] else lines, self.code)
                 lines.append(line.rstrip("\n"))
+                self.seen(lines[-1])
             return Ran(lines, None)
         finally:
             timer.cancel()
@@ -92,7 +100,7 @@ def shifted(text: str, offsets: Offsets) -> str:
     """The command with the numbers of this system: on a page, workflows and jobs begin with 1."""
 
     def call(found: re.Match[str]) -> str:
-        subject = {"workflows": "workflow", "jobs": "bulk" if found[2] == "bulk" else "job"}[found[1]]
+        subject = "bulk" if found[2] == "bulk" else SUBJECTS[found[1]]
         rest = INTEGER.sub(lambda one: _moved(_kind(one["before"], subject), offsets, one), found[3])
         return f"diracx {found[1]} {found[2]}{rest}"
 

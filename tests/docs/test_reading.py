@@ -83,6 +83,9 @@ def test_words_count_and_numbers_do_not() -> None:
     assert not missing(["job 1 is Done after 3 s"], ["hello", "job 7 is  Done after 12 s"])
     assert not missing(["a  one", "...", "b  two"], ["a one", "between", "b two"])
     assert not missing(['{"id":1,"path":"x",...'], ['{"id":3,"path":"x","more":"words"}'])
+    assert not missing(
+        ["Open http://h/device?user_code=TNPBTNNV"], ["Open http://h/device?user_code=FJJRTMPW"]
+    )
     assert not missing(["Job  Submitted", "1  5 s ago"], ["Job  Submitted", "3  just now"])
 
 

@@ -1,5 +1,6 @@
 """The commands of the documentation are run, page by page, and print what it says."""
 
+import getpass
 import os
 import re
 import shutil
@@ -12,74 +13,115 @@ from pathlib import Path
 import pytest
 
 from tests.architecture.source import ROOT
+from tests.desk import browse
 from tests.docs.compare import missing
+from tests.docs.grid import Place, grid
 from tests.docs.pages import DOCS, Command, File, pages, sessions, steps
 from tests.docs.shell import Ran, Shell, shifted
+from tests.docs.warm import warm
+from tests.extension.installed import muon
 from tests.system import System, wait_for
+from tests.unit.notices.receivers import posting
+
+__all__ = ["muon"]
 
 pytestmark = pytest.mark.integration
 # Pages of which nothing is run here, and why; how many commands are left out in all has a bound.
-EXTENSION = "they are about the extension that tests/extension installs and runs"
-GRID = "they need sites and their pilots: tests/integration and tests/api have some"
 NOT_RUN = {
-    "add-a-task": EXTENSION,
-    "ban-a-site": GRID,
-    "change-a-task-without-redeploying": "they need a configuration in git: tests/unit/core has some",
-    "dead-letters": EXTENSION,
-    "extend": EXTENSION,
-    "flower": "no Flower runs here: tests/integration starts one",
-    "how-a-pilot-proves-who-it-is": GRID,
-    "look-after-pilots": GRID,
-    "many-at-once": EXTENSION,
-    "nodes-that-fail-everything": GRID,
-    "pilots-on-the-node": GRID,
     "redis": "it shows how an installation fails elsewhere",
-    "resource-status": GRID,
-    "run-here": "it starts a system of its own, as its test in tests/integration does",
-    "shares-and-priorities": "it looks into the matcher's Redis",
-    "the-pilot-as-one-file": "it packs wheels of several Pythons, which takes minutes",
     "what-survives-what": "it takes ten minutes",
-    "where-pilots-are-sent": GRID,
 }
-MOST_NOT_RUN = 81
-# Pages for operators whose commands load all that a server has, two seconds each.
-SLOW = (
-    "add-a-vo-a-group-a-user",
-    "how-long-jobs-are-kept",
-    "install-for-production",
-    "limits-of-sites",
-    "queues-and-workers",
-    "tasks-and-schedule",
+MOST_NOT_RUN = 15
+# Pages about sites, pilots, extensions, Flower and a configuration in git: on a system that has them.
+ON_GRID = (
+    "add-a-task",
+    "ban-a-site",
+    "change-a-task-without-redeploying",
+    "dead-letters",
+    "extend",
+    "flower",
+    "how-a-pilot-proves-who-it-is",
+    "look-after-pilots",
+    "many-at-once",
+    "nodes-that-fail-everything",
+    "pilots-on-the-node",
+    "resource-status",
+    "shares-and-priorities",
+    "where-pilots-are-sent",
 )
+# Pages that start whole systems of their own, or make the file of the pilot.
+SLOW = ("run-here", "the-pilot-as-one-file")
 EVERY = "DIRACX_TEST_EVERY_PAGE"
 # What a page shows of commands that fail.
-FAILURE = re.compile(r"^diracx: |\bWRONG\b|^\d+ wrong$|\bnot removed\b")
+FAILURE = re.compile(
+    r"^diracx: |\bWRONG\b|^\d+ wrong$|\bnot removed\b|^FLOWER_|^Flower does not|rejected|^\(Pdb\)"
+)
 GOING_ON = ("Received", "Running", "Killing")
+# What a login shows: somebody opens it in a browser.
+LOGIN = re.compile(r"^(?:Open  |Now go to: )(http\S+)$")
+CODE = "29286223"
+# What is done before a page may say what a name of the page is here.
+HERE = re.compile(r"^(\S+) is here (\S+)$")
 
 
 @pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """What `make up` starts, for all pages."""
-    with System(tmp_path_factory.mktemp("up"), None, "--slots", "4") as found:
-        yield found
+def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """What `make up` starts, for most pages; it has a mail server."""
+    folder = tmp_path_factory.mktemp("up")
+    with posting() as post:
+        stated = {
+            "DIRACX_MAIL_URL": post.url,
+            "DIRACX_MAIL_FROM": "diracx@example.org",
+            "DIRACX_HEALTH_FILES": str(folder),
+        }
+        with System(folder, stated, "--slots", "4") as system:
+            environment = {"PYTHONPATH": str(ROOT), "DIRACX_HEALTH_FILES": str(folder)}
+            with warm(folder, environment) as programs:
+                yield Place(system, "local", programs, environment, post=post)
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory, muon: dict[str, str]) -> Iterator[Place]:
+    """An installation with all that there is."""
+    with grid(tmp_path_factory.mktemp("grid"), muon) as place:
+        yield place
 
 
 @pytest.fixture
-def shell(system: System, tmp_path: Path) -> Iterator[Shell]:
+def place(page: Path, request: pytest.FixtureRequest) -> Place:
+    """The system that a page is about."""
+    if page.stem in SLOW and EVERY not in os.environ:
+        pytest.skip(f"it takes long: {EVERY}=1 has it run")
+    found: Place = request.getfixturevalue("large" if page.stem in ON_GRID else "small")
+    return found
+
+
+@pytest.fixture
+def shell(place: Place, tmp_path: Path) -> Iterator[Shell]:
     """A terminal of somebody who has installed it, in a folder of his own."""
     shutil.copytree(ROOT / "workflows", tmp_path / "workflows")
+    (tmp_path / "deploy").symlink_to(ROOT / "deploy")
+    client = place.system.client
     environment = {
-        "DIRACX_DATA": str(system.folder),
+        "DIRACX_DATA": str(place.system.folder),
         "DIRACX_OUTPUT": "table",
         "HOME": str(tmp_path),
         "COLUMNS": "200",
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "PYTHONPATH": str(ROOT),
+        "PATH": f"{place.programs}:{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PYTHONUNBUFFERED": "1",
+        **place.environment,
     }
-    with Shell(tmp_path, environment) as found:
+    with Shell(tmp_path, environment, partial(logged_in, place)) as found:
         # Not exported: they are for curl.
-        found.run(f"DIRACX_URL={system.client.url} DIRACX_TOKEN={system.client.token}")
+        found.run(f"DIRACX_URL={client.url} DIRACX_TOKEN={client.token} TOKEN={client.token}")
         yield found
+
+
+def logged_in(place: Place, line: str) -> None:
+    """Confirm a login that a command has begun, as its user does in a browser."""
+    if shown := LOGIN.match(line):
+        password = (place.system.folder / "keys" / "login").read_text()
+        browse(shown[1], subject=getpass.getuser(), password=password)
 
 
 def is_run(page: Path) -> bool:
@@ -97,22 +139,30 @@ def complaint(command: Command, ran: Ran) -> str:
     return f"it does not print: {lacks}" if lacks else ""
 
 
-def names(system: System, shell: Shell) -> dict[str, str]:
+def names(place: Place, shell: Shell) -> dict[str, str]:
     """What is called otherwise here: on the pages Alice of the VO lhcb is the reader, at port 8000."""
-    me = system.client.get("/api/auth/userinfo")["preferred_username"]
-    home = f"/local/user/{me[0]}/{me}"
-    address = system.client.url.partition("://")[2]
+    client = place.system.client
+    me = client.get("/api/auth/userinfo")["preferred_username"]
+    home = f"/{place.vo}/user/{me[0]}/{me}"
     folder = shell.run("pwd").lines[0]
     return {
         "/lhcb/user/a/alice": home,
         # A second page stores files of the same names.
         "/local/user/a/alice": f"{home}/examples",
-        "127.0.0.1:8000": address,
+        "127.0.0.1:8000": client.url.partition("://")[2],
+        "https://diracx.example.org/api": f"{client.url}/api",
         "/srv/": f"{folder}/srv/",
         "/var/lib/diracx/keys/": f"{folder}/",
-        "@lhcb": "@local",
-        # In a cell of a table.
+        "/home/alice/": f"{folder}/",
+        "@lhcb": f"@{place.vo}",
+        # In a cell of a table, and where the pages show what they show to root.
         " alice  ": f" {me}  ",
+        '"root"': f'"{me}"',
+        "local:root": f"local:{me}",
+        "by root": f"by {me}",
+        "root is logged": f"{me} is logged",
+        "User        root": f"User        {me}",
+        **place.names,
     }
 
 
@@ -148,19 +198,29 @@ def last(system: System) -> dict[str, int]:
     }
 
 
+def code(place: Place) -> str:
+    """The code in a mail that is on its way."""
+    post = place.post
+    assert post is not None
+    wait_for(lambda: bool(post.texts()), 60, lambda: place.system.log[-3000:])
+    return post.code()
+
+
 @pytest.mark.parametrize("page", [one for one in pages() if is_run(one)], ids=lambda page: page.stem)
-def test_what_a_page_says_is_so(page: Path, request: pytest.FixtureRequest) -> None:
-    if page.stem in SLOW and EVERY not in os.environ:
-        pytest.skip(f"it takes long: {EVERY}=1 has it run")
-    system, shell = request.getfixturevalue("system"), request.getfixturevalue("shell")
-    offsets, mine = last(system), partial(named, names(system, shell))
+def test_what_a_page_says_is_so(page: Path, place: Place, shell: Shell) -> None:
+    system = place.system
+    offsets, known = last(system), names(place, shell)
     for step in steps(page):
+        mine = partial(named, known)
         if isinstance(step, File):
-            shell.write(step.name, step.text)
+            shell.write(step.name, mine(step.text))
         elif not step.why_not:
+            if CODE in step.text:
+                known[CODE] = code(place)
             told = replace(step, text=shifted(mine(step.text), offsets), prints=[*map(mine, step.prints)])
             ran = done(shell, told)
             words = complaint(told, ran)
+            known |= {found[1]: found[2] for line in ran.lines if (found := HERE.match(line))}
             assert not words, "\n".join([f"{told.place}: {told.text}", words, *ran.lines, system.log[-2000:]])
 
 

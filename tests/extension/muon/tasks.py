@@ -9,6 +9,7 @@ from diracx_tasks.engine.batches import call_many
 from diracx_tasks.engine.fan import fan_out
 from diracx_tasks.engine.policies import Concurrent, Read, lock_kind
 from diracx_tasks.engine.retries import Backoff
+from diracx_tasks.engine.run import Later
 from diracx_tasks.engine.schedules import schedule
 from diracx_tasks.engine.task import task
 from diracx_tasks.engine.timing import Timing
@@ -51,6 +52,12 @@ def survey(run_id: int) -> str:
 def finish(run_id: int) -> str:
     """End the survey of a run."""
     return f"run {run_id} is surveyed"
+
+
+@task()
+def wait_for_beam(run_id: int) -> str:
+    """Wait until there are muons for a run."""
+    raise Later(3600, f"there is no beam for run {run_id} yet")
 
 
 @task(batch=100)
