@@ -49,8 +49,8 @@ ON_GRID = (
     "shares-and-priorities",
     "where-pilots-are-sent",
 )
-# Pages that start whole systems of their own, or make the file of the pilot.
-SLOW = ("run-here", "the-pilot-as-one-file")
+# Pages that start whole systems of their own.
+SLOW = ("run-here",)
 EVERY = "DIRACX_TEST_EVERY_PAGE"
 # What a page shows of commands that fail.
 FAILURE = re.compile(
