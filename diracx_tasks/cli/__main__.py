@@ -1,5 +1,5 @@
 """`python -m diracx_tasks.cli`: the same as `diracx`."""
 
-from diracx_tasks.cli.main import main
+from diracx_tasks.cli.start import main
 
 main()

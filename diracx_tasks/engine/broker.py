@@ -89,8 +89,11 @@ def waiting() -> dict[str, int]:
 
 def workers() -> list[dict[str, Any]]:
     """Every worker that answers: its queues, processes, and what it runs now."""
-    inspect = current_app.control.inspect(timeout=PATIENCE)
     try:
+        most = _bound()
+        if most == 0:
+            return []
+        inspect = current_app.control.inspect(timeout=PATIENCE, limit=most)
         stats = inspect.stats() or {}
         # Now it is known who answers: nobody else is waited for.
         named = current_app.control.inspect(destination=list(stats), timeout=PATIENCE, limit=len(stats))
@@ -108,6 +111,17 @@ def workers() -> list[dict[str, Any]]:
         }
         for name, found in sorted(stats.items())
     ]
+
+
+def _bound() -> int | None:
+    """How many workers listen, as far as Redis knows: when all have answered, nobody else is waited for.
+
+    Some that were killed may be among them. None: the broker does not tell.
+    """
+    if not is_redis():
+        return None
+    with current_app.connection_for_read() as connection:
+        return len(connection.default_channel.get_table(current_app.control.mailbox.exchange.name))
 
 
 def stop(key: str) -> None:

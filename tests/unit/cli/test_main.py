@@ -164,6 +164,29 @@ def test_a_closed_pipe_is_silent(environment: None, server: Server) -> None:
     assert result.stderr == ""
 
 
+@pytest.mark.parametrize(
+    "when",
+    [
+        "sys.meta_path.insert(0, type('Finder', (), {'find_spec': lambda _, name, *__: interrupt(name)})())",
+        "atexit.register(interrupt, 'diracx_tasks.cli.main')",
+    ],
+)
+def test_ctrl_c_has_no_traceback_while_python_starts_and_ends(environment: None, when: str) -> None:
+    program = f"""
+import atexit, os, signal, sys
+from diracx_tasks.cli.start import main
+def interrupt(name):
+    if name == "diracx_tasks.cli.main":
+        os.kill(os.getpid(), signal.SIGINT)
+{when}
+main()
+"""
+    command = [sys.executable, "-c", program, "--version"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert (result.returncode, result.stderr) == (130, "diracx: interrupted\n")
+
+
 def test_ctrl_c_exits_with_130(terminals: Terminals, server: Server) -> None:
     server.gives("POST", "/api/workflows/12/kill", {"status": "Killing"})
     terminal = terminals.run("workflows", "kill", 12)
