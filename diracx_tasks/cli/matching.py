@@ -21,17 +21,13 @@ def _span(seconds: float | None) -> str:
     return "" if seconds is None else span(seconds)
 
 
-def _ago(seconds: float) -> str:
-    return ago(seconds)
-
-
 def _jobs(row: Row) -> str:
     return str(row["jobs"]) if row["is_exact"] else f"about {row['jobs']}"
 
 
 def _asked(row: Row) -> str:
     seconds = row["last_asked_seconds"]
-    return "none in the last hour" if seconds is None else _ago(seconds)
+    return "none in the last hour" if seconds is None else ago(seconds)
 
 
 def _used(row: Row) -> str:
@@ -56,7 +52,7 @@ CLASSES = (
 NODES = (
     Column("Site", lambda row: row["site"]),
     Column("CE", lambda row: row["ce"], goes=1),
-    Column("Asked", lambda row: _ago(row["last_asked_seconds"]), goes=2),
+    Column("Asked", lambda row: ago(row["last_asked_seconds"]), goes=2),
     Column("Offers", lambda row: row["offers"], is_cut=True),
     Column("Banned", lambda row: row["banned"], is_cut=True),
 )

@@ -132,10 +132,6 @@ def _column(name: str) -> Column:
     return Column(title if name != "ce" else "CE", lambda row: row[name])
 
 
-def _time(seconds: float) -> str:
-    return span(seconds)
-
-
 def _share(row: Row) -> str:
     return "" if row["cpu_share"] is None else f"{100 * row['cpu_share']:.0f} %"
 
@@ -151,9 +147,9 @@ WHEN = {
 }
 NUMBERS = (
     Column("Attempts", lambda row: row["attempts"], is_number=True),
-    Column("CPU", lambda row: _time(row["cpu_seconds"]), is_number=True, goes=5),
-    Column("Wall", lambda row: _time(row["wall_seconds"]), is_number=True, goes=3),
-    Column("Core time", lambda row: _time(row["core_seconds"]), is_number=True),
+    Column("CPU", lambda row: span(row["cpu_seconds"]), is_number=True, goes=5),
+    Column("Wall", lambda row: span(row["wall_seconds"]), is_number=True, goes=3),
+    Column("Core time", lambda row: span(row["core_seconds"]), is_number=True),
     Column("CPU share", _share, is_number=True, goes=4),
     Column("Memory", lambda row: _mb(row["memory_mb"]), is_number=True, goes=2),
     Column("Disk", lambda row: _mb(row["disk_mb"]), is_number=True, goes=1),
