@@ -148,8 +148,9 @@ def cli() -> None:
     on this machine. Who you are says DIRACX_TOKEN, else `diracx login`, else `diracx up`.
 
     \b
-    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 killed, 4 login needed, 5 server away,
-    33 unsupported CWL, 34 invalid CWL, 70 our mistake, 130 interrupted.
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 killed, 4 login needed,
+    5 server away, 33 unsupported CWL, 34 invalid CWL, 70 our mistake,
+    130 interrupted.
     """
 
 

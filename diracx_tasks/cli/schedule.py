@@ -32,6 +32,7 @@ COLUMNS = (
     Column("Says", _says, is_cut=True, goes=4),
 )
 NOT_MADE = "nothing: the schedule is made by `celery -A diracx_tasks beat`; does it run?"
+NEXT = (Column("Time (UTC)", lambda row: output.time_of(row["at"])),)
 
 
 @click.group(cls=Group, invoke_without_command=True)
@@ -113,13 +114,15 @@ def set_timing(name: str, every: float | None, cron: str | None, rrule: str | No
 @schedule.command("next")
 @click.argument("name", shell_complete=known_entries)
 @click.option("--count", default=5, type=click.IntRange(1, 1000), show_default=True)
-def next_times(name: str, count: int) -> None:
+@output_option
+def next_times(name: str, count: int, form: str) -> None:
     """The next times of an entry, in UTC."""
     with reading() as db:
+        from diracx_tasks.core.database import utc
         from diracx_tasks.engine import schedules
 
-        for moment in schedules.preview(schedules.find(db, name), count):
-            click.echo(f"{moment:%Y-%m-%d %H:%M:%S}")
+        rows = [{"at": utc(moment)} for moment in schedules.preview(schedules.find(db, name), count)]
+    output.show_rows(rows, form, key="at", columns=NEXT, empty=f"{name} is never due")
 
 
 def _set_state(name: str, state: str) -> None:

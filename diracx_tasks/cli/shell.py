@@ -20,7 +20,8 @@ def completion(shell: str | None) -> None:
     """Print the script that has a shell complete commands with TAB; without SHELL for the one you use.
 
     \b
-    bash  diracx completion bash > ~/.local/share/bash-completion/completions/diracx
+    bash  diracx completion bash \\
+            > ~/.local/share/bash-completion/completions/diracx
     zsh   diracx completion zsh > ~/.zfunc/_diracx   (a folder of your fpath)
     fish  diracx completion fish > ~/.config/fish/completions/diracx.fish
     """

@@ -246,7 +246,8 @@ def _ending(workflow: Row, *, is_kept: bool) -> str:
     )
     reason = one_line(workflow.get("reason") or "")
     if status != "Done" and reason:
-        return f"{words}: {reason}"
+        logs = f"; its logs: diracx workflows logs {number}" if is_kept and status == "Failed" else ""
+        return f"{words}: {reason}{logs}"
     if not is_kept:
         return words
     is_done = status == "Done"
@@ -268,5 +269,7 @@ def _words(event: Row, workflow: Row) -> str:
     # The server gives slot 0 to everything that has no slots, the scatter itself included.
     slot = f"[{event['slot']}]" if is_scattered and (event["slot"] or event["job_id"]) else ""
     job = f" (job {event['job_id']})" if event["job_id"] else ""
+    # A reason names the job that it is of.
+    job = "" if job and event["message"].endswith(job) else job
     message = f": {event['message']}" if event["message"] else ""
     return one_line(f"{event['at'][:19]}Z {where}{slot} {event['status']}{job}{message}")

@@ -156,7 +156,7 @@ def list_workflows(status: str | None, limit: int, is_all: bool, is_watched: boo
 @output_option
 @click.pass_context
 def show(ctx: click.Context, /, workflow_id: int, is_watched: bool, form: str) -> None:
-    """Show a workflow: state, steps, outputs."""
+    """Show a workflow: status, steps, outputs."""
     from diracx_tasks.cli.steps import steps_table
 
     if is_watched:

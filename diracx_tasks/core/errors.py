@@ -57,6 +57,7 @@ class Unavailable(DiracXError):
     """A server that we need is away; trying again helps."""
 
     http_status = 503
+    exit_code = 5
 
 
 class SettingsError(DiracXError):

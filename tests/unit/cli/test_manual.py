@@ -1,5 +1,6 @@
 """The manual page has every command, and nothing that roff complains about."""
 
+import re
 import shutil
 import subprocess
 
@@ -33,3 +34,14 @@ def test_what_roff_would_carry_out_is_plain_text(diracx: Run) -> None:
     lines = diracx("man").stdout.splitlines()
 
     assert [line for line in lines if line.startswith((".", "'")) and not line.startswith(known)] == []
+
+
+def test_the_help_of_every_command_fits_a_terminal(diracx: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    page = diracx("man").stdout.replace("\\-", "-")
+    every = [(), *(tuple(one.split()) for one in re.findall(r'\.SS "diracx ([^"]*)"', page))]
+    assert len(every) > 80
+    for words in every:
+        found = diracx(*words, "--help")
+        assert found.exit_code == 0 and found.stdout.startswith(f"Usage: {' '.join(['diracx', *words])} ")
+        assert [line for line in found.stdout.splitlines() if len(line) > 80] == [], words

@@ -149,5 +149,5 @@ def test_a_broker_or_redis_that_is_away_is_said_in_a_line(
     tasks: Run, installation: Installation, command: str
 ) -> None:
     with environment(DIRACX_DATA=str(installation.folder), DIRACX_REDIS_URL=AWAY):
-        line = refused(tasks(command), 1)
+        line = refused(tasks(command), 5)
     assert "does not answer" in line and "DIRACX_" in line

@@ -111,11 +111,13 @@ def test_a_time_that_makes_no_sense_is_wrong_usage(tasks: Run, entry: str, optio
     assert row_of(tasks)["timing"] == "every 7200 s"
 
 
-def test_the_next_times_of_an_entry_are_printed(tasks: Run, entry: str) -> None:
+def test_the_next_times_of_an_entry_are_printed(tasks: Run, table: Table, entry: str) -> None:
     tasks("schedule", "set", entry, "--cron", "30 4 * * *")
-    lines = said(tasks("schedule", "next", entry, "--count", "3")).splitlines()
-    assert len(lines) == 3 and all(line.endswith(" 04:30:00") for line in lines)
-    assert lines == sorted(lines)
+    head, *lines = table("schedule", "next", entry, "--count", "3").splitlines()
+    assert head.strip() == "Time (UTC)" and len(lines) == 3
+    assert all(line.strip().endswith(" 04:30:00") for line in lines) and lines == sorted(lines)
+    (first,) = rows(tasks("schedule", "next", entry, "--count", "1"))
+    assert first["at"].endswith("T04:30:00.000000Z")
 
 
 def test_an_entry_that_is_not_there_is_said_so(tasks: Run) -> None:

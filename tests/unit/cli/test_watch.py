@@ -82,7 +82,8 @@ def test_waiting_ends_with_how_it_ended_on_standard_error(
     result = diracx("workflows", "submit", document, "--wait", "-o", "id")
 
     assert result.exit_code == 1 and result.stdout == "12\n"
-    assert result.stderr == "workflow 12 pi is Failed after 1 min 30 s: simulate: exit code 3 (job 17)\n"
+    words = "workflow 12 pi is Failed after 1 min 30 s: simulate: exit code 3 (job 17)"
+    assert result.stderr == f"{words}; its logs: diracx workflows logs 12\n"
 
 
 def test_a_step_that_never_began_is_not_said_to_wait(diracx: Run, server: Server) -> None:
