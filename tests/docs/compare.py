@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 # How long ago something was depends on when one looks.
-WHEN = re.compile(r"\b(just now|never|\d+ (s|min|h|d) ago|in \d+ (s|min|h|d))\b")
+WHEN = re.compile(r"\b((just )?now|never|\d+ (s|min|h|d) ago|in \d+ (s|min|h|d))\b")
 # What a login has one compare: eight consonants, of which RFC 8628, 6.1, speaks.
 CODE = re.compile(r"\b[B-DF-HJ-NP-TV-XZ]{8}\b")
 WORD = re.compile(r"\.\.\.|…|\w[\w-]*")

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 
+from diracx_tasks.node.tied import tied
 from tests.system import wait_for
 
 CLIENT = """#!{python} -IS
@@ -41,8 +42,9 @@ def warm(folder: Path, environment: Mapping[str, str]) -> Iterator[Path]:
     known = {"python": sys.executable, "path": environment["PYTHONPATH"], "real": str(real)}
     (programs / "diracx").write_text(CLIENT.format(**known, address=str(address)))
     (programs / "diracx").chmod(0o755)
-    command = [sys.executable, "-m", "tests.docs.warm", str(address)]
-    with subprocess.Popen(command, env={**os.environ, **environment}) as server:
+    command = tied([sys.executable, "-m", "tests.docs.warm", str(address)])
+    # Of its own session: a signal to all of a command's group is none for the tests.
+    with subprocess.Popen(command, env={**os.environ, **environment}, start_new_session=True) as server:
         try:
             wait_for(address.exists, 60, lambda: f"it ended with {server.poll()}")
             yield programs

@@ -22,7 +22,7 @@ AWAY = re.compile(
     re.IGNORECASE,
 )
 GONE = re.compile(r"^Job \S+ (not found|already)|There are no jobs in the queue")
-COLUMNS = "ClusterId ProcId DiracXPilot JobStatus ExitCode HoldReason RemoveReason"
+COLUMNS = "ClusterId ProcId DiracXPilot JobStatus ExitCode HoldReason LastHoldReason RemoveReason"
 FORGET = f"find . -maxdepth 1 -type f -name '*.*' -mtime +{KEEP_DAYS} -exec rm -f {{}} +\n"
 # Its secret can be used once only: a pilot must not be started again, and one on hold would stay there.
 DESCRIPTION = """\
@@ -137,7 +137,8 @@ def _jobs(text: str) -> Iterator[Job]:
 
 
 def _told(status: str, code: str, *reasons: str) -> Told:
-    reason = "; ".join(one for one in reasons if one != "undefined")
+    # What was held and then removed says only in LastHoldReason why.
+    reason = "; ".join(one for one in dict.fromkeys(reasons) if one != "undefined")
     match status:
         case "1":
             return Told(State.WAITING)
