@@ -63,7 +63,11 @@ class Liveness(bootsteps.StartStopStep):
 class Readiness(bootsteps.StartStopStep):
     """Touches `worker-ready` from the consumer's own loop while it is connected to the broker."""
 
-    requires = ("celery.worker.consumer.tasks:Tasks",)
+    # Last: a step before it that waits for a broker that has just died must not leave the file behind.
+    requires = tuple(
+        f"celery.worker.consumer.{name}"
+        for name in ("tasks:Tasks", "control:Control", "heart:Heart", "gossip:Gossip")
+    )
 
     def start(self, parent: Any) -> None:
         """With each connection."""
