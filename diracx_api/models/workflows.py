@@ -13,6 +13,10 @@ FILE = {
     "location": "sandbox:/S3/local/local/user/alice/sha256:9f86d08….file",
     "basename": "pi.json",
 }
+STATE = (
+    "Running or Waiting while one of its instances is, else the state of the worst; "
+    "Not run when the workflow has ended without one."
+)
 
 
 class Running(BaseModel):
@@ -69,9 +73,7 @@ class GraphNode(BaseModel):
         {"type": "User", "cores": 1, "ram_mb": 256},
         default={},
     )
-    state: str = stated(
-        "The step's state: its worst instance's, or Running while one runs.", "Running", default=""
-    )
+    state: str = stated(STATE, "Running", default="")
     done: int = stated("Instances that are done or skipped.", 7, default=0)
     total: int = stated("Instances that are known so far.", 8, default=0)
     reused: int = stated("Of those that are done: taken from an earlier workflow.", 2, default=0)
@@ -166,6 +168,7 @@ class StepState(BaseModel):
     name: str = stated("The last part of the path.", "simulate")
     kind: str = stated("tool, workflow or expression.", "tool")
     scatter: bool = stated("Whether it is scattered.", True)
+    state: str = stated(STATE, "Running")
     total: int = stated("Instances known so far.", 8)
     counts: dict[str, int] = stated(
         "Instances by state: Waiting, Running, Done, Skipped, Failed, Killed.", {"Done": 7, "Running": 1}

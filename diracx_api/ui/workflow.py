@@ -10,7 +10,7 @@ from diracx_api.models.fields import WorkflowId
 from diracx_api.ui import render
 from diracx_api.ui.drawing import graph
 from diracx_api.ui.router import Me, Pages
-from diracx_api.ui.workflow_head import COUNTED, NOT_RUN, Head, head
+from diracx_api.ui.workflow_head import COUNTED, Head, head
 from diracx_tasks.auth import rights
 from diracx_tasks.cwl import draw
 from diracx_tasks.workflows import access, control, crate, resources, search
@@ -118,4 +118,4 @@ def get_crate(db: ReadDb, me: Me, workflow_id: WorkflowId) -> Response:
 def _states(found: Head) -> list[tuple[str, int]]:
     """How many steps there are in each state."""
     states = [node["state"] for node in found.graph["nodes"]]
-    return [(state, states.count(state)) for state in (*COUNTED, NOT_RUN) if state in states]
+    return [(state, states.count(state)) for state in (*COUNTED, search.NOT_RUN) if state in states]

@@ -17,7 +17,6 @@ from diracx_tasks.workflows.states import FINAL, Status
 # Seconds between two looks: while jobs run, while all wait, and of graphs with very many steps.
 EVERY, EVERY_WAITING, EVERY_LARGE = 2.0, 10.0, 10.0
 LARGE = 200
-NOT_RUN = "Not run"
 COUNTED = ("Waiting", "Running", "Done", "Skipped", "Failed", "Killed")
 TABS = (
     ("", "Overview"),
@@ -151,9 +150,4 @@ class Head:
 def head(db: Session, workflow_id: int, me: User) -> Head:
     """A workflow of the user's VO; NotFound otherwise."""
     workflow = search.find(db, workflow_id, by=me)
-    found = search.graph(db, workflow)
-    if workflow.status in FINAL:
-        # What waits for the end of a workflow that is over waits no more.
-        for node in found["nodes"]:
-            node["state"] = NOT_RUN if not node["total"] else node["state"]
-    return Head(workflow, found, me)
+    return Head(workflow, search.graph(db, workflow), me)

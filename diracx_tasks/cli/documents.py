@@ -10,7 +10,6 @@ from diracx_tasks.cli.arguments import document_argument, input_option, inputs_a
 from diracx_tasks.cli.complaints import PLACES, complaint
 from diracx_tasks.cli.known import known_workflows
 from diracx_tasks.cli.output import output_option
-from diracx_tasks.cli.steps import NOT_RUN
 from diracx_tasks.cli.tables import Row
 
 
@@ -138,13 +137,9 @@ def _graph_of(document: str) -> Row:
 
 
 def _show_tree(what: str, found: Row) -> None:
-    from diracx_tasks.cli.watch import EXIT_CODES, title_of, tree
+    from diracx_tasks.cli.watch import title_of, tree
 
     title: Any = what
     if what.isdigit():
-        workflow = output.connect().get(f"/api/workflows/{int(what)}")
-        title = title_of(workflow)
-        if workflow["status"] in EXIT_CODES:
-            # What waits for the end of a workflow that is over waits no more.
-            found["nodes"] = [one if one["total"] else {**one, "state": NOT_RUN} for one in found["nodes"]]
+        title = title_of(output.connect().get(f"/api/workflows/{int(what)}"))
     output.console().print(tree(title, found))

@@ -14,21 +14,11 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 BAR = 30
-# As the page of a workflow says it.
-NOT_RUN = "Not run"
 
 
-def steps_table(steps: Iterable[Row], width: int, *, is_over: bool) -> "RenderableType":
-    """A line for each step: progress, counts, state; `is_over`: their workflow has ended."""
-    none = NOT_RUN if is_over else "Waiting"
-    rows = [{**step, "state": state_of(step["counts"], none)} for step in steps]
-    return fitted(rows, STEPS, width).drawn
-
-
-def state_of(counts: dict[str, int], none: str) -> str:
-    """What a step is doing while an instance goes on, else the worst end of one; `none` has none."""
-    states = ("Running", "Waiting", "Failed", "Killed", "Skipped", "Done")
-    return next((state for state in states if counts.get(state)), none)
+def steps_table(steps: Iterable[Row], width: int) -> "RenderableType":
+    """A line for each step: progress, counts, state."""
+    return fitted(steps, STEPS, width).drawn
 
 
 def place(step: Row) -> str:

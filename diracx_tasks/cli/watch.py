@@ -151,8 +151,7 @@ class _Screen:
             (n for n, step in enumerate(steps) if done_of(step["counts"]) < max(step["total"], 1)), 0
         )
         start = max(0, min(first - 1, len(steps) - room))
-        is_over = workflow["status"] in EXIT_CODES
-        parts.append(steps_table(steps[start : start + room], self.console.width, is_over=is_over))
+        parts.append(steps_table(steps[start : start + room], self.console.width))
         if len(steps) > room:
             parts.append(Text(f"{room} of {len(steps)} steps", style="bright_black"))
         parts += [Text(), *(Text(_words(event, workflow), style="bright_black") for event in self.events)]

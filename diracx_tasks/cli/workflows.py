@@ -169,7 +169,7 @@ def show(ctx: click.Context, /, workflow_id: int, is_watched: bool, form: str) -
     out.print(facts(_facts(found)))
     if found["steps"]:
         out.print()
-        out.print(steps_table(found["steps"], out.width, is_over=found["status"] in FINAL))
+        out.print(steps_table(found["steps"], out.width))
     if found["outputs"]:
         out.print("\nOutputs", style="bold")
         out.print(facts((name, _brief(value)) for name, value in found["outputs"].items()))

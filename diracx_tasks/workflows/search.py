@@ -21,8 +21,10 @@ from diracx_tasks.workflows.tables import BundleUse, Node, Workflow
 # So many elements of an output are shown at once.
 SHOWN = 10_000
 VERY_MANY = 1000
-# From the worst to the best: a step is as bad as its worst instance, and runs while one does.
-STATES = ("Failed", "Killed", "Running", "Waiting", "Skipped", "Done")
+# From the worst to the best: a step is as bad as its worst instance.
+STATES = ("Failed", "Killed", "Skipped", "Done")
+# A step that nothing was done of when its workflow ended: it waits no more.
+NOT_RUN = "Not run"
 
 
 def find(db: Session, workflow_id: int, *, by: User) -> Workflow:
@@ -48,7 +50,7 @@ def page(
 
 
 def steps(db: Session, workflow: Workflow) -> list[dict[str, Any]]:
-    """The steps with their counts."""
+    """The steps with their states and counts."""
     return [
         {**{key: node[key] for key in ("path", "name", "kind", "scatter")}, **counted}
         for node, counted in _counted_steps(db, workflow)
@@ -83,12 +85,7 @@ def elements(db: Session, workflow: Workflow, name: str, start: int, limit: int)
 def graph(db: Session, workflow: Workflow) -> dict[str, Any]:
     """Nodes and edges with the state of each step, and its instances by state."""
     nodes = [
-        {
-            **node,
-            "state": _state(counted["counts"]),
-            "done": _done(counted["counts"]),
-            **counted,
-        }
+        {**node, "done": _done(counted["counts"]), **counted}
         for node, counted in _counted_steps(db, workflow)
     ]
     return {**unpacked(workflow.graph), "nodes": nodes}
@@ -123,7 +120,9 @@ def _counted_steps(db: Session, workflow: Workflow) -> list[tuple[dict[str, Any]
         path = step["path"]
         own = _split(counts.get(path, {}), held.get(path or workflow.name, 0), step["kind"])
         total = max(scatters[path].total if path in scatters else 0, sum(own.values()))
-        found.append((step, {"counts": own, "total": total, "reused": reused.get(path, 0)}))
+        state = _state(own, is_over=workflow.status in FINAL)
+        counted = {"state": state, "counts": own, "total": total, "reused": reused.get(path, 0)}
+        found.append((step, counted))
     return found
 
 
@@ -222,10 +221,10 @@ def _totals(counted: dict[str, int]) -> dict[str, int]:
     return {"total": sum(states.values()), **shown, "reused": counted.get(listing.REUSED, 0)}
 
 
-def _state(counts: dict[str, int]) -> str:
-    if counts.get("Running") or counts.get("Waiting"):
-        return "Running" if counts.get("Running") else "Waiting"
-    return next((state for state in STATES if counts.get(state)), "Waiting")
+def _state(counts: dict[str, int], *, is_over: bool) -> str:
+    """What a step is doing while an instance goes on, else the worst end of one."""
+    none = NOT_RUN if is_over else "Waiting"
+    return next((state for state in ("Running", "Waiting", *STATES) if counts.get(state)), none)
 
 
 def _done(counts: dict[str, int]) -> int:

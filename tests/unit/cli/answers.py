@@ -36,14 +36,15 @@ def a_workflow(number: int = 12, status: str = "Running", **more: Any) -> Row:
     }
 
 
-def a_step(path: str = "simulate", total: int = 8, **counts: int) -> Row:
-    """A step of a workflow with its instances by state."""
+def a_step(path: str = "simulate", total: int = 8, *, state: str = "", **counts: int) -> Row:
+    """A step of a workflow with its instances by state; its own is that of the first."""
     name = path.rpartition("/")[2]
     return {
         "path": path,
         "name": name,
         "kind": "tool",
         "scatter": total > 1,
+        "state": state or next(iter(counts), "Waiting"),
         "total": total,
         "counts": counts,
         "reused": 0,

@@ -76,15 +76,6 @@ def test_the_graph_is_a_tree_of_steps_with_states(diracx: Run, server: Server) -
     assert diracx("workflows", "graph", 12, "-o", "id").stdout == "simulate\nend\nend/plot\n"
 
 
-def test_a_step_that_an_ended_workflow_never_began_is_not_drawn_as_waiting(
-    diracx: Run, server: Server
-) -> None:
-    server.gives("GET", DETAIL, a_detail("Failed"))
-    server.gives("GET", f"{DETAIL}/graph", GRAPH)
-    found = diracx("workflows", "graph", 12, "-o", "table").stdout
-    assert "└── end Not run  after simulate" in found and "Waiting" not in found
-
-
 def test_the_graph_is_given_to_graphviz(diracx: Run, server: Server) -> None:
     server.gives("GET", f"{DETAIL}/graph", GRAPH)
     lines = diracx("workflows", "graph", 12, "--dot").stdout.splitlines()

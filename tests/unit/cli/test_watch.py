@@ -87,7 +87,7 @@ def test_waiting_ends_with_how_it_ended_on_standard_error(
 
 
 def test_a_step_that_never_began_is_not_said_to_wait(diracx: Run, server: Server) -> None:
-    server.gives("GET", DETAIL, a_detail("Failed", a_step(Failed=8), a_step("gather", 0)))
+    server.gives("GET", DETAIL, a_detail("Failed", a_step(Failed=8), a_step("gather", 0, state="Not run")))
     found = diracx("workflows", "show", 12, "-o", "table").stdout
 
     assert "Not run" in found and "Waiting" not in found
@@ -127,7 +127,7 @@ def test_all_events_are_shown_even_when_they_come_in_pages(diracx: Run, server: 
 
 
 def test_a_terminal_shows_progress_until_the_end(terminals: Terminals, server: Server) -> None:
-    steps = a_step(Done=5, Running=3), a_step("gather", 0)
+    steps = a_step(Running=3, Done=5), a_step("gather", 0)
     goes(
         server,
         a_detail("Running", *steps),

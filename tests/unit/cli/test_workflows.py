@@ -152,7 +152,7 @@ def test_an_empty_list_says_why(diracx: Run, server: Server) -> None:
 
 
 def test_showing_gives_steps_outputs_and_the_reason(diracx: Run, server: Server) -> None:
-    steps = [a_step(Done=6, Failed=1, Running=1), a_step("end/plot", 0)]
+    steps = [a_step(Running=1, Done=6, Failed=1), a_step("end/plot", 0)]
     found = a_detail("Failed", *steps, reason="simulate: exit code 3 (job 17)", outputs={"pi": 3.14})
     found["outputs"]["plot"] = {"class": "File", "basename": "pi.png", "size": 12_345}
     server.gives("GET", DETAIL, found)

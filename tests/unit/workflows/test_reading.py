@@ -121,3 +121,18 @@ def test_steps_of_many_scatters_are_counted_beside_each_other() -> None:
         "Running",
         {"Done": 7, "Running": 1},
     )
+
+
+def test_a_step_that_its_workflow_ended_before_is_not_waiting_any_more() -> None:
+    pi = Pi().advance()
+    simulations = pi.jobs("simulate")
+    pi.run(simulations)
+    pi.end(simulations, error="exit code 1")
+    with reading() as db:
+        found = search.steps(db, db.get_one(Workflow, pi.workflow_id))
+    assert {step["path"]: step["state"] for step in found} == {
+        "simulate": "Failed",
+        "check": "Not run",
+        "check/look": "Not run",
+        "gather": "Not run",
+    }
