@@ -168,8 +168,9 @@ def _slot(work: Path, stated: dict[str, Any], time_left: TimeLeft) -> Slot:
     )
     if not slot.offer(slot.room().left()):
         raise click.UsageError(f"--required-tag: the pilot does not offer {', '.join(slot.required_tags)}")
-    words = "%d cores (DB12 %g), %d MB of memory, %d GPUs, %s s left"
-    log.info(words, cores, power, slot.ram_mb, len(slot.cards), f"{time_left.seconds:.0f}")
+    left = "no limit of time" if time_left.shorter == inf else f"{time_left.seconds:.0f} s left"
+    words = "%d cores (DB12 %g), %d MB of memory, %d GPUs, %s"
+    log.info(words, cores, power, slot.ram_mb, len(slot.cards), left)
     return slot
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session, defer
@@ -13,9 +14,28 @@ from diracx_tasks.jobs import search as jobs
 from diracx_tasks.workflows.states import Status
 from diracx_tasks.workflows.tables import Node, Workflow
 
-# Beside the states: how many of those that are done were taken from earlier workflows.
-REUSED = "reused"
 UNREAD = (Workflow.graph, Workflow.outputs, Workflow.tags, Workflow.reason)
+
+
+class Progress(NamedTuple):
+    """The jobs of a workflow by what a person sees of them, and how many were taken from earlier ones.
+
+    A job that a step tried before does not count: its step has another one now. What was taken from an
+    earlier workflow counts as done.
+    """
+
+    counts: dict[str, int]
+    reused: int = 0
+
+    @property
+    def total(self) -> int:
+        """All that are known so far."""
+        return sum(self.counts.values())
+
+    @property
+    def done(self) -> int:
+        """Those that need nothing more."""
+        return self.counts.get(Status.DONE, 0) + self.counts.get(Status.SKIPPED, 0)
 
 
 @dataclass(frozen=True)
@@ -57,19 +77,16 @@ def statuses(db: Session, wanted: Wanted, *, by: User) -> dict[str, int]:
     return found
 
 
-def progress(db: Session, rows: Sequence[Workflow]) -> dict[int, dict[str, int]]:
-    """For each workflow, its jobs by what a person sees of them; a little old where they are many.
-
-    A job that a step tried before does not count: its step has another one now. What was taken from an
-    earlier workflow counts as done, and as REUSED besides.
-    """
+def progress(db: Session, rows: Sequence[Workflow]) -> dict[int, Progress]:
+    """How far each workflow is; a little old where its jobs are many."""
     key = ("progress", settings().database, tuple((row.workflow_id, row.status) for row in rows))
-    found: dict[int, dict[str, int]] = remembered(key, lambda: _counted(db, rows))
+    found: dict[int, Progress] = remembered(key, lambda: _counted(db, rows))
     return found
 
 
-def _counted(db: Session, rows: Sequence[Workflow]) -> dict[int, dict[str, int]]:
+def _counted(db: Session, rows: Sequence[Workflow]) -> dict[int, Progress]:
     found: dict[int, dict[str, int]] = {row.workflow_id: {} for row in rows}
+    taken = dict.fromkeys(found, 0)
     mine = (Node.workflow_id.in_(found), Node.kind == "tool")
     counts = func.count(), func.count(Node.reused_from)
     query = select(Node.workflow_id, Node.status, *counts).where(*mine)
@@ -79,12 +96,11 @@ def _counted(db: Session, rows: Sequence[Workflow]) -> dict[int, dict[str, int]]
     )
     for workflow_id, status, count, reused in db.execute(hinted.group_by(Node.workflow_id, Node.status)):
         found[workflow_id][status] = count
-        if reused:
-            found[workflow_id][REUSED] = reused
+        taken[workflow_id] += reused
     groups = {f"{one:08d}": own for one, own in found.items() if own.get(Status.RUNNING)}
     held = jobs.held_in(db, rows[0].vo, groups) if groups else {}
     for group, own in groups.items():
         running = own[Status.RUNNING]
         with_a_pilot = min(running, held.get(group, 0))
         own |= {Status.RUNNING.value: with_a_pilot, "Waiting": running - with_a_pilot}
-    return found
+    return {one: Progress(counts, taken[one]) for one, counts in found.items()}

@@ -214,11 +214,10 @@ def _head(workflow: Workflow) -> dict[str, Any]:
     }
 
 
-def _totals(counted: dict[str, int]) -> dict[str, int]:
-    states = {name: count for name, count in counted.items() if name != listing.REUSED}
+def _totals(found: listing.Progress) -> dict[str, int]:
     names = ("Waiting", "Running", "Done", "Skipped", "Failed", "Killed")
-    shown = {name.lower(): states.get(name, 0) for name in names}
-    return {"total": sum(states.values()), **shown, "reused": counted.get(listing.REUSED, 0)}
+    shown = {name.lower(): found.counts.get(name, 0) for name in names}
+    return {"total": found.total, **shown, "reused": found.reused}
 
 
 def _state(counts: dict[str, int], *, is_over: bool) -> str:

@@ -64,7 +64,7 @@ def test_a_list_is_turned_both_ways_and_counts_the_jobs_of_each_workflow() -> No
         assert [one.workflow_id for one in named] == [numbers[2]]
         assert listing.statuses(db, Wanted(), by=ALICE) == {"Running": 1, "Received": 2, "Done": 1}
         counts = listing.progress(db, [*older, *newest])
-        assert counts[pi.workflow_id] == {"Done": 7, "Running": 1, "Waiting": 0}
+        assert counts[pi.workflow_id] == ({"Done": 7, "Running": 1, "Waiting": 0}, 0)
 
 
 def bars(pi: Pi, **totals: int) -> dict[str, list[tuple[int, int, bool]]]:
