@@ -13,7 +13,7 @@ from diracx_tasks.cli.tables import Column
 CHECKS = (
     Column("Check", lambda row: row["check"]),
     Column("State", lambda row: output.state(row["state"])),
-    Column("Words", lambda row: row["words"]),
+    Column("Words", lambda row: row["words"], wraps=True),
 )
 
 

@@ -79,7 +79,7 @@ def _database() -> str:
     shown = urlsplit(settings().database)
     with reading() as db:
         database_time(db)
-    return f"{shown.scheme.split('+')[0]} at {shown.hostname or shown.path} answers"
+    return f"{shown.scheme.split('+')[0]} at {shown.hostname or shown.path[1:]} answers"
 
 
 def _migrations() -> str:

@@ -21,7 +21,7 @@ FAINT = "bright_black"
 class Column(NamedTuple):
     """A column of a table: its title, and a row's cell in it.
 
-    Words of one that `is_cut` may end with an ellipsis. Where there is no room, columns with a number in
+    Words of one that `is_cut` may end with an ellipsis, of one that `wraps` go on in the next line. Where there is no room, columns with a number in
     `goes` are left out, 1 before 2; those with 0 stay.
     """
 
@@ -30,6 +30,12 @@ class Column(NamedTuple):
     is_number: bool = False
     is_cut: bool = False
     goes: int = 0
+    wraps: bool = False
+
+    @property
+    def gives(self) -> bool:
+        """Whether its words need not have all their room."""
+        return self.is_cut or self.wraps
 
 
 class Fitted(NamedTuple):
@@ -89,15 +95,15 @@ def _width(drawn: Any) -> int:
 
 
 def _least(widths: dict[Column, int]) -> int:
-    least = [min(most, SHORT) if column.is_cut else most for column, most in widths.items()]
+    least = [min(most, SHORT) if column.gives else most for column, most in widths.items()]
     return sum(least) + GAP * (len(least) - 1)
 
 
 def _cut(widths: dict[Column, int], width: int) -> dict[Column, int]:
     """The widths, those of words shared out evenly so that all have room."""
-    room = width - GAP * (len(widths) - 1) - sum(most for one, most in widths.items() if not one.is_cut)
+    room = width - GAP * (len(widths) - 1) - sum(most for one, most in widths.items() if not one.gives)
     found = dict(widths)
-    cut = sorted((column for column in widths if column.is_cut), key=lambda column: widths[column])
+    cut = sorted((column for column in widths if column.gives), key=lambda column: widths[column])
     for number, column in enumerate(cut):
         found[column] = min(widths[column], room // (len(cut) - number))
         room -= found[column]
@@ -110,7 +116,13 @@ def _table(cells: dict[Column, Cells], widths: dict[Column, int]) -> "Table":
     made = Table(box=None, pad_edge=False, header_style="bold")
     for column, width in widths.items():
         side: Any = "right" if column.is_number else "left"
-        made.add_column(column.title, justify=side, width=width, no_wrap=True, overflow="ellipsis")
+        made.add_column(
+            column.title,
+            justify=side,
+            width=width,
+            no_wrap=not column.wraps,
+            overflow="fold" if column.wraps else "ellipsis",
+        )
     for row in zip(*(cells[column] for column in widths), strict=True):
         made.add_row(*row)
     return made

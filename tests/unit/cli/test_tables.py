@@ -4,8 +4,10 @@ import json
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from diracx_tasks.cli import live
+from diracx_tasks.cli.tables import Column, fitted
 from tests.unit.cli.answers import a_job, a_workflow
 from tests.unit.cli.conftest import Run, Terminals, json_of
 from tests.unit.cli.server import Answer, Server
@@ -53,6 +55,25 @@ def test_where_not_even_the_least_has_room_a_row_is_names_and_values(
 
     assert lines[:3] == [["ID", "120017"], ["Name", "simulate"], ["Status", "Waiting"]]
     assert [] in lines and ["ID", "7"] in lines
+
+
+def test_words_that_are_to_be_read_whole_go_on_in_the_next_line(capsys: pytest.CaptureFixture[str]) -> None:
+    columns = (
+        Column("Check", lambda row: row["check"]),
+        Column("Words", lambda row: row["words"], wraps=True),
+    )
+    rows = [
+        {"check": "migrations", "words": "the database is at version 7, 9 is needed"},
+        {"check": "clock", "words": "is right"},
+    ]
+    Console(width=40).print(fitted(rows, columns, 40).drawn)
+
+    assert [line.rstrip() for line in capsys.readouterr().out.splitlines()] == [
+        "Check       Words",
+        "migrations  the database is at version",
+        "            7, 9 is needed",
+        "clock       is right",
+    ]
 
 
 def test_colours_are_left_out_where_they_are_not_wanted_and_the_words_stay(
