@@ -21,8 +21,8 @@ FAINT = "bright_black"
 class Column(NamedTuple):
     """A column of a table: its title, and a row's cell in it.
 
-    Words of one that `is_cut` may end with an ellipsis, of one that `wraps` go on in the next line. Where there is no room, columns with a number in
-    `goes` are left out, 1 before 2; those with 0 stay.
+    Words of one that `is_cut` may end with an ellipsis, those of one that `wraps` go on in the next line.
+    Where there is no room, columns with a number in `goes` are left out, 1 before 2; those with 0 stay.
     """
 
     title: str

@@ -19,7 +19,9 @@ from diracx_tasks.core.settings import settings
 from diracx_tasks.engine.queues import QUEUES
 
 log = logging.getLogger(__name__)
-MARK = "diracx:broker-mark"
+MARK, NEW_MARK = "diracx:broker-mark", "diracx:broker-mark-is-new"
+# Within these seconds every worker tells Redis again that it listens: a third of kombu's MIN_BINDING_TTL.
+TOLD_AGAIN = 1500
 # How long workers may take to answer; they do so within some milliseconds unless they are gone.
 PATIENCE = 1.0
 
@@ -51,6 +53,7 @@ def is_forgetful() -> bool:
 
 def remember() -> None:
     """Leave a mark in the broker; it goes with everything else when the broker loses its memory."""
+    _redis(settings().broker).set(NEW_MARK, "here", ex=TOLD_AGAIN)
     _redis(settings().broker).set(MARK, "here")
 
 
@@ -116,9 +119,9 @@ def workers() -> list[dict[str, Any]]:
 def _bound() -> int | None:
     """How many workers listen, as far as Redis knows: when all have answered, nobody else is waited for.
 
-    Some that were killed may be among them. None: the broker does not tell.
+    Some that were killed may be among them. None: the broker does not tell, or has lost its memory lately.
     """
-    if not is_redis():
+    if not is_redis() or _redis(settings().broker).mget(MARK, NEW_MARK) != [b"here", None]:
         return None
     with current_app.connection_for_read() as connection:
         return len(connection.default_channel.get_table(current_app.control.mailbox.exchange.name))

@@ -1,9 +1,11 @@
 """What is asked of a broker, on Redis and on RabbitMQ, with a worker on each."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+import redis
 from sqlalchemy import select
 
 from diracx_tasks.core import database
@@ -67,10 +69,16 @@ def test_queues_tell_their_length_and_the_age_of_what_is_next(processes: Process
     assert probe.effects("plain") == dict.fromkeys([0, 1, 2, 10, 11, 12], 1)
 
 
-def test_workers_are_seen_with_what_they_run(processes: Processes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_are_seen_with_what_they_run(
+    processes: Processes, redis_server: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if broker.is_redis():
         # It knows who listens: nobody is waited for who is not there.
         monkeypatch.setattr(broker, "PATIENCE", 3600)
+        monkeypatch.setattr(broker, "TOLD_AGAIN", 1)
+        broker.remember()
+        with closing(redis.Redis.from_url(redis_server.url)) as client:
+            wait_for(lambda: not client.exists(broker.NEW_MARK), 60, lambda: "the mark stays new")
     assert broker.workers() == []
     processes.worker(processes=1)
     with database.session() as db:
@@ -84,6 +92,19 @@ def test_workers_are_seen_with_what_they_run(processes: Processes, monkeypatch: 
     (worker,) = broker.workers()
     assert set(worker["queues"]) == set(QUEUES) and worker["processes"] == 1
     wait_for(lambda: pending() == 0, 60, lambda: processes.log)
+
+
+@pytest.mark.parametrize("processes", ["redis"], indirect=True)
+def test_workers_are_seen_after_the_broker_has_lost_its_memory(
+    processes: Processes, redis_server: Redis
+) -> None:
+    broker.remember()
+    processes.worker(processes=1)
+    wait_for(lambda: len(broker.workers()) == 1, 60, lambda: processes.log)
+    redis_server.flush()
+    assert len(broker.workers()) == 1
+    broker.remember()
+    assert len(broker.workers()) == 1
 
 
 def test_a_broker_that_is_away_is_said_in_words(processes: Processes) -> None:
