@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 FORM_KEY = "form_key"
 # What somebody who is not logged in may have sent to see it again.
 KEPT = 4 << 20
+# A form that is wrong, or pages that cannot be shown at present: its sender logs in all the same.
+NOT_SHOWN = (DiracXError, HTTPException, RequestValidationError, DBAPIError, PoolTimeout)
 
 
 async def _visit(request: Request) -> Visit:
@@ -53,12 +55,15 @@ class Pages(Router):
 
     async def kept(self, request: Request) -> Response | None:
         """A form that is not to be lost because a login has ended; None: nothing would be."""
-        if self._again is None or request.method == "GET" or not visit.is_from_here(request):
+        if self._again is None or request.method == "GET":
             return None
         # What others than visitors send is held in memory for them: not too much of it.
         if not hasattr(request.state, "visit") and not 0 < _length(request) <= KEPT:
             return None
-        return await self._again(request)
+        try:
+            return await self._again(request) if visit.is_surely_from_here(request) else None
+        except NOT_SHOWN:
+            return None
 
     def _route(self, method: str, path: str, right: Right, options: dict[str, Any]) -> Callable[[Any], Any]:
         return super()._route(method, path, right, {"include_in_schema": False, **options})

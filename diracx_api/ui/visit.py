@@ -17,7 +17,8 @@ from diracx_tasks.core.settings import settings
 TICKET, BEGUN, SAID = "diracx-visit", "diracx-login", "diracx-said"
 HOME = "/ui"
 # A form of another page is sent without these, or with others.
-FROM_HERE = (None, "same-origin", "none")
+HERE = "same-origin"
+FROM_HERE = (None, HERE, "none")
 SAID_SECONDS = 60
 
 
@@ -37,6 +38,12 @@ def find(request: Request) -> Visit:
 def is_from_here(request: Request) -> bool:
     """Whether no page of another site has sent a form, as far as the browser says."""
     return request.headers.get("sec-fetch-site") in FROM_HERE
+
+
+def is_surely_from_here(request: Request) -> bool:
+    """Whether a page of ours has sent a form: the browser says so, by the one header or the other."""
+    site = request.headers.get("sec-fetch-site")
+    return site == HERE if site else request.headers.get("origin") == browser.own(request)
 
 
 def must_be_ours(request: Request, visit: Visit, form_key: str) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from diracx_tasks.core.client import Client
-from diracx_tasks.core.errors import DiracXError, Unavailable, UnsupportedCwl
+from diracx_tasks.core.errors import DiracXError, UnsupportedCwl
 from diracx_tasks.node.tied import tied
 
 START_SECONDS = 120
@@ -67,7 +67,7 @@ def private_system(folder: Path, slots: int | None) -> Iterator[Client]:
         until = time.monotonic() + START_SECONDS
         while not left.exists():
             if process.poll() is not None or time.monotonic() > until:
-                raise Unavailable(f"the system did not start here; the end of its log:\n{_end(log)}")
+                raise DiracXError(f"the system did not start here; the end of its log:\n{_end(log)}")
             time.sleep(0.05)
         stored = json.loads(left.read_text())
         yield Client(stored["url"], stored["token"], retries=3)

@@ -11,7 +11,7 @@ import click
 
 from diracx_tasks.cli.complaints import CONTROL
 from diracx_tasks.cli.output import moment
-from diracx_tasks.core.errors import Unavailable
+from diracx_tasks.core.errors import DiracXError, Unavailable
 from diracx_tasks.core.words import about, span
 
 if TYPE_CHECKING:
@@ -92,9 +92,12 @@ def changing() -> "Iterator[Session]":
 def _in_words() -> Iterator[None]:
     from sqlalchemy.exc import SQLAlchemyError
 
+    from diracx_tasks.core.away import is_away
+
     try:
         yield
     except SQLAlchemyError as error:
         found: Any = getattr(error, "orig", None) or error
         words = str(found).partition("\n")[0]
-        raise Unavailable(f"the database says {words}: see `diracx admin check`") from error
+        kind = Unavailable if is_away(error) else DiracXError
+        raise kind(f"the database says {words}: see `diracx admin check`") from error

@@ -13,7 +13,7 @@ INTERRUPTED = 130
 
 def main() -> None:
     """Run `diracx` and exit with its code."""
-    signal.signal(signal.SIGINT, _leave)
+    _on_ctrl_c(_leave)
     from diracx_tasks.cli.main import main as run
 
     _run(run)
@@ -21,19 +21,25 @@ def main() -> None:
 
 def runner() -> None:
     """Run `diracx-cwl-runner` and exit with its code."""
-    signal.signal(signal.SIGINT, _leave)
+    _on_ctrl_c(_leave)
     from diracx_tasks.cli.runner import main as run
 
     _run(run)
 
 
 def _run(run: Callable[[], object]) -> None:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    _on_ctrl_c(signal.default_int_handler)
     try:
         run()
     except SystemExit as end:
-        signal.signal(signal.SIGINT, _leave)
+        _on_ctrl_c(_leave)
         _end(end)
+
+
+def _on_ctrl_c(do: Callable[[int, FrameType | None], object]) -> None:
+    """Have Ctrl-C do that, but where it is ignored, as shells have it for what runs in the background."""
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, do)
 
 
 def _end(end: SystemExit) -> None:
@@ -43,8 +49,9 @@ def _end(end: SystemExit) -> None:
         raise end
     atexit._run_exitfuncs()
     try:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        # There is none that a shell has closed.
+        for stream in filter(None, (sys.stdout, sys.stderr)):
+            stream.flush()
     except (OSError, ValueError):
         # Whoever read it has gone.
         os._exit(end.code or 1)

@@ -3,7 +3,7 @@
 UNITS = (("d", 86400, "h", 3600), ("h", 3600, "min", 60), ("min", 60, "s", 1))
 BYTES = ("B", "kB", "MB", "GB", "TB")
 KILO = 1000
-MANY_MB = 10_000
+MANY_MB, VERY_MANY_MB = 10_000, 1_000_000
 # What is younger, or due sooner, is now.
 NOW = 5
 
@@ -27,7 +27,7 @@ def about(seconds: float) -> str:
 
 def ago(seconds: float) -> str:
     """About how long ago something was, or in how long it will be."""
-    if -1 < seconds < NOW:
+    if -NOW < seconds < NOW:
         return "just now"
     return f"{about(seconds)} ago" if seconds > 0 else f"in {about(-seconds)}"
 
@@ -35,14 +35,17 @@ def ago(seconds: float) -> str:
 def size(count: float) -> str:
     """Bytes, in the unit that makes the number short."""
     for unit in BYTES:
-        if abs(count) < KILO:
+        # From here on three digits are those of the next unit.
+        if abs(count) < KILO - 0.5:
             return f"{count:.0f} B" if unit == "B" else f"{count:.3g} {unit}"
         count /= KILO
     return f"{count:.3g} PB"
 
 
 def size_of_mb(count: float) -> str:
-    """Megabytes as jobs ask for them, which are of 1024 * 1024 bytes: many thousands are gigabytes."""
+    """Megabytes as jobs ask for them, of 1024 * 1024 bytes; of many larger units are made."""
+    if count >= VERY_MANY_MB:
+        return f"{count / 1024**2:.3g} TB"
     if count >= MANY_MB:
         return f"{count / 1024:.3g} GB"
     return f"{count:.0f} MB" if count >= 10 or count == int(count) else f"{count:.1f} MB"

@@ -4,13 +4,15 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import case, false, select, true
+from sqlalchemy import case, false, func, select, true
 from sqlalchemy.orm import Session
 
 from diracx_tasks.auth.tokens import User
 from diracx_tasks.jobs.access import visible
 from diracx_tasks.jobs.states import HELD
 from diracx_tasks.jobs.tables import Attempt, Job
+
+_CURRENT = (Job.job_id == Attempt.job_id) & (Job.attempt == Attempt.attempt)
 
 
 class Held(NamedTuple):
@@ -36,8 +38,14 @@ def jobs_held(db: Session, stamp: str, most: int, *, by: User) -> list[Held]:
     return [Held(*row) for row in db.execute(newest)]
 
 
+def held_count(db: Session, stamp: str) -> int:
+    """How many jobs a pilot holds at present, whoever asks."""
+    query = select(func.count()).join_from(Attempt, Job, _CURRENT).where(Attempt.pilot == stamp)
+    return int(db.execute(query.where(Attempt.ended_at.is_(None), Job.status.in_(HELD))).scalar_one())
+
+
 def holders(db: Session, vo: str, stamps: Collection[str]) -> set[str]:
     """Those of the pilots of a VO that hold a job at present."""
-    query = select(Attempt.pilot).join(Job, (Job.job_id == Attempt.job_id) & (Job.attempt == Attempt.attempt))
+    query = select(Attempt.pilot).join(Job, _CURRENT)
     mine = query.where(Job.vo == vo, Attempt.pilot.in_(stamps), Attempt.ended_at.is_(None))
     return set(db.scalars(mine.where(Job.status.in_(HELD)).distinct())) if stamps else set()

@@ -14,7 +14,7 @@ from diracx_tasks.jobs.tables import Attempt, Job
 RUNNING = (Status.MATCHED, Status.RUNNING, Status.COMPLETING)
 # What one wants to read first: of what failed the first, which often is why the others did.
 ORDER = (
-    ((Status.FAILED,), (Attempt.ended_at, Job.job_id)),
+    ((Status.FAILED,), (Job.ended_at, Job.job_id)),
     (RUNNING, (Job.job_id.desc(),)),
     ((Status.STALLED, Status.KILLED, Status.DONE, Status.COMPLETED), (Job.job_id.desc(),)),
 )

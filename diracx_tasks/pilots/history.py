@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from diracx_tasks.auth.tokens import User
 from diracx_tasks.core.database import utc
 from diracx_tasks.jobs.access import those_seen
-from diracx_tasks.jobs.holders import Held, jobs_held
+from diracx_tasks.jobs.holders import Held, held_count, jobs_held
 from diracx_tasks.pilots import mapping
 from diracx_tasks.pilots.logs import number
 from diracx_tasks.pilots.register import ENDED
@@ -47,6 +47,7 @@ def history(db: Session, stamp: str, *, by: User) -> dict[str, Any]:
         "updated_at": utc(pilot.updated_at),
         "is_to_be_killed": bool(way and way.to_kill),
         "events": [{"at": utc(one.at), "words": one.words} for one in _events(pilot, way)],
+        "holds": held_count(db, stamp),
         "jobs": [_job(one) for one in held],
         "job_ids": sorted({*registered, *(one.job_id for one in held)}),
     }

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 from sqlalchemy.orm import Session
 
+from diracx_tasks.auth.rights import SERVICE
 from diracx_tasks.auth.tokens import User
 from diracx_tasks.core import search as core
 from diracx_tasks.core.conditions import LARGEST
@@ -45,7 +46,8 @@ def _listing(db: Session, by: User, conditions: Conditions) -> tuple[core.Listin
         words = "Cannot combine 'JobID' pseudo-parameter with a real 'PilotID' filter in the same request."
         raise BadRequest(words)
     where, scope, columns = [Pilot.vo == by.vo], f"pilots of {by.vo}", COLUMNS
-    if not sees_all(by):
+    # Who may kill pilots needs to know which of them hold a job.
+    if not sees_all(by) and SERVICE not in by.properties:
         columns = {name: column for name, column in COLUMNS.items() if name not in OF_JOBS}
         scope += " without jobs"
     for one in about_jobs:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from packaging.tags import Tag, compatible_tags, cpython_tags, parse_tag, sys_tags
 from packaging.utils import canonicalize_name
 
-from diracx_tasks.core.errors import BadRequest, Unavailable
+from diracx_tasks.core.errors import BadRequest, DiracXError
 from diracx_tasks.pilots.contents import Lacking
 
 # What installers leave beside a package's own metadata.
@@ -180,7 +180,7 @@ def _download(requirements: Collection[str], target: Target, folder: Path) -> No
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
     if done.returncode:
         said = " ".join(done.stderr.split())[-500:]
-        raise Unavailable(f"no wheels for Python {target.python} on {target.platform}: {said}")
+        raise DiracXError(f"no wheels for Python {target.python} on {target.platform}: {said}")
 
 
 def _files(one: Distribution) -> Iterator[tuple[str, Path]]:

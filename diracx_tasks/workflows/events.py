@@ -114,7 +114,7 @@ def newest(
 ) -> list[Told]:
     """Events with lower numbers than `before`, newest first; of one step if a path is stated.
 
-    Those of single jobs and elements, and words, are left out for those who do not see the jobs: what
+    Those of single elements, words and numbers of jobs are left out for those who do not see the jobs: what
     happened to the workflow and its steps is left.
     """
     query = _of(workflow_id, sees_jobs)
@@ -129,11 +129,11 @@ def newest(
 def _of(workflow_id: int, sees_jobs: bool) -> Any:
     query = select(*COLUMNS).where(WorkflowEvent.workflow_id == workflow_id)
     if not sees_jobs:
-        query = query.where(WorkflowEvent.job_id.is_(None), WorkflowEvent.slot.is_(None))
+        query = query.where(WorkflowEvent.slot.is_(None))
     return query
 
 
 def _told(rows: Iterable[Any], sees_jobs: bool) -> list[Told]:
     every = [Told(*row) for row in rows]
     # Why a step failed is what one of its jobs says.
-    return every if sees_jobs else [one._replace(message="") for one in every]
+    return every if sees_jobs else [one._replace(message="", job_id=None) for one in every]

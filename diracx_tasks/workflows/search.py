@@ -114,7 +114,8 @@ def _counted_steps(db: Session, workflow: Workflow) -> list[tuple[dict[str, Any]
         counts.setdefault(path, {})[status] = count
     # Of what has ended no pilot holds anything: many jobs need not be looked at.
     held = {} if workflow.status in FINAL else _held(db, workflow)
-    reused = _reused(db, workflow) if workflow.reuses else {}
+    tools = [step["path"] for step in steps if step["kind"] == "tool"]
+    reused = _reused(db, workflow, tools) if workflow.reuses else {}
     found = []
     for step in steps:
         path = step["path"]
@@ -137,16 +138,18 @@ def _held(db: Session, workflow: Workflow) -> dict[str, int]:
     return found
 
 
-def _reused(db: Session, workflow: Workflow) -> dict[str, int]:
+def _reused(db: Session, workflow: Workflow, paths: list[str]) -> dict[str, int]:
     """How many results each step has taken from earlier workflows; a little old where jobs are very many."""
-    mine = (Node.workflow_id == workflow.workflow_id, Node.kind == "tool")
-    counts = select(Node.path, func.count(), func.count(Node.reused_from)).where(*mine).group_by(Node.path)
-    found: list[tuple[str, int, int]] = remembered(
+    # In the order of the index NodeCounts: of what was not reused nothing is read.
+    mine = (Node.workflow_id == workflow.workflow_id, Node.path.in_(paths), Node.kind == "tool")
+    reused = (Node.status == Status.DONE, Node.reused_from.is_not(None))
+    query = select(Node.path, func.count()).where(*mine, *reused).group_by(Node.path)
+    found: dict[str, int] = remembered(
         ("reused", settings().database, workflow.workflow_id),
-        lambda: [tuple(row) for row in db.execute(counts)],
-        is_dear=lambda rows: sum(row[1] for row in rows) > VERY_MANY,
+        lambda: dict(db.execute(query).all()),
+        is_dear=lambda counts: sum(counts.values()) > VERY_MANY,
     )
-    return {path: reused for path, _, reused in found if reused}
+    return found
 
 
 class _Scatter(NamedTuple):

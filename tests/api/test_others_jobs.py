@@ -11,9 +11,11 @@ from sqlalchemy import update
 from diracx_api.app import ROUTERS
 from diracx_api.ui.visit import TICKET
 from diracx_tasks.auth import refresh
+from diracx_tasks.auth.rights import SERVICE
 from diracx_tasks.auth.tokens import User
-from diracx_tasks.core.database import session
+from diracx_tasks.core.database import reading, session
 from diracx_tasks.jobs.tables import JobJDL
+from diracx_tasks.pilots import history
 from diracx_tasks.pilots.tables import Pilot
 from tests.api.caller import Api
 from tests.api.pilots import about, put
@@ -70,7 +72,9 @@ def read(api: Api, path: str, by: User, **more: Any) -> str:
     api.client.cookies.clear()
     api.client.cookies[TICKET] = ticket
     given = {name: MORE[name] for name in ("seconds", "pfn")} | more
-    return api.get(path, by=by, params=given, follow_redirects=False).text
+    found = api.get(path, by=by, params=given, follow_redirects=False)
+    assert found.status_code < 500, (path, found.text)
+    return found.text
 
 
 @pytest.mark.parametrize("who", [a_user("bob"), a_user()])
@@ -93,6 +97,17 @@ def test_a_pilot_that_had_them_does_not_say_so(api: Api, pi: Pi) -> None:
         assert bool(TELLING.search(everything)) is (who.name == "admin")
 
 
+def test_who_may_kill_a_pilot_knows_that_it_holds_jobs_and_how_many(api: Api, pi: Pi) -> None:
+    others = Pi().advance()
+    others.run(others.jobs("simulate")[:2])
+    carol = a_user("carol", properties=(SERVICE,))
+    with reading() as db:
+        found = history.history(db, PILOT, by=carol)
+    assert (found["holds"], found["jobs"]) == (2, [])
+    holding = {"search": [about("CurrentJobID", "gt", 0)]}
+    assert len(api.post("/api/pilots/search", holding, by=carol).json()) == 1
+
+
 def test_what_happened_to_workflow_and_steps_is_told_all_the_same(api: Api, pi: Pi) -> None:
     path = f"/api/workflows/{pi.workflow_id}"
     assert api.get(path, by=a_user("bob")).json()["reason"] == ""
@@ -100,6 +115,16 @@ def test_what_happened_to_workflow_and_steps_is_told_all_the_same(api: Api, pi: 
     events = api.get(f"{path}/events", by=a_user("bob")).json()["events"]
     assert {(one["path"], one["status"]) for one in events} >= {("", "Failed"), ("simulate", "Failed")}
     assert not any(one["job_id"] or one["message"] or one["slot"] for one in events)
+    single = Pi().advance()
+    jobs = single.jobs("simulate")
+    single.run(jobs)
+    single.end(jobs, {"count": 3})
+    looked = single.jobs("check/look")
+    single.run(looked)
+    single.end(looked, error=ERROR)
+    told = api.get(f"/api/workflows/{single.workflow_id}/events", by=a_user("bob"))
+    assert ("check/look", "Failed") in {(one["path"], one["status"]) for one in told.json()["events"]}
+    assert not TELLING.search(told.text)
     for by, is_told in ((a_user("bob"), False), (a_user(), True)):
         stream = read(api, f"{path}/live", by, logs=False)
         assert "event: end" in stream and bool(TELLING.search(stream)) is is_told

@@ -85,7 +85,7 @@ def test_who_has_logged_in_anew_elsewhere_is_asked_once_more_and_brings_files_ag
     assert page.get_by_text("It can run").is_visible()
 
 
-def sent(pages: Pages, site: str, **form: str) -> tuple[int, str]:
+def sent(pages: Pages, site: str | None, **form: str) -> tuple[int, str]:
     return pages.send("/ui/submit", "", site=site, **{FORM_KEY: "x", "action": "run", **form})
 
 
@@ -96,10 +96,22 @@ def test_what_another_site_sends_or_is_too_long_is_not_shown_to_a_stranger(pages
         ("same-site", {"inputs": TOOL}),
         ("same-origin", {"inputs": "x" * (KEPT + 1)}),
         ("same-origin", {"inputs": " "}),
+        ("same-origin", {"inputs": TOOL, "retries": "often"}),
+        (None, {"inputs": TOOL}),
     ):
         status, where = sent(pages, site, **form)
         assert (status, where.partition("?")[0]) == (303, "/ui/login"), site
     assert submitted() == 0
+
+
+@pytest.mark.parametrize(("origin", "is_shown"), [(None, True), ("http://elsewhere.example", False)])
+def test_a_browser_that_says_little_says_at_least_of_which_origin_a_draft_is(
+    pages: Pages, origin: str | None, is_shown: bool
+) -> None:
+    headers = {"Content-Type": "application/x-www-form-urlencoded", "Origin": origin or pages.url}
+    body = urlencode({"inputs": TOOL, "action": "run"})
+    answer = urllib3.request("POST", f"{pages.url}/ui/submit", body=body, headers=headers, redirect=False)
+    assert (answer.status == 303) is not is_shown
 
 
 def test_a_draft_of_a_stranger_whose_length_is_not_told_is_not_read(pages: Pages) -> None:

@@ -62,7 +62,7 @@ class Pages:
         assert answer.status == 204, answer.data
 
     def send(
-        self, path: str, ticket: str, *, method: str = "POST", site: str = "same-origin", **form: str
+        self, path: str, ticket: str, *, method: str = "POST", site: str | None = "same-origin", **form: str
     ) -> tuple[int, str]:
         """What a form gets that somebody who has a ticket sends by hand: the status, and where it leads."""
         kind = "application/x-www-form-urlencoded"
@@ -70,7 +70,8 @@ class Pages:
             method,
             self.url + path,
             body=urlencode(form) if method == "POST" else None,
-            headers={"Cookie": f"{TICKET}={ticket}", "Content-Type": kind, "Sec-Fetch-Site": site},
+            headers={"Cookie": f"{TICKET}={ticket}", "Content-Type": kind}
+            | ({"Sec-Fetch-Site": site} if site else {}),
             redirect=False,
             timeout=60,
         )

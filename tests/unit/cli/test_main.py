@@ -1,8 +1,10 @@
 """The command as a whole: help, errors in words, exit codes."""
 
 import os
+import signal
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -37,6 +39,7 @@ def test_help_lists_the_subjects_without_importing_them(diracx: Run) -> None:
 def test_help_imports_nothing_heavy(environment: None, arguments: list[str]) -> None:
     program = f"""
 import sys
+from typing import Any
 from diracx_tasks.cli.main import main
 try:
     main()
@@ -185,6 +188,25 @@ main()
     result = subprocess.run(command, capture_output=True, text=True, check=False)
 
     assert (result.returncode, result.stderr) == (130, "diracx: interrupted\n")
+
+
+def test_what_runs_in_the_background_of_a_script_goes_on_at_ctrl_c(environment: None, server: Server) -> None:
+    def interrupt(_: Any) -> Any:
+        process.send_signal(signal.SIGINT)
+        return {"workflows": [], "next": None}
+
+    server.gives("GET", "/api/workflows", interrupt)
+    command = f"trap '' INT; exec {sys.executable} -m diracx_tasks.cli workflows list -o json"
+    process = subprocess.Popen(["bash", "-c", command], stdout=subprocess.PIPE, text=True)
+
+    assert (process.communicate()[0], process.returncode) == ("[]\n", 0)
+
+
+def test_an_output_that_a_shell_has_closed_is_no_error(environment: None) -> None:
+    command = f"{sys.executable} -m diracx_tasks.cli --version >&-"
+    result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+
+    assert (result.returncode, result.stderr) == (0, "")
 
 
 def test_ctrl_c_exits_with_130(terminals: Terminals, server: Server) -> None:

@@ -220,7 +220,7 @@ def test_a_debugger_that_is_left_leaves_no_run(
 
 def test_a_database_that_is_not_made_is_said_so(tasks: Run, installation: Installation) -> None:
     (installation.folder / "diracx.db").unlink()
-    line = refused(tasks("list"), 5)
+    line = refused(tasks("list"), 1)
     assert "no such table" in line and "diracx admin check" in line
 
 

@@ -19,20 +19,27 @@ def test_a_duration_is_never_rounded_up_to_a_whole_unit(seconds: float, words: s
 
 def test_how_long_ago_something_was_is_said_in_one_unit() -> None:
     assert [ago(one) for one in (0.2, 5.5, 239, 7300)] == ["just now", "5 s ago", "3 min ago", "2 h ago"]
-    assert (ago(-0.5), ago(-90), about(90061)) == ("just now", "in 1 min", "1 d")
+    assert (ago(-3), ago(-90), about(90061)) == ("just now", "in 1 min", "1 d")
 
 
 @pytest.mark.parametrize(
     ("count", "words"),
-    [(0, "0 B"), (999, "999 B"), (12_345, "12.3 kB"), (5 * 10**9, "5 GB"), (3.2 * 10**15, "3.2 PB")],
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (12_345, "12.3 kB"),
+        (999_600, "1 MB"),
+        (5 * 10**9, "5 GB"),
+        (3.2 * 10**15, "3.2 PB"),
+    ],
 )
 def test_bytes_have_a_unit_that_makes_them_short(count: float, words: str) -> None:
     assert size(count) == words
 
 
 def test_megabytes_are_written_as_they_are_asked_for() -> None:
-    written = [size_of_mb(count) for count in (0, 1.25, 20.5, 2048, 16_384)]
-    assert written == ["0 MB", "1.2 MB", "20 MB", "2048 MB", "16 GB"]
+    written = [size_of_mb(count) for count in (0, 1.25, 20.5, 2048, 16_384, 2_097_152)]
+    assert written == ["0 MB", "1.2 MB", "20 MB", "2048 MB", "16 GB", "2 TB"]
 
 
 def test_progress_names_what_was_there_already() -> None:
