@@ -12,12 +12,7 @@ from diracx_tasks.jobs.states import FINAL, Status
 from diracx_tasks.jobs.tables import Attempt, Job
 
 RUNNING = (Status.MATCHED, Status.RUNNING, Status.COMPLETING)
-# What one wants to read first: of what failed the first, which often is why the others did.
-ORDER = (
-    ((Status.FAILED,), (Job.ended_at, Job.job_id)),
-    (RUNNING, (Job.job_id.desc(),)),
-    ((Status.STALLED, Status.KILLED, Status.DONE, Status.COMPLETED), (Job.job_id.desc(),)),
-)
+OTHERS = (Status.STALLED, Status.KILLED, Status.DONE, Status.COMPLETED)
 
 
 @dataclass(frozen=True)
@@ -70,9 +65,13 @@ def known(db: Session, jobs: Jobs, job_ids: Collection[int]) -> list[Output]:
 
 def stored(db: Session, jobs: Jobs, limit: int) -> list[Output]:
     """Those that have had a pilot: what has failed, the first failure first, what runs, then the newest."""
-    found: list[Output] = []
-    for statuses, order in ORDER:
-        query = _outputs(jobs).where(Job.status.in_(statuses)).order_by(*order)
+    # What one wants to read first: of what failed the first, which often is why the others did. Their rows
+    # know the second, which suffices to find them; their attempts know more.
+    failed = select(Job.job_id).where(*_wanted(jobs), Job.status == Status.FAILED)
+    first = db.scalars(failed.order_by(Job.ended_at, Job.job_id).limit(limit)).all()
+    found = _found(db, _outputs(jobs).where(Job.job_id.in_(first)).order_by(Attempt.ended_at, Job.job_id))
+    for statuses in (RUNNING, OTHERS):
+        query = _outputs(jobs).where(Job.status.in_(statuses)).order_by(Job.job_id.desc())
         found += _found(db, query.limit(limit - len(found))) if len(found) < limit else []
     return found
 
