@@ -1,5 +1,6 @@
 """The load generator and what it asks, on a small server whose answers are known."""
 
+import itertools
 import json
 import threading
 from collections.abc import Iterator
@@ -20,12 +21,18 @@ class Handler(BaseHTTPRequestHandler):
     asked: ClassVar[list[tuple[str, str, bytes]]] = []
     connections: ClassVar[set[int]] = set()
     running: ClassVar[list[int]] = []
+    # A port may come again, the number of a connection does not.
+    numbers: ClassVar[Iterator[int]] = itertools.count()
+
+    def setup(self) -> None:
+        self.number = next(self.numbers)
+        super().setup()
 
     def do_GET(self) -> None:
         """Answer."""
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.asked.append((self.command, self.path, body))
-        self.connections.add(self.client_address[1])
+        self.connections.add(self.number)
         status, _, manner = self.path.strip("/").partition("-")
         if self.path.startswith("/api"):
             status, manner = ("201" if self.path == "/api/jobs/jdl" else "200"), ""
