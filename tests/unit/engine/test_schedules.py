@@ -7,7 +7,7 @@ from celery import current_app
 
 from diracx_tasks.core import database
 from diracx_tasks.core.errors import BadRequest, NotFound
-from diracx_tasks.engine import history, outbox, schedules, task
+from diracx_tasks.engine import history, outbox, schedules
 from diracx_tasks.engine.schedules import CODE, CONFIGURATION, DRY_RUN, ON, PAUSED
 from diracx_tasks.engine.timing import NEVER, Timing
 from tests.unit.engine.scheduled import (
@@ -22,6 +22,7 @@ from tests.unit.engine.scheduled import (
     run_due,
     synchronize,
 )
+from tests.unit.engine.work import declared
 
 
 def test_decorators_make_entries_and_a_task_per_vo_has_one_for_each(configure: Write) -> None:
@@ -105,10 +106,9 @@ def test_a_task_without_times_gets_them_from_the_configuration(configure: Write)
     def other() -> str:
         return "done"
 
-    other.__module__ = "tests.subject.tasks"
-    task.task()(other)
-    configure("Defaults: {Tasks: {subject.other: {every: 5}}}")
-    assert entry("subject.other").origin == CONFIGURATION
+    with declared(other) as name:
+        configure(f"Defaults: {{Tasks: {{{name}: {{every: 5}}}}}}")
+        assert entry(name).origin == CONFIGURATION
 
 
 def test_a_dry_run_notes_what_would_be_enqueued(configure: Write) -> None:
