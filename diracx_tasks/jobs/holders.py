@@ -12,7 +12,8 @@ from diracx_tasks.jobs.access import visible
 from diracx_tasks.jobs.states import HELD
 from diracx_tasks.jobs.tables import Attempt, Job
 
-_CURRENT = (Job.job_id == Attempt.job_id) & (Job.attempt == Attempt.attempt)
+# That an attempt is its job's present one, and a pilot has it.
+_IS_NOW = (Job.attempt == Attempt.attempt) & Attempt.ended_at.is_(None) & Job.status.in_(HELD)
 
 
 class Held(NamedTuple):
@@ -29,10 +30,9 @@ class Held(NamedTuple):
 
 def jobs_held(db: Session, stamp: str, most: int, *, by: User) -> list[Held]:
     """The last jobs that a pilot took, of those that somebody may see; so many at most, the newest first."""
-    is_now = (Job.attempt == Attempt.attempt) & Attempt.ended_at.is_(None) & Job.status.in_(HELD)
-    status = case((is_now, Job.status), else_=Attempt.status)
+    status = case((_IS_NOW, Job.status), else_=Attempt.status)
     columns = (Attempt.job_id, Attempt.attempt, status, Attempt.reason, Attempt.started_at, Attempt.ended_at)
-    query = select(*columns, case((is_now, true()), else_=false())).join(Job, Job.job_id == Attempt.job_id)
+    query = select(*columns, case((_IS_NOW, true()), else_=false())).join(Job, Job.job_id == Attempt.job_id)
     mine = query.where(*visible(by), Attempt.pilot == stamp)
     newest = mine.order_by(Attempt.started_at.desc(), Attempt.job_id.desc()).limit(most)
     return [Held(*row) for row in db.execute(newest)]
@@ -40,12 +40,12 @@ def jobs_held(db: Session, stamp: str, most: int, *, by: User) -> list[Held]:
 
 def held_count(db: Session, stamp: str) -> int:
     """How many jobs a pilot holds at present, whoever asks."""
-    query = select(func.count()).join_from(Attempt, Job, _CURRENT).where(Attempt.pilot == stamp)
-    return int(db.execute(query.where(Attempt.ended_at.is_(None), Job.status.in_(HELD))).scalar_one())
+    query = select(func.count()).join_from(Attempt, Job, Job.job_id == Attempt.job_id)
+    return int(db.execute(query.where(Attempt.pilot == stamp, _IS_NOW)).scalar_one())
 
 
 def holders(db: Session, vo: str, stamps: Collection[str]) -> set[str]:
     """Those of the pilots of a VO that hold a job at present."""
-    query = select(Attempt.pilot).join(Job, _CURRENT)
-    mine = query.where(Job.vo == vo, Attempt.pilot.in_(stamps), Attempt.ended_at.is_(None))
-    return set(db.scalars(mine.where(Job.status.in_(HELD)).distinct())) if stamps else set()
+    query = select(Attempt.pilot).join(Job, Job.job_id == Attempt.job_id)
+    mine = query.where(Job.vo == vo, Attempt.pilot.in_(stamps), _IS_NOW)
+    return set(db.scalars(mine.distinct())) if stamps else set()

@@ -39,7 +39,6 @@ def test_help_lists_the_subjects_without_importing_them(diracx: Run) -> None:
 def test_help_imports_nothing_heavy(environment: None, arguments: list[str]) -> None:
     program = f"""
 import sys
-from typing import Any
 from diracx_tasks.cli.main import main
 try:
     main()
