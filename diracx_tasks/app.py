@@ -33,7 +33,8 @@ def route(name: str, args: Any, kwargs: Any, options: Any, task: Any = None, **_
 
 def make_app() -> Celery:
     """The application with all tasks loaded."""
-    found = Celery("diracx", broker=settings().broker, set_as_current=True)
+    events = "diracx_tasks.engine.reconnect:Events"
+    found = Celery("diracx", broker=settings().broker, events=events, set_as_current=True)
     load_tasks()
     exchange = Exchange("diracx", type="direct")
     is_redis = settings().broker.startswith(("redis", "unix", "socket"))

@@ -3,10 +3,12 @@
 import logging
 import os
 import platform
+import signal
 import time
 from typing import Any
 
-from celery.beat import Scheduler
+from celery.beat import Scheduler, Service
+from celery.signals import beat_init
 from sqlalchemy.exc import SQLAlchemyError
 
 from diracx_tasks.core import config
@@ -33,6 +35,7 @@ class SqlScheduler(Scheduler):
         self.is_leader: bool | None = None
         self.version: str | None = None
         self.synchronized = float("-inf")
+        self.is_working = self.is_stopping = False
         super().__init__(*args, **options)
 
     def setup_schedule(self) -> None:
@@ -41,6 +44,30 @@ class SqlScheduler(Scheduler):
     def tick(self, *args: Any, **options: Any) -> float:
         """Do what is due; answers seconds until the next look."""
         health.touch("beat")
+        self.is_working = True
+        pause = self._look()
+        self.is_working = False
+        if self.is_stopping:
+            raise SystemExit
+        return pause
+
+    def stop(self, *_: Any) -> None:
+        """End this process, after the look that it is at; for a signal's handler, harmless when repeated."""
+        if self.is_stopping:
+            return
+        self.is_stopping = True
+        if not self.is_working:
+            raise SystemExit
+
+    def close(self) -> None:
+        """Let another beat take over at once."""
+        try:
+            with session() as db:
+                schedules.resign(db, self.holder)
+        except SQLAlchemyError as error:
+            log.warning("beat: %s", error)
+
+    def _look(self) -> float:
         try:
             with originating(Origin(BEAT)):
                 return self._work()
@@ -50,14 +77,6 @@ class SqlScheduler(Scheduler):
             # The next look may go well, and without a beat nothing is done at all.
             log.exception("beat: an error in the program")
         return TROUBLE
-
-    def close(self) -> None:
-        """Let another beat take over at once."""
-        try:
-            with session() as db:
-                schedules.resign(db, self.holder)
-        except SQLAlchemyError as error:
-            log.warning("beat: %s", error)
 
     def _work(self) -> float:
         with session() as db:
@@ -82,3 +101,10 @@ class SqlScheduler(Scheduler):
         with session() as db:
             schedules.synchronize(db)
         self.version, self.synchronized = version, now
+
+
+@beat_init.connect  # type: ignore[untyped-decorator]
+def _stop_between_looks(sender: Service, **_: Any) -> None:
+    # Celery's own handler calls `close` wherever the process is: amid a transaction that waits for itself.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, sender.scheduler.stop)

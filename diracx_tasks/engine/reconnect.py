@@ -3,8 +3,11 @@
 from contextlib import suppress
 from typing import Any
 
+from celery.app.events import Events as CeleryEvents
+from celery.events import EventDispatcher
 from celery.worker.consumer import Consumer
 from celery.worker.request import Request
+from celery.worker.state import maybe_shutdown
 
 
 class LateRequest(Request):
@@ -21,6 +24,14 @@ class LateRequest(Request):
 class PatientConsumer(Consumer):
     """A consumer that can always take leave of a lost broker."""
 
+    def start(self) -> None:
+        """Consume until the worker ends; what fails because the pool has just been stopped is no error."""
+        try:
+            super().start()
+        except Exception:
+            maybe_shutdown()
+            raise
+
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """Close what was lost.
 
@@ -31,3 +42,17 @@ class PatientConsumer(Consumer):
             with suppress(*self.connection_errors):
                 self.task_consumer.channel.close()
         super().on_connection_error_after_connected(exc)
+
+
+class Dispatcher(EventDispatcher):
+    """Sends each event once; what does not get through goes with the next connection."""
+
+    def send(self, *args: Any, retry: bool = False, **options: Any) -> Any:
+        """Wait for no broker: Celery repeats heartbeats for ever, and the worker cannot end meanwhile."""
+        return super().send(*args, retry=False, **options)
+
+
+class Events(CeleryEvents):
+    """Celery's, with our dispatcher."""
+
+    dispatcher_cls = f"{__name__}:Dispatcher"

@@ -5,18 +5,19 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from diracx_tasks.core import database
 from diracx_tasks.core.redis import redis
 from diracx_tasks.engine import schedules
-from diracx_tasks.engine.tables import Outbox, Schedule
+from diracx_tasks.engine.tables import Leader, Outbox, Schedule
 from tests.servers import MariaDB, Redis
 from tests.system import wait_for
 from tests.unit.engine.scheduled import an_own_database, entry
@@ -130,6 +131,22 @@ def test_two_beats_enqueue_each_time_once_and_one_goes_on_when_the_other_dies(be
     third = beats.wait_for_leader()
     assert third not in (first, second)
     watch(beats, 3)
+
+
+def test_a_beat_that_is_asked_to_stop_amid_a_transaction_ends_and_resigns(beats: Beats) -> None:
+    """Its handler once began a transaction that waited for the one it had interrupted."""
+    watch(beats, 1)
+    pid = beats.wait_for_leader()
+    waiting = text("SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'")
+    with database.session() as db:
+        db.execute(select(Leader).with_for_update())
+        wait_for(lambda: bool(db.execute(waiting).scalar()), 60, lambda: beats.log[-5000:])
+        for _ in range(3):
+            beats.processes[pid].send_signal(signal.SIGTERM)
+            time.sleep(0.2)
+    assert beats.processes[pid].wait(20) == 0
+    assert beats.wait_for_leader() != pid
+    assert "Traceback" not in beats.log
 
 
 def test_a_changed_configuration_is_taken_over_without_a_restart_and_a_broken_one_is_not(

@@ -123,6 +123,19 @@ def test_a_worker_that_is_told_to_stop_lets_short_tasks_end_and_puts_long_ones_b
     place.wait(lambda: not rows(Outbox))
 
 
+def test_a_worker_that_is_told_to_stop_ends_also_when_the_broker_is_gone(place: Place) -> None:
+    """Its heartbeats were once sent again for ever, and its end waited for them."""
+    place.processes.worker(DIRACX_SHUTDOWN_SECONDS="4")
+    ask("plain", "long", number=1, seconds=8)
+    place.wait_for_file("plain-1")
+    place.redis.kill()
+    try:
+        assert place.processes.stop("worker") == 0
+    finally:
+        place.redis.start()
+    assert probe.effects("plain") == {}
+
+
 def test_files_say_whether_a_worker_lives_and_is_ready(place: Place) -> None:
     place.processes.worker()
     place.processes.beat()
