@@ -122,6 +122,9 @@ def _counted_steps(db: Session, workflow: Workflow) -> list[tuple[dict[str, Any]
         own = _split(counts.get(path, {}), held.get(path or workflow.name, 0), step["kind"])
         total = max(scatters[path].total if path in scatters else 0, sum(own.values()))
         state = _state(own, is_over=workflow.status in FINAL)
+        if path in scatters and not total:
+            # Over nothing: it had nothing to wait for.
+            state = Status.DONE.value
         counted = {"state": state, "counts": own, "total": total, "reused": reused.get(path, 0)}
         found.append((step, counted))
     return found

@@ -76,6 +76,16 @@ def test_the_graph_is_a_tree_of_steps_with_states(diracx: Run, server: Server) -
     assert diracx("workflows", "graph", 12, "-o", "id").stdout == "simulate\nend\nend/plot\n"
 
 
+def test_a_step_that_never_began_is_drawn_as_not_run(diracx: Run, server: Server) -> None:
+    nodes = [{**node, "state": "Not run"} for node in GRAPH["nodes"] if node["path"] != "simulate"]
+    server.gives("GET", DETAIL, a_detail("Failed"))
+    server.gives("GET", f"{DETAIL}/graph", {"nodes": nodes, "edges": []})
+
+    assert diracx("workflows", "graph", 12, "-o", "table").stdout == (
+        "workflow 12 pi Failed\n└── end Not run\n    └── plot \"x\" Not run\n"
+    )
+
+
 def test_the_graph_is_given_to_graphviz(diracx: Run, server: Server) -> None:
     server.gives("GET", f"{DETAIL}/graph", GRAPH)
     lines = diracx("workflows", "graph", 12, "--dot").stdout.splitlines()

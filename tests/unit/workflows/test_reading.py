@@ -136,3 +136,10 @@ def test_a_step_that_its_workflow_ended_before_is_not_waiting_any_more() -> None
         "check/look": "Not run",
         "gather": "Not run",
     }
+
+
+def test_a_step_that_is_scattered_over_nothing_is_done() -> None:
+    pi = Pi(seeds=0).advance()
+    with reading() as db:
+        found = search.steps(db, db.get_one(Workflow, pi.workflow_id))
+    assert [(step["state"], step["total"]) for step in found if step["path"] == "simulate"] == [("Done", 0)]
