@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -167,8 +166,6 @@ def run(order: Order, prepared: Prepared) -> bool:
     except Exception as error:
         result = _failure(error)
         result.write_to(folder)
-    if result.reason:
-        print(result.reason, file=sys.stderr, flush=True)
     return result.is_success and not _engine().is_poisoned
 
 

@@ -44,6 +44,7 @@ def test_a_failed_job_says_why_and_the_next_one_runs(server: Server, start_pilot
     assert (failed["Status"], failed["MinorStatus"]) == ("Failed", "Application Finished With Errors")
     assert failed["ApplicationStatus"] == "exit code 3"
     assert "oh no" in failed["StandardOutput"]
+    assert failed["StandardOutput"].count("exit code 3") == 1
     assert server.last(2)["Status"] == "Done"
 
 
