@@ -56,7 +56,7 @@ def pick(db: Session, workflow_id: int, array: Any, places: Sequence[int]) -> li
 
 
 def read(db: Session, workflow_id: int, reference: Reference, start: int, stop: int) -> list[Any]:
-    """Elements `start` to `stop` of an array of this workflow."""
+    """Elements `start` to `stop` of an array of this workflow; NotFound when they are not stored."""
     kind, _, name = str(reference["of"]).partition(".")
     stop = min(stop, int(reference["length"]))
     if kind[:1] == "c":
@@ -140,6 +140,8 @@ def _of_chunks(db: Session, workflow_id: int, collection_id: int, start: int, st
     )
     found = [element for _, data in db.execute(query) for element in unpacked(data)]
     first = start // CHUNK * CHUNK
+    if len(found) < stop - first:
+        raise NotFound(f"workflow {workflow_id} has no array c{collection_id} with {stop} elements")
     return found[start - first : stop - first]
 
 

@@ -1,12 +1,14 @@
 """Results of earlier jobs for instances that would give the same (CWL v1.2, WorkReuse)."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from diracx_tasks.core.errors import NotFound, TooLarge
 from diracx_tasks.sandboxes import metadata
 from diracx_tasks.storage import read as storage
 from diracx_tasks.storage.entries import Content
@@ -48,11 +50,17 @@ def _results(db: Session, workflow: Workflow, keys: set[str]) -> dict[str, tuple
         .group_by(Node.reuse_key)
     )
     ids = list(db.scalars(newest))
-    columns = (Node.node_id, Node.job_id, Node.status, Node.reuse_key)
-    found = db.execute(select(*columns).where(Node.node_id.in_(ids))).all()
-    rows = {row.reuse_key: row for row in found}
-    outputs = collections.outputs(db, rows.values())
-    return {key: (row.node_id, outputs[row.node_id]) for key, row in rows.items() if row.node_id in outputs}
+    columns = (Node.node_id, Node.workflow_id, Node.job_id, Node.status, Node.reuse_key)
+    rows = db.execute(select(*columns).where(Node.node_id.in_(ids))).all()
+    outputs = collections.outputs(db, rows)
+    found = {}
+    for row in rows:
+        # A result that was itself reused names long arrays of its own workflow: they become values again.
+        with suppress(NotFound, TooLarge):
+            if row.node_id in outputs:
+                values = collections.whole(db, row.workflow_id, outputs[row.node_id])
+                found[row.reuse_key] = (row.node_id, values)
+    return found
 
 
 def _there(

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from diracx_tasks.sandboxes import metadata
 from diracx_tasks.sandboxes.tables import Mapping, Sandbox
+from diracx_tasks.workflows.collections import LONG
 from diracx_tasks.workflows.states import Status
 from diracx_tasks.workflows.submit import DEFAULTS, Options
 from tests.api.stores import installation, migrated
@@ -124,6 +125,20 @@ def test_a_result_is_taken_only_while_its_files_are_stored(db: Session) -> None:
     db.commit()
     assert ended(begun(FILE, {"x": 1}), answer) == Status.DONE
     assert len(asked) == 2
+
+
+def test_long_arrays_are_reused_again_and_again() -> None:
+    many, asked = "outputs: {y: 'int[]'}", []
+
+    def answer(path: str, inputs: Values) -> Values:
+        asked.append(path)
+        return {"y": list(range(LONG + 1))}
+
+    for _ in range(3):
+        workflow_id = begun(ONE.replace("outputs: {y: int}", many), {"x": 1})
+        assert ended(workflow_id, answer) == Status.DONE
+        assert outputs(workflow_id) == {"y": list(range(LONG + 1))}
+    assert len(asked) == 1
 
 
 @pytest.mark.parametrize("second, jobs", [(TWO, []), (TWO.replace("'false'", "date"), [("two", 2)])])
