@@ -89,7 +89,8 @@ def _once_more() -> dict[str, Any]:
 
 def _later(delay: float) -> dict[str, Any]:
     then = utc_now(delay)
-    is_asleep = (Outbox.published == 0) & (Outbox.tries == 0)
+    # A row that has waited for a lock may be that of a run that goes on: only a copy of its message waits.
+    is_asleep = (Outbox.published == 0) & (Outbox.tries == 0) & (Outbox.waits == 0)
     sooner = case((Outbox.next_at < then, Outbox.next_at), else_=then)
     return {
         "NextAt": case((is_asleep, Outbox.next_at), else_=sooner),

@@ -142,7 +142,7 @@ def done(db: Session, seen: Ticket) -> bool:
     sleep = {"due_at": Outbox.next_at, "next_at": None, "published": 0, **fresh}
     if changed(db, update(Outbox).where(*same, Outbox.next_at.is_not(None)).values(**sleep)):
         return True
-    again = {"due_at": utc_now(PATIENCE), "published_at": utc_now(), **fresh}
+    again = {"due_at": utc_now(PATIENCE), "published": 1, "published_at": utc_now(), **fresh}
     return not changed(db, update(Outbox).where(*_same(seen)).values(**again))
 
 

@@ -167,6 +167,41 @@ def test_a_task_that_asks_for_itself_later_sleeps_until_then(work: Work) -> None
     assert sweep() == 1 and queued() == before + 1
 
 
+def put_off_a_copy() -> None:
+    """As when a second message of a run that goes on finds its lock taken."""
+    with database.session() as db:
+        seen = outbox.ticket(db, KEY)
+        assert seen
+        outbox.put_off(db, seen, 7, tries=0, waits=7)
+
+
+def test_a_copy_that_was_put_off_does_not_lose_what_the_run_asks_for_later(work: Work) -> None:
+    def be_copied_and_ask_for_more() -> None:
+        put_off_a_copy()
+        ask(delay=1000)
+
+    ask()
+    work.during = be_copied_and_ask_for_more
+    assert run() == "done"
+    assert row() is not None and sweep() == 0
+    make_due()
+    assert sweep() == 1
+
+
+def test_a_run_that_is_sent_again_may_ask_for_itself_later_too(work: Work) -> None:
+    def be_copied_and_asked_for_once_more() -> None:
+        put_off_a_copy()
+        with database.session() as db:
+            outbox.enqueue(db, "subject.verb", KEY, number=1)
+        put_off_a_copy()
+
+    ask()
+    work.during = lambda: be_copied_and_asked_for_once_more() if work.runs == 1 else ask(delay=1000)
+    run()
+    run()
+    assert work.runs == 2 and row() is not None
+
+
 def test_many_requests_of_one_transaction_are_one(work: Work) -> None:
     with database.session() as db:
         for _ in range(5):
