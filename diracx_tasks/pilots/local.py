@@ -1,5 +1,6 @@
 """The local computing element: keeps as many pilots running on this machine as there are slots."""
 
+import logging
 import os
 import shutil
 import signal
@@ -8,13 +9,18 @@ import sys
 import threading
 from pathlib import Path
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from diracx_tasks.auth.tokens import issue_pilot
 from diracx_tasks.core.database import session
 from diracx_tasks.core.settings import settings
 from diracx_tasks.node.tied import tied
 from diracx_tasks.pilots import register
 
+log = logging.getLogger(__name__)
 GRID_TYPE = "local"
+# Below the working folder: a file for each pilot whose end is not stored yet, by its stamp.
+STAMPS = "stamps"
 TOKEN_SECONDS = 7 * 86400
 PERIOD = 0.5
 
@@ -24,6 +30,7 @@ class Factory:
 
     def __init__(self, slots: int, ram_mb: int, site: str, work: Path) -> None:
         self.slots, self.ram_mb, self.site, self.work = slots, ram_mb, site, work
+        self._stamps = work / STAMPS
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._stopping = threading.Event()
 
@@ -33,26 +40,35 @@ class Factory:
             signal.signal(number, lambda *_: self._stopping.set())
         self._forget_earlier()
         while not self._stopping.wait(PERIOD):
-            self._reap()
-            while len(self._running) < self.slots:
-                self._start()
+            self._look(self.slots)
         for process in self._running.values():
             process.terminate()
         for process in self._running.values():
             process.wait()
-        self._reap()
+        # What cannot be stored now is when this factory starts again.
+        self._look(0)
+
+    def _look(self, slots: int) -> None:
+        try:
+            self._reap()
+            while len(self._running) < slots:
+                self._start()
+        except SQLAlchemyError as error:
+            # The pilots that run must not end with a database that is away for a while.
+            log.warning("pilots: %s", str(error).split("\n")[0])
 
     def _forget_earlier(self) -> None:
-        """Pilots of a factory that was killed died with it; what they left behind goes as well."""
+        """Pilots of this factory, should it have been killed, died with it; what they left goes as well."""
         for left in self.work.glob("*.*"):
             shutil.rmtree(left, ignore_errors=True)
-        with session() as db:
-            stamps = register.unfinished(db, settings().vo, GRID_TYPE)
-            register.ended(db, settings().vo, stamps, status="Aborted", reason="the factory was restarted")
+        self._stamps.mkdir(parents=True, exist_ok=True)
+        stamps = [file.name for file in self._stamps.iterdir()]
+        self._ended(stamps, "Aborted", "the factory was restarted")
 
     def _start(self) -> None:
         with session() as db:
             stamp = register.register(db, settings().vo, site=self.site, grid_type=GRID_TYPE)
+            (self._stamps / stamp).touch()
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("DIRACX_")},
             "DIRACX_URL": settings().url,
@@ -65,13 +81,16 @@ class Factory:
 
     def _reap(self) -> None:
         for stamp, process in list(self._running.items()):
-            if process.poll() is None:
-                continue
-            del self._running[stamp]
-            status = "Done" if process.returncode == 0 else "Failed"
-            with session() as db:
-                reason = f"exit code {process.returncode}"
-                register.ended(db, settings().vo, [stamp], status=status, reason=reason)
+            if process.poll() is not None:
+                status = "Done" if process.returncode == 0 else "Failed"
+                self._ended([stamp], status, f"exit code {process.returncode}")
+                del self._running[stamp]
+
+    def _ended(self, stamps: list[str], status: str, reason: str) -> None:
+        with session() as db:
+            register.ended(db, settings().vo, stamps, status=status, reason=reason)
+        for stamp in stamps:
+            (self._stamps / stamp).unlink(missing_ok=True)
 
 
 def main() -> None:

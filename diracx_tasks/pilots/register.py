@@ -158,14 +158,6 @@ def ended(db: Session, vo: str, stamps: Collection[str], *, status: str, reason:
     return recover.pilots_ended(db, vo, stamps)
 
 
-def unfinished(db: Session, vo: str, grid_type: str) -> list[str]:
-    """Stamps of pilots of a kind that have not ended as far as we know."""
-    query = select(Pilot.stamp).where(
-        Pilot.vo == vo, Pilot.grid_type == grid_type, Pilot.status.not_in(ENDED)
-    )
-    return list(db.scalars(query))
-
-
 def totals(db: Session) -> dict[str, int]:
     """How many pilots there are in each status: for metrics."""
     return dict(db.execute(select(Pilot.status, func.count()).group_by(Pilot.status)).all())
