@@ -66,10 +66,13 @@ class ComputingElement(Protocol):
         """The references of those stamps that the batch system has, or had in the last days."""
 
     def status(self, references: Collection[str]) -> dict[str, Told]:
-        """How each is; what the batch system knows no more is Unknown."""
+        """How each is; what the batch system knows no more is Unknown.
+
+        References that the element has not given, above all before its kind was changed, are left out.
+        """
 
     def kill(self, references: Collection[str]) -> None:
-        """End pilots; those that have ended are left alone. Raises Refused."""
+        """End pilots; those that have ended, or are not its own, are left alone. Raises Refused."""
 
     def output(self, reference: str) -> tuple[str, str]:
         """The ends of standard output and standard error, up to 1 MB each; empty when there is none."""

@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, or_, select, update
 from sqlalchemy.orm import Session
 
 from diracx_tasks.core.database import changed, reading, session, utc_now
+from diracx_tasks.jobs.holders import holders
 from diracx_tasks.pilots import register
 from diracx_tasks.pilots.elements import ComputingElement, State, Told, element
 from diracx_tasks.pilots.queues import options_of, stated
@@ -45,8 +46,8 @@ def elements_of(db: Session, vo: str) -> list[str]:
 def sync_pilots(vo: str, ce: str) -> int:
     """Bring a VO's pilots of an element up to date; answers how many have changed.
 
-    Those whose submission was cut off are looked for; what a batch system has not known for an hour is
-    Aborted, and what an ended pilot held goes to others.
+    Those whose submission was cut off are looked for; what a batch system has not known for an hour, and
+    holds no job, is Aborted. What an ended pilot held goes to others.
     """
     made = element(ce, options_of(ce))
     total, after, rows = _find_cut_off(made, vo, ce), 0, [_Row(0, "", "", "", False)]
@@ -77,11 +78,13 @@ def _apply(db: Session, vo: str, rows: Sequence[_Row], told: Mapping[str, Told])
     """Write what is new; what a pilot has said of itself meanwhile stays."""
     ended: dict[Told, list[str]] = defaultdict(list)
     moved: dict[str, list[int]] = defaultdict(list)
+    # A job that a lost pilot holds beats, or is taken from it as stalled: before that, the pilot lives.
+    busy = holders(db, vo, [row.stamp for row in rows if row.is_lost])
     for row in rows:
         found = told.get(row.reference, Told(State.UNKNOWN))
         if found.state in (State.DONE, State.FAILED, State.ABORTED):
             ended[found].append(row.stamp)
-        elif row.is_lost and found.state is State.UNKNOWN:
+        elif row.is_lost and found.state is State.UNKNOWN and row.stamp not in busy:
             ended[Told(State.ABORTED, "the batch system has not known it for an hour")].append(row.stamp)
         elif found.state != row.status and (found.state is not State.WAITING or row.status != RUNNING):
             moved[found.state].append(row.pilot_id)

@@ -75,7 +75,7 @@ class HTCondor:
 
     def output(self, reference: str) -> tuple[str, str]:
         """What HTCondor has brought to the element's folder, while the pilot runs and after."""
-        (number,) = self._place.numbers([reference])
+        number = self._place.number(reference)
         return self._place.tails(f"{number}.out", f"{number}.err")
 
     def _submit(

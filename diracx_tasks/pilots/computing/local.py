@@ -57,7 +57,7 @@ class Local:
 
     def output(self, reference: str) -> tuple[str, str]:
         """What the pilot has written until now."""
-        (stamp,) = self._place.numbers([reference])
+        stamp = self._place.number(reference)
         return self._place.tails(f"{stamp}/stdout", f"{stamp}/stderr")
 
     def _told(self, stamps: Collection[str]) -> dict[str, tuple[str, str]]:

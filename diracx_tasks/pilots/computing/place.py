@@ -63,12 +63,18 @@ class Place:
         return f"{self.kind}://{self.name}/{number}"
 
     def numbers(self, references: Collection[str]) -> dict[str, str]:
-        """The batch system's number of each reference, to the reference; BadRequest when one is another's."""
+        """The batch system's number of each reference, to the reference; those of others are left out."""
         start = self.reference("")
-        for one in references:
-            if not (one.startswith(start) and SAFE.fullmatch(one.removeprefix(start))):
-                raise BadRequest(f"{one} is no reference of the computing element {self.name}: {start}...")
-        return {one.removeprefix(start): one for one in references}
+        mine = (one for one in references if one.startswith(start))
+        return {number: one for one in mine if SAFE.fullmatch(number := one.removeprefix(start))}
+
+    def number(self, reference: str) -> str:
+        """The batch system's number of a reference; BadRequest when it is another's."""
+        for number in self.numbers([reference]):
+            return number
+        raise BadRequest(
+            f"{reference} is no reference of the computing element {self.name}: {self.reference('')}..."
+        )
 
     def tails(self, out: str, err: str) -> tuple[str, str]:
         """The ends of two files of the folder; empty when they are not there."""

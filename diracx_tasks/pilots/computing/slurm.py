@@ -81,7 +81,7 @@ class Slurm:
 
     def output(self, reference: str) -> tuple[str, str]:
         """What Slurm has written to the files in the element's folder, which hosts and nodes share."""
-        (number,) = self._place.numbers([reference])
+        number = self._place.number(reference)
         return self._place.tails(f"{number}.out", f"{number}.err")
 
     def _submit(

@@ -194,9 +194,13 @@ def test_thousands_of_references_are_asked_with_few_commands(slurm: Slurm, tmp_p
     assert (asked.count("squeue"), asked.count("sacct")) == (1, 6)
 
 
-def test_references_of_others_and_stamps_that_are_none_are_refused(hpc: ComputingElement) -> None:
-    for strange in ("slurm://hpc02/1", "local://hpc01/1", "slurm://hpc01/1;reboot", "slurm://hpc01/"):
+def test_references_of_others_are_left_out_and_stamps_that_are_none_refused(hpc: ComputingElement) -> None:
+    strange = ("slurm://hpc02/1", "local://hpc01/1", "slurm://hpc01/1;reboot", "slurm://hpc01/")
+    (mine,) = hpc.submit("short", pilots(1)).values()
+    hpc.kill(strange)
+    assert hpc.status([*strange, mine]).keys() == {mine}
+    for one in strange:
         with pytest.raises(BadRequest, match=r"is no reference of the computing element hpc01"):
-            hpc.status([strange])
+            hpc.output(one)
     with pytest.raises(BadRequest, match="is no stamp of a pilot"):
         hpc.submit("short", [PilotScript("../a", "")])

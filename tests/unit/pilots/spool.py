@@ -56,10 +56,8 @@ class Spool:
         return {stamp: f"{self.folder.name}/{stamp}" for stamp in there}
 
     def _stamps(self, references):
-        for one in references:
-            if not one.startswith(f"{self.folder.name}/"):
-                raise BadRequest(f"{one} is no reference of {self.folder.name}")
-        return {one: one.rpartition("/")[2] for one in references}
+        mine = [one for one in references if one.startswith(f"{self.folder.name}/")]
+        return {one: one.rpartition("/")[2] for one in mine}
 
     def status(self, references):
         return {one: self._told(stamp) for one, stamp in self._stamps(references).items()}

@@ -142,6 +142,35 @@ def test_what_is_not_known_for_an_hour_is_aborted(grid: Grid) -> None:
     assert reasons() == {"the batch system has not known it for an hour"}
 
 
+def test_a_pilot_that_holds_a_job_is_not_aborted_because_nobody_knows_it(grid: Grid) -> None:
+    (job_id,) = waiting(1)
+    planned()
+    submitted()
+    synced()
+    with session() as db:
+        claim(db, job_id, pilot=stamps()[0])
+    grid.forget("ce1")
+    synced()
+    age(3700)
+    synced()
+    assert statuses() == {"Unknown": 1}
+    with session() as db:
+        control.reschedule(db, job_id, attempt=1, reason="it has gone silent", source="Stalled")
+    synced()
+    assert statuses() == {"Aborted": 1}
+
+
+def test_pilots_of_what_an_element_was_before_do_not_hide_the_others(grid: Grid) -> None:
+    waiting(2)
+    planned()
+    submitted()
+    with session() as db:
+        db.scalars(select(Pilot)).first().reference = "slurm://ce1/7"  # type: ignore[union-attr]
+    grid.tell("ce1", "Running")
+    synced()
+    assert statuses() == {"Unknown": 1, "Running": 1}
+
+
 def test_planned_pilots_that_nobody_submits_are_withdrawn() -> None:
     waiting(2)
     planned()
