@@ -122,6 +122,10 @@ class S3Store:
         """Remove up to DELETE_AT_ONCE objects."""
         objects: Any = {"Objects": [{"Key": key} for key in keys], "Quiet": True}
         try:
-            self.client.delete_objects(Bucket=self.bucket, Delete=objects)
+            answer = self.client.delete_objects(Bucket=self.bucket, Delete=objects)
         except (ClientError, BotoCoreError) as error:
             raise Unavailable(f"the bucket {self.bucket} does not delete: {error}") from error
+        # It may take the request and refuse single objects, for example when it has too much to do.
+        for refused in answer.get("Errors", ()):
+            why = refused.get("Message") or refused.get("Code")
+            raise Unavailable(f"the bucket {self.bucket} does not delete {refused.get('Key')}: {why}")

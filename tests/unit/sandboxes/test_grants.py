@@ -1,6 +1,7 @@
 """Uploads under a grant of a real S3: every client's form gets through, changed ones do not."""
 
 import hashlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 import urllib3
 
 from diracx_tasks.core.client import Client
+from diracx_tasks.core.errors import NotFound, Unavailable
 from diracx_tasks.sandboxes.s3 import S3Store
 from tests.builders import Installation, environment
 from tests.servers import Rgw
@@ -81,3 +83,26 @@ def test_what_the_server_puts_there_is_read_replaced_and_removed(store: S3Store)
         assert store.read("pilots/lhcb/stamp.log", 100) == content
     store.delete(["pilots/lhcb/stamp.log"])
     assert not store.has("pilots/lhcb/stamp.log")
+
+
+def test_an_object_that_the_server_keeps_is_no_deleted_one(store: S3Store, rgw: Rgw) -> None:
+    """Its answer is 200, with what it has refused inside."""
+    for key in ("kept/one", "two"):
+        store.put(key, CONTENT)
+    kept = {
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:DeleteObject",
+        "Resource": f"arn:aws:s3:::{rgw.bucket}/kept/*",
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [kept]})
+    store.client.put_bucket_policy(Bucket=rgw.bucket, Policy=policy)
+    try:
+        with pytest.raises(Unavailable, match="does not delete kept/one"):
+            store.delete(["kept/one", "two"])
+        assert store.read("kept/one", 100) == CONTENT
+    finally:
+        store.client.delete_bucket_policy(Bucket=rgw.bucket)
+    store.delete(["kept/one", "two"])
+    with pytest.raises(NotFound):
+        store.read("kept/one", 100)
