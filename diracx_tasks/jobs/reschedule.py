@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from diracx_tasks.auth.tokens import User
 from diracx_tasks.core.database import changed, now, utc
-from diracx_tasks.core.errors import BadRequest
+from diracx_tasks.core.errors import BadRequest, Forbidden
 from diracx_tasks.core.packed import packed
 from diracx_tasks.jobs import jdl, parametric
 from diracx_tasks.jobs.access import hold_mine
@@ -42,7 +42,7 @@ def reschedule_jobs(
     for job_id, job in jobs.items():
         try:
             success[job_id] = _again(db, job, by, reset)
-        except BadRequest as error:
+        except (BadRequest, Forbidden) as error:
             failed[job_id] = {"detail": str(error)}
     if success:
         ask_for_optimizer(db)

@@ -8,13 +8,13 @@ import pytest
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from diracx_tasks.core.database import session
+from diracx_tasks.core.database import changed, session
 from diracx_tasks.jobs import optimize
 from diracx_tasks.jobs.states import Status
-from diracx_tasks.jobs.tables import Job
+from diracx_tasks.jobs.tables import Job, JobJDL
 from tests.api.caller import Api
 from tests.api.changes import STATUS, a_stored_job, at, events, matched, status_of, the, told
-from tests.builders import Installation, a_pilot, a_user, an_administrator, environment
+from tests.builders import HEX, Installation, a_pilot, a_user, an_administrator, environment
 
 PATH = "/api/jobs/reschedule"
 ALL = list(Status)
@@ -196,6 +196,18 @@ def test_a_description_that_the_rules_of_today_refuse_is_told_and_leaves_the_job
     assert answer.status_code == 400
     assert "greater than current limit: 1" in answer.json()["detail"]["failed"][str(job_id)]["detail"]
     assert (status_of(api, job_id), the(api, job_id)["Attempt"]) == ("Received", 1)
+
+
+def test_a_sandbox_of_another_bucket_is_told_and_leaves_the_other_jobs(api: Api, db: Session) -> None:
+    job_id, other = a_jdl_job(api), a_jdl_job(api)
+    sandbox = f"SB:SandboxSE|/S3/before/lhcb/user/alice/sha256:{HEX}.tar.zst"
+    stated = JDL.replace("JobName", f'InputSandbox = "{sandbox}"; JobName')
+    changed(db, update(JobJDL).where(JobJDL.job_id == other).values(original=stated))
+    db.commit()
+    answer = again(api, job_id, other)
+    assert answer.status_code == 200
+    assert answer.json()["success"].keys() == {str(job_id)}
+    assert "PFN must start with" in answer.json()["failed"][str(other)]["detail"]
 
 
 def test_a_step_of_a_workflow_runs_again_only_while_it_has_not_ended(api: Api, db: Session) -> None:
