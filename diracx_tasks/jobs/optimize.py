@@ -63,7 +63,9 @@ def requeue(db: Session) -> int:
     queue.forget_orphans(db)
     left_out = (Job.status == Status.WAITING, Job.job_id.not_in(queue.queued()))
     # Found without a lock: it would wait for every job that somebody holds.
-    found = list(db.scalars(select(Job.job_id).where(*left_out).order_by(Job.job_id).limit(BATCH)))
+    # Jobs without a payload are DIRAC's: of these nothing is queued here.
+    mine = select(Job.job_id).join(Payload, Payload.job_id == Job.job_id).where(*left_out)
+    found = list(db.scalars(mine.order_by(Job.job_id).limit(BATCH)))
     rows = db.execute(_jobs(Job.job_id.in_(found), *left_out).with_for_update()).all()
     entries = {row[0]: queue.Entry(*row[: len(ENTRY)]) for row in rows}
     wrong = {job_id: words for job_id, entry in entries.items() if (words := _why_not(entry))}

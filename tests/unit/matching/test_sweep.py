@@ -8,8 +8,9 @@ from sqlalchemy import delete, func, select, update
 
 from diracx_tasks.core.database import changed, reading, session, utc_now
 from diracx_tasks.core.redis import redis
+from diracx_tasks.jobs import optimize
 from diracx_tasks.jobs.optimize import requeue
-from diracx_tasks.jobs.tables import Job
+from diracx_tasks.jobs.tables import Job, Payload
 from diracx_tasks.matching import keys, queue, store, sweep
 from diracx_tasks.matching.match import match, take
 from diracx_tasks.matching.node import Node
@@ -128,6 +129,17 @@ def test_a_second_sweep_finds_nothing(way: Break) -> None:
     assert compare.run(vo=VO) == "0 differed"
     with session() as db:
         assert requeue(db) == 0
+
+
+def test_waiting_jobs_of_others_hide_none_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(optimize, "BATCH", 2)
+    dirac, (ours,) = waiting(3), waiting(1)
+    with session() as db:
+        changed(db, delete(Payload).where(Payload.job_id.in_(dirac)))
+        changed(db, delete(Queued))
+    with session() as db:
+        requeue(db)
+        assert list(db.scalars(select(Queued.job_id))) == [ours]
 
 
 def test_a_job_that_waits_no_more_leaves_nothing_in_redis_that_nobody_asks_for() -> None:
