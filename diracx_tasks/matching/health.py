@@ -8,6 +8,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any, NamedTuple
 
 from redis.client import Pipeline
@@ -22,6 +23,8 @@ from diracx_tasks.matching.blame import VOICE, Fault, Kind, Tally, fault_of, hea
 from diracx_tasks.matching.records import HALF_LIFE, Place, Record, Records, moment, read, weight, write
 
 PAGE = 2000
+# Ends that one look takes note of: after a loss of Redis there may be a million, which the next ones take.
+MOST = 20 * PAGE
 REMEMBERED = 2 * HALF_LIFE
 # Among the ends that are known, the last look.
 LOOK = "look"
@@ -120,8 +123,7 @@ def _look(db: Session, vo: str) -> int:
         pipe.watch(f"{prefix}health", f"{prefix}ends")  # type: ignore[no-untyped-call]
         texts: Any = pipe.hgetall(f"{prefix}health")
         records = read(texts, now)
-        until = database_time(db)
-        ended = _unknown(db, vo, pipe, until)
+        ended, until = _unknown(db, vo, pipe)
         touched = _count(records, ended, now)
         slow: Any = _slow(db, vo, records)
         pauses: Any = pipe.hgetall(f"{prefix}next")
@@ -147,15 +149,18 @@ def _holds(slow: Mapping[str, float], name: str) -> bool:
     return name in slow or Place.of(name).site in slow
 
 
-def _unknown(db: Session, vo: str, pipe: Pipeline, until: datetime) -> list[EndedAttempt]:
-    """What has ended since the last look, of all that is remembered, and was not seen before."""
+def _unknown(db: Session, vo: str, pipe: Pipeline) -> tuple[list[EndedAttempt], datetime]:
+    """What has ended since the last look, of all that is remembered, and was not seen before; until when."""
     found: Any = pipe.zrange(f"{keys.prefix(vo)}ends", 0, -1, withscores=True)
     known: Any = dict(found)
+    until = database_time(db)
     start = until - timedelta(seconds=REMEMBERED)
     if known:
         last = datetime.fromtimestamp(max(known.values()) - OVERLAP, UTC).replace(tzinfo=None)
         start = max(start, last)
-    return [one for one in _ended(db, vo, Position(start), until) if _id(one) not in known]
+    fresh = (one for one in _ended(db, vo, Position(start), until) if _id(one) not in known)
+    ended = list(islice(fresh, MOST))
+    return ended, ended[-1].ended_at if len(ended) == MOST else until
 
 
 def _ended(db: Session, vo: str, after: Position, until: datetime) -> Iterator[EndedAttempt]:

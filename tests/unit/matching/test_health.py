@@ -262,6 +262,16 @@ def test_after_a_flush_health_is_made_again_from_the_database() -> None:
     assert after.keys() == before.keys() and abs(after["CERN/n1"] - before["CERN/n1"]) < 1
 
 
+def test_what_is_too_much_for_one_look_is_taken_by_the_next_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "MOST", 3)
+    good_elsewhere()
+    ended(8, FAILED, "CERN/n1")
+    assert look() == {}
+    for _ in range(4):
+        look()
+    assert health.slowed(VO)[0].failed == 8.0
+
+
 def test_what_fails_in_one_vo_slows_no_other() -> None:
     for node in ("CERN/n2", "RAL/n1", "RAL/n2"):
         ended(1, DONE, node, vo="belle")
