@@ -4,6 +4,7 @@ import time
 from functools import partial
 
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnection
 
 from diracx_tasks.core.database import session
 from diracx_tasks.core.deadlocks import patiently
@@ -21,7 +22,7 @@ TURN = 20.0
 # What is not the workflow's fault: a machine with too much to do, a database that restarts.
 PATIENT = Backoff(first=2, times=200, cap=60)
 # After some two hours the workflow ends as Failed: time to mend what was deployed.
-RETRY = Backoff(times=30, by_class={Unavailable: PATIENT, OperationalError: PATIENT})
+RETRY = Backoff(times=30, by_class=dict.fromkeys((Unavailable, OperationalError, NoConnection), PATIENT))
 
 
 @task(
@@ -45,8 +46,9 @@ def advance(workflow_id: int) -> str:
 @task(size="medium", every=300)
 def sweep() -> str:
     """Find workflows that nothing moves; those whose `advance` is a dead letter end as Failed."""
-    lost = lost_ends.put_back()
+    # First: what is stuck must not wait for a look at all steps that run.
     asked, given_up = sweeping.sweep()
+    lost = lost_ends.put_back()
     return f"{asked} asked for again, {given_up} given up, {lost} ends put back"
 
 

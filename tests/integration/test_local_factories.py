@@ -31,7 +31,9 @@ def processes(mariadb: MariaDB, redis_server: Redis, tmp_path: Path) -> Iterator
 def start(processes: Processes, name: str) -> str:
     """Start a factory with one pilot, as on a machine of its own; answers the new pilot's stamp."""
     before = set(statuses())
-    processes.start(name, "diracx_tasks.pilots.local", "1", "256", "LCG.CERN.ch", str(processes.folder / name))
+    processes.start(
+        name, "diracx_tasks.pilots.local", "1", "256", "LCG.CERN.ch", str(processes.folder / name)
+    )
     wait_for(lambda: len(statuses()) > len(before), 60, lambda: processes.log)
     (stamp,) = set(statuses()) - before
     return stamp

@@ -82,7 +82,7 @@ def test_a_step_that_never_began_is_drawn_as_not_run(diracx: Run, server: Server
     server.gives("GET", f"{DETAIL}/graph", {"nodes": nodes, "edges": []})
 
     assert diracx("workflows", "graph", 12, "-o", "table").stdout == (
-        "workflow 12 pi Failed\n└── end Not run\n    └── plot \"x\" Not run\n"
+        'workflow 12 pi Failed\n└── end Not run\n    └── plot "x" Not run\n'
     )
 
 
