@@ -17,6 +17,8 @@ URL = "DIRACX_URL"
 # Click's words for a number with bounds.
 NO_NUMBER = "is not a valid integer range"
 USAGE, UNEXPECTED, INTERRUPTED = 2, 70, 130
+# What a disk says while one writes to an open file, whose name the error does not know.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 class Refused(click.ClickException):
@@ -75,5 +77,7 @@ def _refused(error: Exception, known: dict[str, Any]) -> Refused:
         return Refused(words, error.exit_code, complaints(error, known.get(PLACES, {})))
     if isinstance(error, OSError) and error.filename is not None:
         return Refused(f"{error.filename}: {error.strerror}", DiracXError.exit_code)
+    if isinstance(error, OSError) and error.errno in FULL:
+        return Refused(f"cannot write: {error.strerror}", DiracXError.exit_code)
     told = "" if known.get(DEBUG) else "; run it again with --debug to see where"
     return Refused(f"unexpected {type(error).__name__}: {error}{told}", UNEXPECTED)

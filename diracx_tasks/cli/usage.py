@@ -113,11 +113,9 @@ def _show_states(query: Row, by: list[str], plot: Path | None, form: str) -> Non
 
 
 def _write_plot(path: Path, source: str, query: Row) -> None:
-    answer = output.connect().stream(source, timeout=60, **query)
-    try:
-        path.write_bytes(answer.read())
-    finally:
-        answer.release_conn()
+    with output.connect().stream(source, timeout=60, **query) as answer:
+        drawn = answer.read()
+    path.write_bytes(drawn)
     click.echo(f"{path} has the plot", err=True)
 
 

@@ -29,10 +29,14 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """A status and JSON, or bytes as they are; status 0 closes the connection without an answer."""
+    """A status and JSON, or bytes as they are; status 0 closes the connection without an answer.
+
+    One that is not whole ends in its middle.
+    """
 
     body: Any = None
     status: int = 200
+    is_whole: bool = True
 
 
 @dataclass
@@ -46,6 +50,8 @@ class Server:
     public: dict[str, Any] = field(default_factory=dict)
     # So many uploads are answered 503.
     busy: int = 0
+    # So many downloads end in their middle.
+    breaks: int = 0
     port: int = 0
 
     @property
@@ -148,6 +154,7 @@ class _Handler(Storing):
         answer = self.state.answer(request)
         if answer.status:
             is_raw = isinstance(answer.body, bytes)
-            self.send(answer.status, answer.body if is_raw else json.dumps(answer.body).encode())
+            content = answer.body if is_raw else json.dumps(answer.body).encode()
+            self.send(answer.status, content, whole=answer.is_whole)
         else:
             self.close_connection = True

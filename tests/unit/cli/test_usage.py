@@ -85,6 +85,19 @@ def test_a_plot_is_written_to_a_file(diracx: Run, server: Server) -> None:
     assert server.requests[-1].query["measure"] == "cpu_seconds"
 
 
+def test_a_plot_that_breaks_off_is_not_written(diracx: Run, server: Server) -> None:
+    server.gives("GET", f"{PATH}/plot", Answer(b"<svg/>", is_whole=False))
+    result = diracx("usage", "--plot", "use.svg")
+    assert result.exit_code == 5 and "plot broke off" in result.stderr
+    assert not Path("use.svg").exists()
+
+
+def test_a_full_disk_is_said_in_words(diracx: Run, server: Server) -> None:
+    server.gives("GET", f"{PATH}/plot", Answer(b"<svg/>"))
+    result = diracx("usage", "--plot", "/dev/full")
+    assert (result.exit_code, result.stderr) == (1, "diracx: cannot write: No space left on device\n")
+
+
 def test_states_are_a_table_json_or_a_plot(diracx: Run, server: Server) -> None:
     of = {"status": "Running", "minor_status": "Application"}
     server.gives("GET", f"{PATH}/states", [{"at": "2026-11-23T10:05:00.000000Z", "of": of, "jobs": 2718}])
