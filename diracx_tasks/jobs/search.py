@@ -69,9 +69,10 @@ def held(db: Session, vo: str, job_group: str) -> dict[str, int]:
     return dict(db.execute(select(Job.name, func.count()).where(*mine).group_by(Job.name)).all())
 
 
-def group_counts(db: Session, vo: str, job_groups: Collection[str]) -> dict[str, dict[str, int]]:
-    """For each group, how many of its jobs there are by shown status."""
-    query = select(Job.job_group, Job.status, func.count()).where(Job.job_group.in_(job_groups), Job.vo == vo)
+def group_counts(db: Session, vo: str, owner: str, job_groups: Collection[str]) -> dict[str, dict[str, int]]:
+    """For each group, how many of somebody's jobs in it there are by shown status."""
+    mine = (Job.job_group.in_(job_groups), Job.vo == vo, Job.owner == owner)
+    query = select(Job.job_group, Job.status, func.count()).where(*mine)
     found: dict[str, dict[str, int]] = {group: {} for group in job_groups}
     for group, status, count in db.execute(query.group_by(Job.job_group, Job.status)):
         shown = SHOWN.get(status, "Waiting")
