@@ -137,7 +137,14 @@ def workflow_id(db: Session) -> int:
 def a_running(db: Session, workflow_id: int, **stated: Any) -> int:
     """A running job of a workflow, which the pilot stamp-1 has."""
     job_id = a_job(
-        db, JobStatus.RUNNING, **{"job_group": f"{workflow_id:08d}", "name": "workflow.cwl", **stated}
+        db,
+        JobStatus.RUNNING,
+        **{
+            "job_group": f"{workflow_id:08d}",
+            "owner_id": workflow_id,
+            "name": "workflow.cwl",
+            **stated,
+        },
     )
     db.commit()
     return job_id
