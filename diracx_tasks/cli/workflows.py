@@ -113,7 +113,7 @@ def submit(
     wishes = {"on_error": on_error, "reuse": False if is_new else None, "retries": retries}
     body = {**read_submission(client, document, inputs, given), "name": name}
     body |= {wish: value for wish, value in wishes.items() if value is not None}
-    found = _post(client, body, idempotency_key or uuid.uuid4().hex)
+    found = post_workflow(client, body, idempotency_key or uuid.uuid4().hex)
     workflow_id = found["workflow_id"]
     if form == output.TABLE:
         click.echo(f"workflow {workflow_id} {one_line(found['name'])} is {found['status']}")
@@ -248,7 +248,7 @@ def download_outputs(client: "Client", workflow_id: int, folder: Path) -> Any:
     return fetching.Fetching(client).fetch(_outputs(client, workflow_id), folder)
 
 
-def _post(client: "Client", body: Row, key: str) -> Row:
+def post_workflow(client: "Client", body: Row, key: str) -> Row:
     """Submit, and once more when the answer got lost: the key makes it one workflow."""
     headers = {"Idempotency-Key": key}
     try:

@@ -52,7 +52,17 @@ class Server:
     busy: int = 0
     # So many downloads end in their middle.
     breaks: int = 0
+    # The route whose answer waits until the test goes on.
+    pauses: tuple[str, str] | None = None
+    reached: threading.Event = field(default_factory=threading.Event)
+    goes_on: threading.Event = field(default_factory=threading.Event)
     port: int = 0
+
+    def pause(self, method: str, path: str) -> None:
+        """Wait for the test, where it has said so."""
+        if (method, path) == self.pauses:
+            self.reached.set()
+            self.goes_on.wait(30)
 
     @property
     def url(self) -> str:
@@ -83,6 +93,7 @@ class Server:
     def answer(self, request: Request) -> Answer:
         """The answer to a request."""
         self.requests.append(request)
+        self.pause(request.method, request.path)
         if request.path in self.public:
             found = self.public[request.path]
             made = found(request) if callable(found) else found
@@ -131,6 +142,12 @@ def running() -> Iterator[Server]:
 
 
 class _Handler(Storing):
+    def do_GET(self) -> None:
+        """Wait before a file of the store, where the test has said so."""
+        if self.path.startswith("/store?"):
+            self.state.pause("GET", "/store")
+        super().do_GET()
+
     def do_PATCH(self) -> None:
         """As POST."""
         self.do_POST()
