@@ -113,9 +113,26 @@ def test_states_are_a_table_json_or_a_plot(diracx: Run, server: Server) -> None:
     assert Path("states.svg").read_bytes() == b"<svg/>"
 
 
+@pytest.mark.parametrize(("more", "days"), [([], 7), (["--states"], 1)])
+def test_a_period_that_ends_earlier_begins_earlier(
+    diracx: Run, server: Server, more: list[str], days: int
+) -> None:
+    for route in (PATH, f"{PATH}/states"):
+        server.gives("GET", route, [])
+    json_of(diracx("usage", "--until", "2026-10-08", *more))
+    asked = server.requests[-1].query
+    first, last = (datetime.fromisoformat(asked[name]) for name in ("from", "to"))
+    assert last - first == timedelta(days=days)
+
+
 @pytest.mark.parametrize(
     ("asked", "words"),
-    [(("--by", "minor"), "with --states only"), (("--states", "--by", "ce"), "nothing that --states tells")],
+    [
+        (("--by", "minor"), "with --states only"),
+        (("--states", "--by", "ce"), "nothing that --states tells"),
+        (("--states", "--each", "hour"), "--each hour: --states tells of every 5 minutes"),
+        (("--states", "--plot", "x.svg", "--show", "cpu"), "--show cpu: --states tells of numbers of jobs"),
+    ],
 )
 def test_what_the_one_or_the_other_does_not_know_is_said(diracx: Run, asked: Any, words: str) -> None:
     result = diracx("usage", *asked)
