@@ -22,7 +22,7 @@ class Storing(BaseHTTPRequestHandler):
         """A file, or what JSON is answered with."""
         if self.path.startswith("/store?"):
             content = self.state.store.get(self.path.partition("?")[2])
-            self.send(404 if content is None else 200, content or b"")
+            self.send(404 if content is None else 200, content or b"", whole=self._is_whole())
         else:
             self.answer(None)
 
@@ -49,12 +49,17 @@ class Storing(BaseHTTPRequestHandler):
         """Answer JSON."""
         raise NotImplementedError
 
-    def send(self, status: int, content: bytes) -> None:
-        """Send an answer."""
+    def send(self, status: int, content: bytes, *, whole: bool = True) -> None:
+        """Send an answer, or half of it before the line breaks."""
         self.send_response(status)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        self.wfile.write(content)
+        self.wfile.write(content if whole else content[: len(content) // 2])
+        self.close_connection = self.close_connection or not whole
+
+    def _is_whole(self) -> bool:
+        self.state.breaks -= 1
+        return bool(self.state.breaks < 0)
 
 
 def _parts(content_type: str, body: bytes) -> dict[str, bytes]:

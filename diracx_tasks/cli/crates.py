@@ -57,12 +57,15 @@ def _write(client: "Client", workflow_id: int, out: Any, *, with_outputs: bool) 
 
 
 def _download(client: "Client", workflow_id: int, to: Path) -> None:
-    answer = client.stream(f"/api/workflows/{workflow_id}/crate", format="zip")
-    with to.open("wb") as out, transfer("downloading the crate", None) as told:
+    source = f"/api/workflows/{workflow_id}/crate"
+    with (
+        client.stream(source, format="zip") as answer,
+        to.open("wb") as out,
+        transfer("downloading the crate", None) as told,
+    ):
         for block in answer.stream(1 << 20):
             out.write(block)
             told(len(block))
-    answer.release_conn()
 
 
 def _outputs(client: "Client", workflow_id: int, folder: Path) -> dict[str, str]:

@@ -22,7 +22,7 @@ COLUMNS = (
     Column("Status", lambda job: output.state(job["Status"])),
     Column("Minor status", lambda job: job["MinorStatus"], is_cut=True),
 )
-ENDED = ("Done", "Completed", "Failed", "Killed", "Deleted")
+ENDED = ("Done", "Failed", "Killed", "Deleted")
 
 
 @click.command("cwl")

@@ -17,6 +17,8 @@ URL = "DIRACX_URL"
 # Click's words for a number with bounds.
 NO_NUMBER = "is not a valid integer range"
 USAGE, UNEXPECTED, INTERRUPTED = 2, 70, 130
+# What a disk says while one writes to an open file, whose name the error does not know.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 class Refused(click.ClickException):
@@ -56,6 +58,13 @@ def in_words(ctx: click.Context | None = None) -> Iterator[None]:
         raise _refused(error, known) from error
 
 
+def of_files(error: OSError) -> str:
+    """What a folder, a file or a disk has refused; empty when it is about none of these."""
+    if error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return f"cannot write: {error.strerror}" if error.errno in FULL else ""
+
+
 def _of_click(error: click.ClickException) -> Refused:
     see = ""
     if isinstance(error, click.UsageError):
@@ -73,7 +82,7 @@ def _refused(error: Exception, known: dict[str, Any]) -> Refused:
         if isinstance(error, Unreachable) and URL not in words:
             words += f"; does it run, and is {URL} right?"
         return Refused(words, error.exit_code, complaints(error, known.get(PLACES, {})))
-    if isinstance(error, OSError) and error.filename is not None:
-        return Refused(f"{error.filename}: {error.strerror}", DiracXError.exit_code)
+    if isinstance(error, OSError) and (told := of_files(error)):
+        return Refused(told, DiracXError.exit_code)
     told = "" if known.get(DEBUG) else "; run it again with --debug to see where"
     return Refused(f"unexpected {type(error).__name__}: {error}{told}", UNEXPECTED)

@@ -53,7 +53,8 @@ def list_files(job_id: int, *, of_input: bool, form: str) -> None:
     with _archives(job_id, of_input=of_input) as archives:
         for number, archive in enumerate(archives, 1):
             rows += list(_rows(archive, number if len(archives) > 1 else None))
-    output.show_rows(rows, form, key="name", columns=COLUMNS, empty="the sandbox has no files in it")
+    shown = rows if form == output.JSON else [{**row, "name": _shown(row["name"])} for row in rows]
+    output.show_rows(shown, form, key="name", columns=COLUMNS, empty="the sandbox has no files in it")
 
 
 @sandbox.command()
@@ -76,7 +77,7 @@ def peek(job_id: int, name: str | None, *, of_input: bool) -> None:
     if name is not None:
         raise NotFound(f"there is no {name!r} in it, only {', '.join(names) or 'nothing'}")
     for one in names:
-        click.echo(one_line(one))
+        click.echo(_shown(one))
 
 
 @sandbox.command()
@@ -98,9 +99,9 @@ def get(job_id: int, *, of_input: bool, outdir: Path | None) -> None:
             # Several become folders beside each other: their files may have the same names.
             found = unpack(archive, folder if len(archives) == 1 else folder / str(number))
             for path in found.files:
-                click.echo(path)
+                click.echo(_shown(str(path)))
             for name in found.left_out:
-                click.echo(f"left out, because it is no file: {name}", err=True)
+                click.echo(f"left out, because it is no file: {_shown(name)}", err=True)
 
 
 @contextmanager
@@ -120,6 +121,11 @@ def _fetched(client: "Client", pfn: str, folder: Path) -> Path:
     with transfer("downloading the sandbox", None) as told:
         client.download(client.get("/api/jobs/sandbox", pfn=f"SB:SandboxSE|{pfn}")["url"], archive, told)
     return archive
+
+
+def _shown(name: str) -> str:
+    """A name in somebody's archive, safe to print: without control characters and bytes that are no text."""
+    return one_line(name.encode(errors="replace").decode())
 
 
 def _print(content: IO[bytes]) -> None:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 POLL = 2.0
 SHOWN = {"MinorStatus": "Minor status", "ApplicationStatus": "Application status"}
 SHOWN |= {"WorkflowID": "Workflow"} | {name: name for name in ("Step", "Slot", "Owner", "VO", "Site")}
-FINAL = {"Done": 0, "Completed": 0, "Failed": 1, "Killed": 3, "Deleted": 3}
+FINAL = {"Done": 0, "Failed": 1, "Killed": 3, "Deleted": 3}
 COLUMNS = (
     Column("ID", lambda job: job["JobID"], is_number=True),
     Column("Name", lambda job: job.get("JobName"), is_cut=True),
@@ -151,18 +151,18 @@ def logs(job_id: int, follow: bool) -> None:
     """Print the end of a job's output, also while it runs."""
     client = output.connect()
     before: Row = {"text": "", "attempt": None}
-    is_away = False
+    is_away, has_answered = False, False
     while True:
         try:
             log = client.get(f"/api/jobs/{job_id}/logs", follow=follow or None)
         except Unreachable as error:
-            if not follow or before["attempt"] is None:
+            if not follow or not has_answered:
                 raise
             if not is_away:
                 click.echo(f"diracx: {error}; still trying", err=True)
             is_away = True
         else:
-            is_away = False
+            is_away, has_answered = False, True
             _print_new(log, before)
             before = log
             if log["final"] or not follow:

@@ -119,15 +119,12 @@ def _pilots(count: int) -> str:
 def _sent(client: "Client", stamp: str) -> str | None:
     """The log that a pilot has sent; None when it has sent none, or is not there."""
     try:
-        answer = client.stream(f"/api/pilots/{quote(stamp, safe='')}/log", timeout=60)
+        with client.stream(f"/api/pilots/{quote(stamp, safe='')}/log", timeout=60) as answer:
+            return answer.data.decode(errors="replace")
     except ApiError as error:
         if error.status != 404:
             raise
         return None
-    try:
-        return answer.data.decode(errors="replace")
-    finally:
-        answer.release_conn()
 
 
 def _given(client: "Client", stamp: str, wait: float) -> Row:

@@ -4,15 +4,17 @@ import json
 import signal
 import sys
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
 from diracx_tasks.cli.arguments import document_argument, input_option, inputs_argument
-from diracx_tasks.cli.complaints import PLACES, complaints, headline
+from diracx_tasks.cli.complaints import PLACES, complaints, headline, one_line
+from diracx_tasks.cli.failures import of_files
 from diracx_tasks.core.client import Client
 from diracx_tasks.core.errors import ApiError, DiracXError, InvalidCwl, Unreachable
 
@@ -29,8 +31,24 @@ LONGEST = 1.0
 PATIENCE = 300.0
 
 
-class Interrupted(Exception):
-    """Somebody wants the run to end."""
+class Interrupts:
+    """SIGINT and SIGTERM become KeyboardInterrupt; but while `is_held`, the first one waits."""
+
+    def __init__(self) -> None:
+        self.is_held = False
+        self._is_wanted = False
+
+    def __call__(self, *_: object) -> None:
+        """What the signals do."""
+        is_first, self._is_wanted = not self._is_wanted, True
+        if not (is_first and self.is_held):
+            raise KeyboardInterrupt
+
+    def release(self) -> None:
+        """Hold no more; raises the one that had to wait."""
+        self.is_held = False
+        if self._is_wanted:
+            raise KeyboardInterrupt
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -71,7 +89,12 @@ def main(
         for complaint in complaints(error, ctx.meta.get(PLACES, {})):
             click.echo(complaint, err=True)
         ctx.exit(UNSUPPORTED if _is_unsupported(error) else FAILED)
-    except Interrupted:
+    except OSError as error:
+        if not (words := of_files(error)):
+            raise
+        click.echo(f"diracx-cwl-runner: {one_line(words)}", err=True)
+        ctx.exit(FAILED)
+    except KeyboardInterrupt:
         ctx.exit(INTERRUPTED)
     click.echo(json.dumps(outputs, indent=4, ensure_ascii=False))
 
@@ -82,23 +105,28 @@ def run(
     """The outputs of a workflow that was submitted and has ended, with local paths.
 
     With `is_new` no result of earlier jobs is taken.
-    Raises InvalidCwl, ApiError, and DiracXError when the workflow has failed; Interrupted once it is killed.
+    Raises InvalidCwl, ApiError, and DiracXError when the workflow has failed; KeyboardInterrupt, also for
+    SIGTERM, once the workflow is killed.
     """
     from diracx_tasks.cli.inputs import read_submission
-    from diracx_tasks.cli.workflows import download_outputs
+    from diracx_tasks.cli.workflows import download_outputs, post_workflow
 
-    client = Client.from_environment()
-    body = {**read_submission(client, document, inputs, given), **({"reuse": False} if is_new else {})}
-    workflow_id = int(client.post("/api/workflows", body)["workflow_id"])
     say = _silence if quiet else _say
-    say(f"workflow {workflow_id} was submitted")
-    with _killed_when_interrupted(client, workflow_id):
-        found = _end_of(client, workflow_id)
-    say(f"workflow {workflow_id} is {found['status']}")
-    if found["status"] != "Done":
-        reason = found["reason"] or "no reason is known"
-        raise DiracXError(f"workflow {workflow_id} is {found['status']}: {reason}")
-    return download_outputs(client, workflow_id, outdir)
+    with _interrupts() as interrupts:
+        client = Client.from_environment()
+        body = {**read_submission(client, document, inputs, given), **({"reuse": False} if is_new else {})}
+        # A workflow whose number has not come yet could not be killed.
+        interrupts.is_held = True
+        workflow_id = int(post_workflow(client, body, uuid.uuid4().hex)["workflow_id"])
+        with _killed_when_interrupted(client, workflow_id):
+            interrupts.release()
+            say(f"workflow {workflow_id} was submitted")
+            found = _end_of(client, workflow_id)
+        say(f"workflow {workflow_id} is {found['status']}")
+        if found["status"] != "Done":
+            reason = found["reason"] or "no reason is known"
+            raise DiracXError(f"workflow {workflow_id} is {found['status']}: {reason}")
+        return download_outputs(client, workflow_id, outdir)
 
 
 def _end_of(client: Client, workflow_id: int) -> dict[str, Any]:
@@ -120,16 +148,20 @@ def _end_of(client: Client, workflow_id: int) -> dict[str, Any]:
 
 @contextmanager
 def _killed_when_interrupted(client: Client, workflow_id: int) -> Iterator[None]:
-    def stop(*_: object) -> NoReturn:
-        raise Interrupted
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
-    except Interrupted:
+    except KeyboardInterrupt:
         client.post(f"/api/workflows/{workflow_id}/kill")
         _say(f"workflow {workflow_id} is being killed")
         raise
+
+
+@contextmanager
+def _interrupts() -> Iterator[Interrupts]:
+    stop = Interrupts()
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -92,7 +92,9 @@ def list_tasks(form: str, limit: int, is_watched: bool, **wanted: Any) -> None:
         # Processes write their runs some seconds late, each at its time.
         ended = sorted((row for row in found if row["run_id"]), key=lambda row: row["at"], reverse=True)
         oldest = min((row["run_id"] for row in ended), default=0)
-        more = f"There may be more: --before {oldest}" if ended and len(found) == limit else ""
+        # Only what has ended has pages.
+        how = f"--before {oldest}" if ended else "state a larger --limit, or a --task"
+        more = f"There may be more: {how}" if len(found) == limit else ""
         return Page([row for row in found if not row["run_id"]] + ended, more)
 
     show_list(ask, form, key="key", columns=LISTED, empty=why_empty, is_watched=is_watched)

@@ -62,14 +62,14 @@ class Moment(click.ParamType[datetime]):
 @click.option(
     "--since",
     type=Moment(),
-    help="From then on: 7d, 12h, 2026-11-23.  [default: 7d, of states 1d]",
+    help="From then on: 7d, 12h, 2026-11-23.  [default: 7d, of states 1d, before --until]",
 )
 @click.option("--until", type=Moment(), help="Until then.  [default: now]")
 @click.option("--each", type=click.Choice(["hour", "day"]), help="Rows for each hour or day.")
 @click.option(
     "--plot", type=click.Path(dir_okay=False, path_type=Path), help="Write a plot to this SVG file."
 )
-@click.option("--show", type=click.Choice(list(MEASURES)), default="cores", help="What is plotted.")
+@click.option("--show", type=click.Choice(list(MEASURES)), help="What is plotted.  [default: cores]")
 @output_option
 def usage(
     *,
@@ -79,22 +79,26 @@ def usage(
     until: datetime | None,
     each: str | None,
     plot: Path | None,
-    show: str,
+    show: str | None,
     form: str,
 ) -> None:
     """Say what jobs have used that ended in a period, or how many were in which state."""
     if wrong := sorted({*names} & {*(OF_ATTEMPTS if is_of_states else OF_STATES)}):
         words = "nothing that --states tells" if is_of_states else "told with --states only"
         raise click.UsageError(f"--by {wrong[0]}: it is {words}")
+    if is_of_states and each:
+        raise click.UsageError(f"--each {each}: --states tells of every 5 minutes")
+    if is_of_states and show:
+        raise click.UsageError(f"--show {show}: --states tells of numbers of jobs")
     by = [DIMENSIONS[name] for name in dict.fromkeys(names)]
-    since = since or datetime.now(UTC) - timedelta(days=1 if is_of_states else 7)
+    since = since or (until or datetime.now(UTC)) - timedelta(days=1 if is_of_states else 7)
     query = {"by": by or None, "from": since.isoformat()} | ({"to": until.isoformat()} if until else {})
     if is_of_states:
         _show_states(query, by or ["status"], plot, form)
         return
     query["bucket"] = each
     if plot:
-        _write_plot(plot, "/api/usage/plot", {**query, "measure": MEASURES[show]})
+        _write_plot(plot, "/api/usage/plot", {**query, "measure": MEASURES[show or "cores"]})
         return
     rows = [_flat(row, by) for row in output.connect().get("/api/usage", **query)]
     columns = [*([WHEN[each]] if each else []), *map(_column, by), *NUMBERS]
@@ -113,11 +117,9 @@ def _show_states(query: Row, by: list[str], plot: Path | None, form: str) -> Non
 
 
 def _write_plot(path: Path, source: str, query: Row) -> None:
-    answer = output.connect().stream(source, timeout=60, **query)
-    try:
-        path.write_bytes(answer.read())
-    finally:
-        answer.release_conn()
+    with output.connect().stream(source, timeout=60, **query) as answer:
+        drawn = answer.read()
+    path.write_bytes(drawn)
     click.echo(f"{path} has the plot", err=True)
 
 

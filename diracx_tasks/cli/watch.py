@@ -1,5 +1,6 @@
 """A workflow in a terminal: followed until its end, its steps as a table, its graph as a tree."""
 
+import json
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ import click
 
 from diracx_tasks.cli import output
 from diracx_tasks.cli.complaints import one_line
+from diracx_tasks.cli.live import changes
 from diracx_tasks.cli.progress import waiting
 from diracx_tasks.cli.steps import done_of, place, steps_table
 from diracx_tasks.cli.tables import Row
@@ -94,6 +96,19 @@ def follow(client: "Client", workflow_id: int) -> Iterator[Seen]:
             if workflow["status"] in EXIT_CODES:
                 return
         time.sleep(delay)
+
+
+def watched(client: "Client", workflow_id: int, form: str) -> int:
+    """Show a workflow until its end, to programs whenever it has changed; the exit code of its end."""
+    if form == output.TABLE:
+        return EXIT_CODES[watch(client, workflow_id, output.console())]
+
+    def is_over(workflow: Row) -> bool:
+        return workflow["status"] in EXIT_CODES
+
+    for one in changes(lambda: client.get(f"/api/workflows/{workflow_id}"), is_over):
+        click.echo(json.dumps(one) if form == output.JSON else workflow_id)
+    return EXIT_CODES[one["status"]]
 
 
 def title_of(workflow: Row) -> "Text":

@@ -75,8 +75,6 @@ def follow(client: "Client", workflow_id: int, wanted: Row) -> Iterator[tuple[st
 
     Unreachable only if the server never answered.
     """
-    from urllib3.exceptions import HTTPError
-
     from diracx_tasks.core.sse import messages
 
     last, is_away, has_answered = "", False, False
@@ -84,17 +82,14 @@ def follow(client: "Client", workflow_id: int, wanted: Row) -> Iterator[tuple[st
         try:
             headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last} if last else {})
             path = f"/api/workflows/{workflow_id}/live"
-            answer = client.stream(path, timeout=SILENT_SECONDS, headers=headers, **wanted)
-            has_answered, is_away = True, False
-            try:
+            with client.stream(path, timeout=SILENT_SECONDS, headers=headers, **wanted) as answer:
+                has_answered, is_away = True, False
                 for one in messages(answer.stream(KEPT)):
                     last = one.last_id or last
                     yield one.kind, json.loads(one.data)
                     if one.kind == "end":
                         return
-            finally:
-                answer.close()
-        except (Unreachable, HTTPError) as error:
+        except Unreachable as error:
             if not has_answered:
                 raise
             if not is_away:

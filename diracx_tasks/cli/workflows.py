@@ -113,7 +113,7 @@ def submit(
     wishes = {"on_error": on_error, "reuse": False if is_new else None, "retries": retries}
     body = {**read_submission(client, document, inputs, given), "name": name}
     body |= {wish: value for wish, value in wishes.items() if value is not None}
-    found = _post(client, body, idempotency_key or uuid.uuid4().hex)
+    found = post_workflow(client, body, idempotency_key or uuid.uuid4().hex)
     workflow_id = found["workflow_id"]
     if form == output.TABLE:
         click.echo(f"workflow {workflow_id} {one_line(found['name'])} is {found['status']}")
@@ -154,13 +154,13 @@ def list_workflows(status: str | None, limit: int, is_all: bool, is_watched: boo
 @workflow_argument
 @click.option("--watch", "is_watched", is_flag=True, help="As `workflows watch`.")
 @output_option
-@click.pass_context
-def show(ctx: click.Context, /, workflow_id: int, is_watched: bool, form: str) -> None:
+def show(workflow_id: int, is_watched: bool, form: str) -> None:
     """Show a workflow: status, steps, outputs."""
     from diracx_tasks.cli.steps import steps_table
+    from diracx_tasks.cli.watch import watched
 
     if is_watched:
-        ctx.invoke(watch_workflow, workflow_id=workflow_id)
+        raise click.exceptions.Exit(watched(output.connect(), workflow_id, form))
     found = output.connect().get(f"/api/workflows/{workflow_id}")
     if form != output.TABLE:
         output.show_one(found, form, key="workflow_id")
@@ -182,9 +182,9 @@ workflows.unlisted.update({"status": show, "search": list_workflows})
 @workflow_argument
 def watch_workflow(workflow_id: int) -> None:
     """Watch a workflow until its end; exit with 0 if it is done, 1 failed, 3 killed."""
-    from diracx_tasks.cli.watch import EXIT_CODES, watch
+    from diracx_tasks.cli.watch import watched
 
-    raise click.exceptions.Exit(EXIT_CODES[watch(output.connect(), workflow_id, output.console())])
+    raise click.exceptions.Exit(watched(output.connect(), workflow_id, output.TABLE))
 
 
 @workflows.command()
@@ -248,7 +248,7 @@ def download_outputs(client: "Client", workflow_id: int, folder: Path) -> Any:
     return fetching.Fetching(client).fetch(_outputs(client, workflow_id), folder)
 
 
-def _post(client: "Client", body: Row, key: str) -> Row:
+def post_workflow(client: "Client", body: Row, key: str) -> Row:
     """Submit, and once more when the answer got lost: the key makes it one workflow."""
     headers = {"Idempotency-Key": key}
     try:

@@ -3,7 +3,8 @@
 import copy
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -89,12 +90,19 @@ class Client:
         """The answer's JSON."""
         return self._json("DELETE", path, None, query)
 
+    @contextmanager
     def stream(
         self, path: str, *, timeout: float = 3600, headers: dict[str, str] | None = None, **query: Any
-    ) -> urllib3.BaseHTTPResponse:
-        """The open answer, to be read line by line and released by the caller."""
+    ) -> Iterator[urllib3.BaseHTTPResponse]:
+        """The open answer, to be read in the block; Unreachable when it breaks off there."""
         options = {"preload_content": False, "timeout": timeout}
-        return self._send("GET", path, query=query, headers=headers, **options)
+        with _unbroken(self.url + path):
+            answer = self._send("GET", path, query=query, headers=headers, **options)
+            try:
+                yield answer
+            finally:
+                # Of one that was read to its end the connection is in the pool already.
+                answer.close()
 
     def upload(self, grant: dict[str, Any], path: Path, told: Told = untold) -> None:
         """Store a file under a grant, `{"url", "fields"}` (a presigned POST); `told` the bytes that went."""
@@ -106,17 +114,21 @@ class Client:
             )
 
     def download(self, url: str, to: Path, told: Told = untold) -> None:
-        """Fetch a presigned URL into a file; `told` bytes that came."""
-        answer = self._request("GET", self._absolute(url), preload_content=False)
-        if answer.status >= 400:
-            self._checked(answer)
-        part = to.with_name(to.name + ".part")
-        with part.open("wb") as out:
-            for chunk in answer.stream(1 << 20):
-                out.write(chunk)
-                told(len(chunk))
-        answer.release_conn()
-        part.rename(to)
+        """Fetch a presigned URL into a file; `told` bytes that came. One that fails leaves no file."""
+        part, source = to.with_name(to.name + ".part"), self._absolute(url)
+        with _unbroken(source):
+            answer = self._checked(self._request("GET", source, preload_content=False))
+            try:
+                with part.open("wb") as out:
+                    for chunk in answer.stream(1 << 20):
+                        out.write(chunk)
+                        told(len(chunk))
+                part.rename(to)
+            except BaseException:
+                part.unlink(missing_ok=True)
+                raise
+            finally:
+                answer.close()
 
     def _absolute(self, url: str) -> str:
         return url if "://" in url else self.url + url
@@ -171,6 +183,17 @@ class Client:
         if answer.status in AWAY:
             raise Unreachable(f"{self.url} is not ready: {detail}")
         raise ApiError(answer.status, detail)
+
+
+@contextmanager
+def _unbroken(url: str) -> Iterator[None]:
+    """Have the end of the line, while an answer is read in the block, be Unreachable."""
+    try:
+        yield
+    except urllib3.exceptions.HTTPError as error:
+        # Of a broken line urllib3 gives words, and then what they are made of.
+        words = error.args[-1] if error.args else error
+        raise Unreachable(f"{url.split('?', maxsplit=1)[0]} broke off: {words}") from error
 
 
 def _detail(answer: urllib3.BaseHTTPResponse) -> Any:

@@ -90,7 +90,7 @@ class Summary:
 
 
 def summed(db: Session, vo: str, job_group: str) -> dict[str, Summary]:
-    """Jobs of a group by name. The database sums up; one row comes for each set of requirements."""
+    """A workflow's jobs by name. The database sums up; one row comes for each set of requirements."""
     found: dict[str, Summary] = defaultdict(Summary)
     rows = db.execute(_sums(db, vo, job_group)).all()
     asked = _requirements(db, [row[1] for row in rows])
@@ -117,7 +117,9 @@ def _sums(db: Session, vo: str, job_group: str) -> Any:
     # MariaDB groups long texts on the disk.
     is_lite = db.get_bind().dialect.name == "sqlite"
     alike: Any = Payload.requirements if is_lite else func.crc32(Payload.requirements)
-    return joined.where(Job.job_group == job_group, Job.vo == vo).group_by(Job.name, alike)
+    # The description of any job may state the group.
+    mine = (Job.job_group == job_group, Job.vo == vo, Payload.owner_id == int(job_group))
+    return joined.where(*mine).group_by(Job.name, alike)
 
 
 def _requirements(db: Session, job_ids: list[int]) -> dict[int, dict[str, Any]]:

@@ -16,6 +16,7 @@ from diracx_tasks.core.errors import BadRequest
 from diracx_tasks.jobs import events
 from diracx_tasks.jobs.access import visible
 from diracx_tasks.jobs.states import HELD
+from diracx_tasks.jobs.steps import are_steps
 from diracx_tasks.jobs.tables import Attempt, Job
 from diracx_tasks.pilots import mapping
 
@@ -58,20 +59,21 @@ def summary(
 
 
 def held_in(db: Session, vo: str, job_groups: Collection[str]) -> dict[str, int]:
-    """How many jobs pilots have at the moment, by group; groups without any are left out."""
-    mine = (Job.job_group.in_(job_groups), Job.vo == vo, Job.status.in_(HELD))
+    """How many jobs of workflows pilots have at the moment, by group; groups without any are left out."""
+    mine = (*are_steps(job_groups), Job.vo == vo, Job.status.in_(HELD))
     return dict(db.execute(select(Job.job_group, func.count()).where(*mine).group_by(Job.job_group)).all())
 
 
 def held(db: Session, vo: str, job_group: str) -> dict[str, int]:
-    """How many jobs of a group pilots have at the moment, by name."""
-    mine = (Job.job_group == job_group, Job.vo == vo, Job.status.in_(HELD))
+    """How many jobs of a workflow's group pilots have at the moment, by name."""
+    mine = (*are_steps([job_group]), Job.vo == vo, Job.status.in_(HELD))
     return dict(db.execute(select(Job.name, func.count()).where(*mine).group_by(Job.name)).all())
 
 
-def group_counts(db: Session, vo: str, job_groups: Collection[str]) -> dict[str, dict[str, int]]:
-    """For each group, how many of its jobs there are by shown status."""
-    query = select(Job.job_group, Job.status, func.count()).where(Job.job_group.in_(job_groups), Job.vo == vo)
+def group_counts(db: Session, vo: str, owner: str, job_groups: Collection[str]) -> dict[str, dict[str, int]]:
+    """For each group, how many of somebody's jobs in it there are by shown status."""
+    mine = (Job.job_group.in_(job_groups), Job.vo == vo, Job.owner == owner)
+    query = select(Job.job_group, Job.status, func.count()).where(*mine)
     found: dict[str, dict[str, int]] = {group: {} for group in job_groups}
     for group, status, count in db.execute(query.group_by(Job.job_group, Job.status)):
         shown = SHOWN.get(status, "Waiting")

@@ -9,6 +9,7 @@ from sqlalchemy import func, select, tuple_
 from sqlalchemy.orm import Session
 
 from diracx_tasks.jobs.states import FINAL, Status
+from diracx_tasks.jobs.steps import are_steps
 from diracx_tasks.jobs.tables import Attempt, Job
 
 RUNNING = (Status.MATCHED, Status.RUNNING, Status.COMPLETING)
@@ -17,7 +18,7 @@ OTHERS = (Status.STALLED, Status.KILLED, Status.DONE, Status.COMPLETED)
 
 @dataclass(frozen=True)
 class Jobs:
-    """Jobs of one group in a VO; those of one name, or only one, where these are stated."""
+    """Jobs of a workflow's group in a VO; those of one name, or only one, where these are stated."""
 
     vo: str
     group: str
@@ -94,7 +95,7 @@ def _outputs(jobs: Jobs) -> Any:
 
 
 def _wanted(jobs: Jobs) -> list[Any]:
-    found = [Job.job_group == jobs.group, Job.vo == jobs.vo]
+    found: list[Any] = [*are_steps([jobs.group]), Job.vo == jobs.vo]
     found += [Job.name == jobs.name] if jobs.name is not None else []
     return found + ([Job.job_id == jobs.job_id] if jobs.job_id is not None else [])
 

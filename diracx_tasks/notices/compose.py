@@ -125,7 +125,7 @@ def compose(db: Session, message: Message) -> Letter:
     rest = int(db.scalar(whole) or 0) - READ if len(found) == READ else 0
     notices = _newest(found)
     shown = notices[:MOST]
-    counted = _counted(db, message.vo, shown)
+    counted = _counted(db, message, shown)
     items = [_item(one, counted.get(one.subject, {})) for one in shown]
     counts = Counter("need you" if one.event == Event.ATTENTION else one.status for one in notices)
     counts |= Counter({"more": rest}) if rest else Counter()
@@ -144,9 +144,12 @@ def _newest(notices: Sequence[Notice]) -> list[Notice]:
     return sorted(last.values(), key=lambda one: (rank.get(Event(one.event), 3), one.notice_id))
 
 
-def _counted(db: Session, vo: str, notices: Sequence[Notice]) -> dict[str, dict[str, int]]:
+def _counted(db: Session, message: Message, notices: Sequence[Notice]) -> dict[str, dict[str, int]]:
+    """The jobs of each thing by status: of one's own workflows and of one's own jobs in a group."""
     groups = {one.subject: _group(one.subject) for one in notices if _group(one.subject)}
-    found = search.group_counts(db, vo, list(groups.values())) if groups else {}
+    if not groups:
+        return {}
+    found = search.group_counts(db, message.vo, message.owner, list(groups.values()))
     return {subject: found[group] for subject, group in groups.items()}
 
 

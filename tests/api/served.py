@@ -3,7 +3,7 @@
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
@@ -54,7 +54,9 @@ class Listener(threading.Thread):
         token = bearer(by)["Authorization"].removeprefix("Bearer ")
         headers = {"Last-Event-ID": last} if last else {}
         path = f"/api/workflows/{workflow_id}/live"
-        self._answer = Client(url, token, retries=0).stream(path, timeout=30, headers=headers, **query)
+        stream = Client(url, token, retries=0).stream(path, timeout=30, headers=headers, **query)
+        self._opened = ExitStack()
+        self._answer = self._opened.enter_context(stream)
         self.headers = self._answer.headers
         self.start()
 
@@ -65,7 +67,7 @@ class Listener(threading.Thread):
         if self.is_alive():
             self._answer.shutdown()
         self.join(10)
-        self._answer.close()
+        self._opened.close()
 
     def run(self) -> None:
         """Note everything that is said."""
@@ -135,7 +137,14 @@ def workflow_id(db: Session) -> int:
 def a_running(db: Session, workflow_id: int, **stated: Any) -> int:
     """A running job of a workflow, which the pilot stamp-1 has."""
     job_id = a_job(
-        db, JobStatus.RUNNING, **{"job_group": f"{workflow_id:08d}", "name": "workflow.cwl", **stated}
+        db,
+        JobStatus.RUNNING,
+        **{
+            "job_group": f"{workflow_id:08d}",
+            "owner_id": workflow_id,
+            "name": "workflow.cwl",
+            **stated,
+        },
     )
     db.commit()
     return job_id

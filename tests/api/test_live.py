@@ -1,17 +1,20 @@
 """The stream of a running workflow: what it says, from where on, and when it ends."""
 
+import json
+
 import pytest
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from diracx_tasks.core.errors import ApiError
+from diracx_tasks.jobs.states import Status as JobStatus
 from diracx_tasks.workflows import events
 from diracx_tasks.workflows.states import Status
 from diracx_tasks.workflows.tables import Node
 from tests.api.caller import Api
 from tests.api.changes import at
 from tests.api.served import Listener, a_running, ends, listening, prints, url, workflow_id
-from tests.builders import a_pilot
+from tests.builders import a_job, a_pilot
 from tests.system import wait_for
 
 __all__ = ["url", "workflow_id"]
@@ -23,6 +26,19 @@ def test_it_begins_with_what_there_is(url: str, db: Session, workflow_id: int) -
     assert [one.kind for one in said] == ["event", "state", "progress", "following"]
     assert '"submitted by alice"' in said[0].data and '"status":"Received"' in said[1].data
     assert '"done":0,"total":1' in said[2].data
+
+
+def test_a_job_whose_description_states_the_workflows_group_is_not_heard(
+    url: str, api: Api, db: Session, workflow_id: int
+) -> None:
+    for owner in ("alice", "bob"):
+        prints(api, a_running(db, workflow_id, owner_id=None, owner=owner), "mine\n")
+    failed = a_job(db, JobStatus.FAILED, name="workflow.cwl", job_group=f"{workflow_id:08d}")
+    db.commit()
+    (*_, following) = listening(url, workflow_id)
+    assert json.loads(following.data) == {"jobs": [], "running": 0}, following
+    assert str(failed) not in api.get(f"/api/workflows/{workflow_id}/logs").text
+    assert api.get(f"/api/workflows/{workflow_id}/logs").json()["outputs"] == []
 
 
 def test_lines_of_a_running_job_come_piece_by_piece(

@@ -81,7 +81,10 @@ def test_where_one_sees_ones_own_jobs_only_their_output_is_the_owners(
 def test_the_pilot_is_told_that_somebody_listens_and_nobody_else_is(
     url: str, api: Api, db: Session, workflow_id: int
 ) -> None:
-    job_id, other = a_running(db, workflow_id), a_running(db, workflow_id, job_group="00000000")
+    job_id, other = (
+        a_running(db, workflow_id),
+        a_running(db, workflow_id, job_group="00000000", owner_id=None),
+    )
     assert prints(api, job_id, "one\n") == []
     with Listener(url, workflow_id) as alice:
         alice.hears("log")

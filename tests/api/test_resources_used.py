@@ -46,7 +46,8 @@ steps:
 
 def a_running(db: Session, workflow_id: int, name: str, **requirements: Any) -> int:
     stated: dict[str, Any] = {"requirements": requirements} if requirements else {}
-    job_id = a_job(db, Status.RUNNING, job_group=f"{workflow_id:08d}", name=name, **stated)
+    stated |= {"job_group": f"{workflow_id:08d}", "owner_id": workflow_id}
+    job_id = a_job(db, Status.RUNNING, name=name, **stated)
     db.commit()
     return job_id
 
@@ -103,6 +104,8 @@ def test_a_step_has_what_was_asked_beside_what_was_used(api: Api, db: Session) -
         reports(api, job_id, Use={**USE, "memory_mb": used, "wall_seconds": 10.0, "cpu_seconds": 5.0})
     a_running(db, number, "simulate", **{**ASKED, "ram_mb": 512})
     a_running(db, number + 1, "simulate", **ASKED)
+    a_job(db, Status.RUNNING, owner="bob", name="simulate", job_group=f"{number:08d}")
+    db.commit()
     steps = resources(api, number)
     assert list(steps) == ["simulate", "outer/inner"]
     simulate = steps["simulate"]

@@ -6,14 +6,16 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from diracx_tasks.core.database import session
 from diracx_tasks.engine.tables import Outbox
+from diracx_tasks.jobs.states import Status as JobStatus
 from diracx_tasks.jobs.tables import Job
 from diracx_tasks.workflows import events
 from diracx_tasks.workflows.states import Status
 from diracx_tasks.workflows.submit import Options
 from diracx_tasks.workflows.tasks import advance
 from tests.api.caller import Api
-from tests.builders import a_user, a_workflow
+from tests.builders import a_job, a_user, a_workflow
 from tests.ui.pi import Pi
 
 PATH = "/api/workflows"
@@ -49,6 +51,16 @@ def test_a_list_is_filtered_by_status(api: Api, db: Session) -> None:
     db.commit()
     assert page(api, status="Received") == ([first.workflow_id], None)
     assert page(api, status="Nonsense") == ([], None)
+
+
+def test_a_job_whose_description_states_the_workflows_group_is_not_counted(api: Api) -> None:
+    pi = Pi().advance()
+    with session() as db:
+        a_job(db, JobStatus.RUNNING, name="simulate", owner="bob", job_group=f"{pi.workflow_id:08d}")
+    (row,) = api.get(PATH).json()["workflows"]
+    assert (row["jobs"]["running"], row["jobs"]["waiting"]) == (0, 8)
+    steps = {one["path"]: one for one in api.get(f"{PATH}/{pi.workflow_id}").json()["steps"]}
+    assert steps["simulate"]["counts"] == {"Waiting": 8}
 
 
 def test_jobs_are_counted_in_lists_as_in_steps(api: Api) -> None:

@@ -29,10 +29,14 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """A status and JSON, or bytes as they are; status 0 closes the connection without an answer."""
+    """A status and JSON, or bytes as they are; status 0 closes the connection without an answer.
+
+    One that is not whole ends in its middle.
+    """
 
     body: Any = None
     status: int = 200
+    is_whole: bool = True
 
 
 @dataclass
@@ -46,7 +50,19 @@ class Server:
     public: dict[str, Any] = field(default_factory=dict)
     # So many uploads are answered 503.
     busy: int = 0
+    # So many downloads end in their middle.
+    breaks: int = 0
+    # The route whose answer waits until the test goes on.
+    pauses: tuple[str, str] | None = None
+    reached: threading.Event = field(default_factory=threading.Event)
+    goes_on: threading.Event = field(default_factory=threading.Event)
     port: int = 0
+
+    def pause(self, method: str, path: str) -> None:
+        """Wait for the test, where it has said so."""
+        if (method, path) == self.pauses:
+            self.reached.set()
+            self.goes_on.wait(30)
 
     @property
     def url(self) -> str:
@@ -77,6 +93,7 @@ class Server:
     def answer(self, request: Request) -> Answer:
         """The answer to a request."""
         self.requests.append(request)
+        self.pause(request.method, request.path)
         if request.path in self.public:
             found = self.public[request.path]
             made = found(request) if callable(found) else found
@@ -125,6 +142,12 @@ def running() -> Iterator[Server]:
 
 
 class _Handler(Storing):
+    def do_GET(self) -> None:
+        """Wait before a file of the store, where the test has said so."""
+        if self.path.startswith("/store?"):
+            self.state.pause("GET", "/store")
+        super().do_GET()
+
     def do_PATCH(self) -> None:
         """As POST."""
         self.do_POST()
@@ -148,6 +171,7 @@ class _Handler(Storing):
         answer = self.state.answer(request)
         if answer.status:
             is_raw = isinstance(answer.body, bytes)
-            self.send(answer.status, answer.body if is_raw else json.dumps(answer.body).encode())
+            content = answer.body if is_raw else json.dumps(answer.body).encode()
+            self.send(answer.status, content, whole=answer.is_whole)
         else:
             self.close_connection = True

@@ -102,3 +102,14 @@ def test_get_is_meant_where_nothing_is_said(diracx: Run, server: Server) -> None
     server.gives("GET", "/api/jobs/7/sandbox/input", [archived(server, "one", {"x": b"x"})])
     assert diracx("jobs", "sandbox", "--input", 7).stdout == "job-7/x\n"
     assert diracx("jobs", "sandbox", "get", 7, "--input", "--outdir", "y").stdout == "y/x\n"
+
+
+@pytest.mark.parametrize("asked", [("get",), ("peek",), ("list", "-o", "id"), ("list", "-o", "table")])
+def test_names_do_nothing_to_the_terminal(diracx: Run, server: Server, asked: tuple[str, ...]) -> None:
+    pfn = archived(server, "one", {"\x1b[2Jred": b"", "caf\udce9": b""}, link="\x1b[2Jlink")
+    server.gives("GET", "/api/jobs/7/sandbox/output", [pfn])
+    verb, *more = asked
+    result = diracx("jobs", "sandbox", verb, 7, *more)
+    assert result.exit_code == 0, result.output
+    assert "\x1b" not in result.output
+    assert "[2Jred" in result.stdout and "caf?" in result.stdout

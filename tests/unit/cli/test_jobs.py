@@ -1,5 +1,6 @@
 """`diracx jobs`, as scripts and people use it."""
 
+import json
 from typing import Any
 
 import pytest
@@ -149,6 +150,26 @@ def test_following_survives_a_server_that_is_away(diracx: Run, server: Server) -
 
     assert result.stdout == "one\ntwo\n"
     assert result.stderr.count("still trying") == 1
+
+
+def test_following_survives_that_also_before_the_first_attempt(diracx: Run, server: Server) -> None:
+    away = [Answer({"detail": "restarting"}, 503)] * 6
+    logs = [a_log("", attempt=None), *away, a_log("one\n", final=True)]
+    server.gives("GET", "/api/jobs/7/logs", *logs)
+    server.gives("GET", "/api/jobs/7", a_job(7, "Done"))
+    result = diracx("jobs", "logs", 7, "-f")
+
+    assert (result.exit_code, result.stdout) == (0, "one\n")
+    assert result.stderr.count("still trying") == 1
+
+
+def test_a_job_that_is_completed_has_not_ended(diracx: Run, server: Server) -> None:
+    server.gives("GET", "/api/jobs/7", a_job(7, "Completed"), a_job(7, "Failed"))
+    server.gives("GET", "/api/jobs/7/history", [])
+    result = diracx("jobs", "show", 7, "--watch", "-o", "json")
+
+    assert [json.loads(line)["Status"] for line in result.stdout.splitlines()] == ["Completed", "Failed"]
+    assert result.exit_code == 1
 
 
 def test_killing_prints_the_state(diracx: Run, server: Server) -> None:

@@ -139,6 +139,30 @@ def test_content_that_the_store_has_spoilt_is_not_kept(diracx: Run, server: Serv
     assert list(Path("to").iterdir()) == []
 
 
+def test_a_download_that_breaks_off_is_the_stores_fault_and_leaves_nothing(
+    diracx: Run, server: Server
+) -> None:
+    gives(server, one=server.stored(b"1234", "one"))
+    server.breaks = 1
+    result = diracx("workflows", "outputs", 12, "--download", "to")
+
+    assert (result.exit_code, list(Path("to").iterdir())) == (5, [])
+    assert "/store broke off" in result.stderr and "--debug" not in result.stderr
+    assert json_of(diracx("workflows", "outputs", 12, "--download", "to"))["one"]["class"] == "File"
+
+
+def test_a_replica_that_breaks_off_is_followed_by_the_next(diracx: Run, server: Server) -> None:
+    server.store = {"first": b"1234", "second": b"1234"}
+    urls = [f"{server.url}/store?first", f"{server.url}/store?second"]
+    row = {"location": "lfn:/vo/one", "urls": urls, "size": 4, "checksum": None}
+    server.gives("POST", "/api/data/downloads", [row])
+    gives(server, one={"class": "File", "location": "lfn:/vo/one"})
+    server.breaks = 1
+
+    json_of(diracx("workflows", "outputs", 12, "--download", "to"))
+    assert [(path.name, path.read_bytes()) for path in Path("to").iterdir()] == [("one", b"1234")]
+
+
 def test_outputs_that_are_no_text_are_printed_all_the_same(diracx: Run, server: Server) -> None:
     gives(server, word="\ud800")
 

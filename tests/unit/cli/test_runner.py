@@ -21,6 +21,7 @@ TOOL = (
     "cwlVersion: v1.2\nclass: CommandLineTool\nbaseCommand: echo\ninputs: {n: int, f: File?}\noutputs: {}\n"
 )
 DETAIL = "/api/workflows/12"
+SUBMISSION = ("POST", "/api/workflows")
 Runs = Callable[..., Result]
 
 
@@ -38,6 +39,12 @@ def runs(environment: None, server: Server) -> Runs:
         return result
 
     return run
+
+
+def started(*arguments: str) -> "subprocess.Popen[str]":
+    """The runner as a process of its own."""
+    command = [sys.executable, "-m", "diracx_tasks.cli.runner", *arguments]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=dict(os.environ))
 
 
 def test_it_waits_and_prints_the_outputs_with_their_files(runs: Runs, server: Server) -> None:
@@ -98,11 +105,42 @@ def test_a_document_that_is_not_there_is_a_failure(runs: Runs) -> None:
     assert (result.exit_code, result.stderr) == (1, "diracx-cwl-runner: there is no file none.cwl\n")
 
 
+def test_a_folder_that_cannot_be_made_is_said_in_words(runs: Runs, server: Server) -> None:
+    server.gives("GET", DETAIL, a_detail("Done", outputs={"f": server.stored(b"1", "f")}))
+    result = runs("--quiet", "--outdir", "/proc/none", "tool.cwl")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == "diracx-cwl-runner: /proc/none: No such file or directory\n"
+
+
+def test_a_submission_whose_answer_got_lost_is_one_workflow(runs: Runs, server: Server) -> None:
+    server.gives("GET", DETAIL, a_detail("Done", outputs={}))
+    server.gives("POST", "/api/workflows", Answer(status=0), {"workflow_id": 12})
+    assert runs("--quiet", "tool.cwl").exit_code == 0
+    first, second = (one.headers["idempotency-key"] for one in server.asked("POST", "/api/workflows"))
+    assert first == second
+
+
+@pytest.mark.parametrize("route", [("POST", "/api/jobs/sandbox"), ("GET", "/store"), SUBMISSION])
+def test_an_interrupt_at_any_time_ends_with_130_and_leaves_no_workflow_running(
+    runs: Runs, server: Server, route: tuple[str, str]
+) -> None:
+    Path("job.yml").write_text("n: 3\nf: {class: File, path: tool.cwl}\n")
+    server.gives("GET", DETAIL, a_detail("Done", outputs={"f": server.stored(b"1", "f")}))
+    server.gives("POST", f"{DETAIL}/kill", {"workflow_id": 12, "status": "Killing"})
+    server.pauses = route
+    process = started("tool.cwl", "job.yml")
+    assert server.reached.wait(30)
+    process.send_signal(signal.SIGINT)
+    server.goes_on.set()
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130 and "Aborted" not in said and "Traceback" not in said, said
+    assert len(server.asked("POST", f"{DETAIL}/kill")) == (route == SUBMISSION)
+
+
 def test_an_interrupt_kills_the_workflow(runs: Runs, server: Server) -> None:
     server.gives("GET", DETAIL, a_detail("Running"))
     server.gives("POST", f"{DETAIL}/kill", {"workflow_id": 12, "status": "Killing"})
-    command = [sys.executable, "-m", "diracx_tasks.cli.runner", "tool.cwl"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=dict(os.environ))
+    process = started("tool.cwl")
     wait_for(lambda: bool(server.asked("GET", DETAIL)), 30, lambda: "it does not ask")
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=30)

@@ -46,6 +46,8 @@ def test_the_list_is_filtered_and_paged(tasks: Run, work: Work) -> None:
     assert rows(tasks("list", "--task", "workflows.advance")) == []
     first = tasks("list", "--state", "Done", "--limit", "2", "-o", "table")
     assert "There may be more: --before " in first.stdout
+    full = tasks("list", "--state", "waiting", "--limit", "1", "-o", "table")
+    assert "There may be more: state a larger --limit, or a --task" in full.stdout
     before = first.stdout.split()[-1]
     assert [row["key"] for row in rows(tasks("list", "--state", "Done", "--before", before))] == [KEY]
 

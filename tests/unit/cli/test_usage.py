@@ -85,6 +85,19 @@ def test_a_plot_is_written_to_a_file(diracx: Run, server: Server) -> None:
     assert server.requests[-1].query["measure"] == "cpu_seconds"
 
 
+def test_a_plot_that_breaks_off_is_not_written(diracx: Run, server: Server) -> None:
+    server.gives("GET", f"{PATH}/plot", Answer(b"<svg/>", is_whole=False))
+    result = diracx("usage", "--plot", "use.svg")
+    assert result.exit_code == 5 and "plot broke off" in result.stderr
+    assert not Path("use.svg").exists()
+
+
+def test_a_full_disk_is_said_in_words(diracx: Run, server: Server) -> None:
+    server.gives("GET", f"{PATH}/plot", Answer(b"<svg/>"))
+    result = diracx("usage", "--plot", "/dev/full")
+    assert (result.exit_code, result.stderr) == (1, "diracx: cannot write: No space left on device\n")
+
+
 def test_states_are_a_table_json_or_a_plot(diracx: Run, server: Server) -> None:
     of = {"status": "Running", "minor_status": "Application"}
     server.gives("GET", f"{PATH}/states", [{"at": "2026-11-23T10:05:00.000000Z", "of": of, "jobs": 2718}])
@@ -100,9 +113,26 @@ def test_states_are_a_table_json_or_a_plot(diracx: Run, server: Server) -> None:
     assert Path("states.svg").read_bytes() == b"<svg/>"
 
 
+@pytest.mark.parametrize(("more", "days"), [([], 7), (["--states"], 1)])
+def test_a_period_that_ends_earlier_begins_earlier(
+    diracx: Run, server: Server, more: list[str], days: int
+) -> None:
+    for route in (PATH, f"{PATH}/states"):
+        server.gives("GET", route, [])
+    json_of(diracx("usage", "--until", "2026-10-08", *more))
+    asked = server.requests[-1].query
+    first, last = (datetime.fromisoformat(asked[name]) for name in ("from", "to"))
+    assert last - first == timedelta(days=days)
+
+
 @pytest.mark.parametrize(
     ("asked", "words"),
-    [(("--by", "minor"), "with --states only"), (("--states", "--by", "ce"), "nothing that --states tells")],
+    [
+        (("--by", "minor"), "with --states only"),
+        (("--states", "--by", "ce"), "nothing that --states tells"),
+        (("--states", "--each", "hour"), "--each hour: --states tells of every 5 minutes"),
+        (("--states", "--plot", "x.svg", "--show", "cpu"), "--show cpu: --states tells of numbers of jobs"),
+    ],
 )
 def test_what_the_one_or_the_other_does_not_know_is_said(diracx: Run, asked: Any, words: str) -> None:
     result = diracx("usage", *asked)

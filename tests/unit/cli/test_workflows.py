@@ -1,5 +1,6 @@
 """`diracx workflows`, as scripts and people use it."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,16 @@ def test_each_submission_has_its_own_key_unless_one_is_given(
 
     assert first != second
     assert third == "mine"
+
+
+@pytest.mark.parametrize("form", ["json", "id"])
+def test_programs_that_watch_read_json_or_the_number(diracx: Run, server: Server, form: str) -> None:
+    server.gives("GET", "/api/workflows/12", a_detail("Running"), a_detail("Failed"))
+    result = diracx("workflows", "show", 12, "--watch", "-o", form)
+    assert (result.exit_code, result.stderr) == (1, "")
+    said = result.stdout.splitlines()
+    assert [json.loads(one)["status"] for one in said if form == "json"] in (["Running", "Failed"], [])
+    assert form == "json" or said == ["12", "12"]
 
 
 @pytest.mark.parametrize(("status", "code"), [("Done", 0), ("Failed", 1), ("Killed", 3)])

@@ -23,6 +23,8 @@ class Script:
         self.answers: list[Answer] = [(200, {})]
         self.seen: list[tuple[str, str, bytes, dict[str, str]]] = []
         self.is_mute = threading.Event()
+        # So many bytes of each answer never come.
+        self.missing = 0
 
     def next(self) -> Answer:
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
@@ -49,9 +51,10 @@ def url(script: Script) -> Iterator[str]:
             status, content = script.next()
             data = content if isinstance(content, bytes) else json.dumps(content).encode()
             self.send_response(status)
-            self.send_header("Content-Length", str(len(data)))
+            self.send_header("Content-Length", str(len(data) + script.missing))
             self.end_headers()
             self.wfile.write(data)
+            self.close_connection = bool(script.missing)
 
         do_GET = do_POST = do_PATCH = do_PUT = answer
 
@@ -155,6 +158,32 @@ def test_a_download_is_whole_or_not_there(url: str, script: Script, tmp_path: Pa
     with pytest.raises(ApiError, match="expired"):
         Client(url, "t").download(url + "/file", tmp_path / "y")
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
+
+
+@pytest.mark.parametrize("status", [200, 403])
+def test_a_download_that_breaks_off_is_unreachable_and_leaves_nothing(
+    url: str, script: Script, tmp_path: Path, status: int
+) -> None:
+    script.answers, script.missing = [(status, b"half")], 4
+    words = r"/file broke off: IncompleteRead\(4 bytes read, 4 more expected\)$"
+    with pytest.raises(Unreachable, match=words):
+        Client(url, "t").download("/file?secret", tmp_path / "x")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("status", [200, 403])
+def test_a_stream_that_breaks_off_is_unreachable(url: str, script: Script, status: int) -> None:
+    script.answers, script.missing = [(status, b"half")], 4
+    with pytest.raises(Unreachable, match="/log broke off"), Client(url, "t").stream("/log") as answer:
+        answer.read()
+
+
+def test_what_a_full_disk_cannot_take_is_not_left_there(url: str, script: Script, tmp_path: Path) -> None:
+    script.answers = [(200, b"content")]
+    (tmp_path / "x.part").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left"):
+        Client(url, "t").download("/file", tmp_path / "x")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_upload_sends_the_grants_fields_and_the_file_last(

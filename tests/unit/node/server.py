@@ -43,6 +43,8 @@ class Server:
     is_away: bool = False
     is_deaf: bool = False
     breaks_outputs: bool = False
+    # So many downloads end in their middle.
+    breaks: int = 0
     port: int = 0
 
     @property

@@ -126,6 +126,13 @@ def test_a_file_that_the_store_has_lost_is_named(server: Server, staging: Stagin
         fetch(staging, placing, file)
 
 
+def test_a_download_that_breaks_off_is_repeated(server: Server, staging: Staging, placing: Placing) -> None:
+    file = server.stored(b"1234", "x")
+    server.breaks = 2
+    assert read(fetch(staging, placing, file)) == b"1234"
+    assert [path.name for path in placing.folder.rglob("*") if path.is_file()] == ["x"]
+
+
 def test_another_content_than_promised_is_refused(server: Server, staging: Staging, placing: Placing) -> None:
     file = server.stored(b"x", "x")
     server.store[file["location"]] = b"y"

@@ -36,6 +36,7 @@ def test_the_end_of_a_group_is_told_once_when_its_last_job_has_ended(api: Api, p
     told()
     (text,) = post.texts()
     assert text.startswith('Failed: jobs of the group "muons/2026"\n')
+    assert "    jobs: 1 done, 1 failed, 1 killed\n" in text, "bob's is no job of hers"
     assert shown(api)["groups"] == []
 
 
