@@ -7,6 +7,7 @@ from typing import Any
 
 from anyio import to_thread
 from fastapi import Request, Response
+from sqlalchemy.orm import Session
 
 from diracx_api.deps import LARGE, Db, ReadDb
 from diracx_api.models.fields import WorkflowId
@@ -36,10 +37,8 @@ def show_submit(request: Request, me: Me) -> Response:
 @router.get("/again/{workflow_id}", right=rights.submit)
 def submit_again(db: ReadDb, request: Request, me: Me, workflow_id: WorkflowId) -> Response:
     """The form with the documents of a workflow that was submitted before."""
-    workflow = search.find(db, workflow_id, by=me)
-    found = Bundle.from_json(search.bundle_of(db, workflow.bundle, me.vo))
-    draft = Draft({name: content.decode(errors="replace") for name, content in found.files.items()})
-    draft.choices.main, draft.choices.name = found.entrypoint, workflow.name
+    draft = Draft.again(_bundle_of(db, workflow_id, me), workflow_id)
+    draft.choices.name = search.find(db, workflow_id, by=me).name
     return _shown(request, draft)
 
 
@@ -48,6 +47,8 @@ def send(db: Db, request: Request, me: Me, draft: SentDraft) -> Response:
     """Check, fill in a template, or run; what is wrong is shown in the form."""
     _store(draft, me)
     try:
+        if draft.choices.again is not None:
+            draft.carry(_bundle_of(db, draft.choices.again, me))
         if draft.choices.action == "template":
             draft.inputs = precheck.template(draft.bundle)
             return _shown(request, draft)
@@ -76,6 +77,12 @@ async def show_again(request: Request) -> Response | None:
         return None
     draft.remarks += [f"{name} was not stored: bring it once more" for name in draft.brought]
     return await to_thread.run_sync(partial(_shown, request, draft, is_again=True))
+
+
+def _bundle_of(db: Session, workflow_id: int, me: User) -> Bundle:
+    """The files of a workflow of the user's VO; NotFound of another's."""
+    workflow = search.find(db, workflow_id, by=me)
+    return Bundle.from_json(search.bundle_of(db, workflow.bundle, me.vo))
 
 
 def _store(draft: Draft, me: User) -> None:
