@@ -207,6 +207,7 @@ async def draft_of(request: Request) -> Draft:
         if one.filename:
             found.take(one.filename, await one.read())
         await one.close()
+    request.state.draft = found
     return found
 
 
