@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from starlette.datastructures import FormData, UploadFile
 
+from diracx_api.models.fields import LARGEST
 from diracx_api.models.workflows import Running
 from diracx_tasks.core.errors import BadRequest
 from diracx_tasks.cwl.bundle import Bundle
@@ -28,13 +29,14 @@ READ = 64 * 1024
 
 
 class Choices(Running):
-    """What is chosen beside the texts."""
+    """What is chosen beside the texts; `again` is the workflow whose other files go along."""
 
     model_config = ConfigDict(extra="ignore")
     action: Literal["check", "run", "template", "add"] = "check"
     main: str = Field("", max_length=1024)
     name: str = Field("", max_length=1024)
     key: str = Field("", max_length=64)
+    again: int | None = Field(None, ge=0, le=LARGEST)
 
 
 @dataclass
@@ -42,7 +44,7 @@ class Draft:
     """Documents by name, which of them is started from, the inputs' text, and how it is to be run.
 
     `files` are input files by their names: where they are stored. `remarks` tell what became of what was
-    brought.
+    brought. `carried` are files of a workflow of before that are no texts, as they are.
     """
 
     documents: dict[str, str] = field(default_factory=dict)
@@ -51,15 +53,43 @@ class Draft:
     choices: Choices = field(default_factory=Choices)
     remarks: list[str] = field(default_factory=list)
     brought: dict[str, bytes] = field(default_factory=dict)
+    carried: dict[str, bytes] = field(default_factory=dict)
+
+    @classmethod
+    def again(cls, bundle: Bundle, workflow_id: int) -> "Draft":
+        """What a workflow was submitted with, to be changed."""
+        found = cls(
+            {name: text for name, one in bundle.files.items() if (text := _editable(bundle, name, one))}
+        )
+        found.choices.main, found.choices.again = bundle.entrypoint, workflow_id
+        found.carry(bundle)
+        return found
+
+    def carry(self, bundle: Bundle) -> None:
+        """Have those files of a workflow go along that a form would change."""
+        self.carried = {
+            name: content
+            for name, content in bundle.files.items()
+            if name not in self.documents and not _editable(bundle, name, content)
+        }
 
     @property
     def main(self) -> str:
-        """The document that is started from: the chosen one, a workflow, or the first."""
-        chosen, _, _ = self.choices.main.partition("#")
-        if chosen in self.documents:
+        """Where it starts, with the process if one was named: the chosen one, a workflow, or the first."""
+        if self._chosen in self.documents:
             return self.choices.main
-        found = [name for name, text in self.documents.items() if re.search(r"class\W+Workflow", text)]
-        return (found or [*self.documents, START])[0]
+        found = [name for name in self.starts if re.search(r"class\W+Workflow", self.documents[name])]
+        return (found or [*self.starts, START])[0]
+
+    @property
+    def starts(self) -> list[str]:
+        """The documents that can be started from; all when none seems to."""
+        fits = [name for name, text in self.documents.items() if "cwlVersion" in text or name == self._chosen]
+        return fits or list(self.documents)
+
+    @property
+    def _chosen(self) -> str:
+        return self.choices.main.partition("#")[0]
 
     @property
     def options(self) -> Options:
@@ -68,8 +98,9 @@ class Draft:
 
     @property
     def bundle(self) -> Bundle:
-        """The documents; errors are those of `Bundle.of`."""
-        return Bundle.of({name: text.encode() for name, text in self.documents.items()}, self.main)
+        """The documents and what goes along; errors are those of `Bundle.of`."""
+        texts = {name: text.encode() for name, text in self.documents.items()}
+        return Bundle.of({**self.carried, **texts}, self.main)
 
     @property
     def given(self) -> dict[str, Any] | str:
@@ -124,6 +155,16 @@ class _Placed:
         return found
 
 
+def _editable(bundle: Bundle, name: str, content: bytes) -> str:
+    """The text of a file that a form can show and send back; empty when it would become another one.
+
+    Of documents the line ends do not matter, of data they may.
+    """
+    text = _text(content) or ""
+    is_document = name == bundle.entrypoint.partition("#")[0] or DOCUMENT.search(text)
+    return text if text.strip() and (is_document or b"\r" not in content) else ""
+
+
 def _text(content: bytes) -> str | None:
     try:
         found = content.decode()
@@ -166,6 +207,7 @@ async def draft_of(request: Request) -> Draft:
         if one.filename:
             found.take(one.filename, await one.read())
         await one.close()
+    request.state.draft = found
     return found
 
 

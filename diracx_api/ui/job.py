@@ -1,19 +1,18 @@
 """One job: where it is and why, what happened to it, what it prints and uses, and what to do with it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated, Any
 
 from fastapi import Query, Request, Response
 from fastapi.responses import RedirectResponse
-from markupsafe import Markup
 
 from diracx_api.deps import Db, ReadDb
 from diracx_api.models.fields import JobId
-from diracx_api.ui import render, spark
+from diracx_api.ui import render
+from diracx_api.ui.curves import curves
 from diracx_api.ui.router import Me, Pages
-from diracx_api.ui.words import moment, number, span
+from diracx_api.ui.words import moment, span
 from diracx_tasks.auth import rights
 from diracx_tasks.core.errors import Conflict, NotFound
 from diracx_tasks.jobs import access, control, listening, read
@@ -26,7 +25,6 @@ router = Pages("/jobs")
 RUNNING_EVERY, WAITING_EVERY = 2, 10
 # Above this a page would be slow to read, and to load.
 MOST_LOG = 64 * 1024
-SERIES = {"MemoryUsed": ("Memory", "MB"), "CPUConsumed": ("CPU time", "s"), "LoadAverage": ("Load", "")}
 FACTS = {
     "JobType": "Type",
     "Owner": "Owner",
@@ -53,15 +51,6 @@ TIMES = {
 PFN = "SB:SandboxSE|"
 
 
-@dataclass(frozen=True)
-class Curve:
-    """How an amount went on while the job ran."""
-
-    name: str
-    largest: str
-    drawing: Markup
-
-
 @router.get("/{job_id}", right=rights.read)
 def show_job(db: ReadDb, request: Request, me: Me, job_id: JobId) -> Response:
     """The page of a job; it renews itself until the job has ended."""
@@ -82,7 +71,7 @@ def show_job(db: ReadDb, request: Request, me: Me, job_id: JobId) -> Response:
         facts=[(label, job[name]) for name, label in FACTS.items() if job.get(name) not in NOTHING],
         times=[(label, job[name]) for name, label in TIMES.items() if job.get(name)],
         log={**log, "text": log["text"][-MOST_LOG:]},
-        curves=_curves(read.heartbeats(db, job_id, by=me)),
+        curves=curves(db, job_id),
     )
 
 
@@ -158,15 +147,3 @@ def _changes(history: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
     rows = zip(history, [*lasted, None], strict=True)
     return [{**change, "lasted": span(seconds)} for change, seconds in rows][::-1]
-
-
-def _curves(beats: Sequence[dict[str, Any]]) -> list[Curve]:
-    """What the heartbeats say, of each amount that at least two of them have."""
-    found = []
-    for key, (name, unit) in SERIES.items():
-        values = [float(beat[key]) for beat in beats if isinstance(beat.get(key), int | float)]
-        if len(values) > 1:
-            most = f"{number(max(values))} {unit}".strip()
-            label = f"{name}, {len(values)} heartbeats, at most {most}"
-            found.append(Curve(name, most, spark.line(values, label)))
-    return found

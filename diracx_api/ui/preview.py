@@ -1,6 +1,7 @@
 """What is shown of a file in a page: text, JSON and pictures; everything else is only to be downloaded."""
 
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import orjson
@@ -12,6 +13,9 @@ TEXT_BYTES, JSON_BYTES = 64 * 1024, 256 * 1024
 # What no text has: all that steers a terminal but line ends, tabs and colours.
 STEERING = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 WHITE = b" \t\r\n"
+TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[][{}:,]|[^][{}:,"\s]+')
+OPENS, CLOSES = ("{", "["), ("}", "]")
+DEEPEST = 200
 
 
 class Preview(NamedTuple):
@@ -42,13 +46,38 @@ def preview(data: bytes, size: int) -> Preview:
 
 
 def _pretty(data: bytes) -> str:
-    """JSON with line ends; empty when it is none, or too deep."""
+    """JSON with line ends, its values as they are written; empty when it is none, or too deep.
+
+    Of what is longer than is shown the beginning.
+    """
     if data.lstrip(WHITE)[:1] not in (b"{", b"["):
         return ""
     try:
-        return orjson.dumps(orjson.loads(data), option=orjson.OPT_INDENT_2).decode()
-    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+        orjson.loads(data)
+    except orjson.JSONDecodeError:
         return ""
+    parts, length = [], 0
+    for part, depth in _laid_out(data.decode()):
+        parts.append(part)
+        length += len(part)
+        if depth > DEEPEST:
+            return ""
+        if length > TEXT_BYTES:
+            break
+    return "".join(parts)
+
+
+def _laid_out(text: str) -> Iterator[tuple[str, int]]:
+    """The parts of JSON that is known to be right, and how deep each is."""
+    depth, before = 0, ""
+    for part in TOKEN.findall(text):
+        depth -= part in CLOSES
+        # What is empty stays in one line.
+        if before == "," or (before in OPENS) != (part in CLOSES):
+            yield "\n" + "  " * depth, depth
+        yield (": " if part == ":" else part), depth
+        depth += part in OPENS
+        before = part
 
 
 def _text(data: bytes) -> str | None:

@@ -18,11 +18,12 @@ from diracx_api.ui import render, visit
 from diracx_tasks.auth.rights import Right
 from diracx_tasks.auth.tokens import User
 from diracx_tasks.auth.visits import Visit
-from diracx_tasks.core.errors import DiracXError, Forbidden, Unauthenticated
+from diracx_tasks.core.errors import DiracXError, Forbidden, Unauthenticated, Unavailable
 from diracx_tasks.core.origin import origin
 
 log = logging.getLogger(__name__)
 FORM_KEY = "form_key"
+AWAY = "The database is busy or away: try again."
 # What somebody who is not logged in may have sent to see it again.
 KEPT = 4 << 20
 # A form that is wrong, or pages that cannot be shown at present: its sender logs in all the same.
@@ -40,6 +41,7 @@ async def _user(request: Request) -> User:
 
 Visitor = Annotated[Visit, Depends(_visit)]
 Me = Annotated[User, Depends(_user)]
+Again = Callable[[Request, str], Awaitable[Response | None]]
 
 
 class Pages(Router):
@@ -47,21 +49,24 @@ class Pages(Router):
 
     def __init__(self, prefix: str = "") -> None:
         super().__init__("ui", f"{visit.HOME}{prefix}")
-        self._again: Callable[[Request], Awaitable[Response | None]] | None = None
+        self._again: Again | None = None
 
-    def again(self, show: Callable[[Request], Awaitable[Response | None]]) -> None:
-        """Have a form shown again, and nothing done, that was sent after the login of its page had ended."""
+    def again(self, show: Again) -> None:
+        """Have a form shown again that was sent when nothing could be done.
+
+        The login of its page had ended, or something is away: then it is given the words for this.
+        """
         self._again = show
 
-    async def kept(self, request: Request) -> Response | None:
-        """A form that is not to be lost because a login has ended; None: nothing would be."""
+    async def kept(self, request: Request, away: str = "") -> Response | None:
+        """A form that is not to be lost when nothing can be done; None: nothing would be."""
         if self._again is None or request.method == "GET":
             return None
         # What others than visitors send is held in memory for them: not too much of it.
         if not hasattr(request.state, "visit") and not 0 < _length(request) <= KEPT:
             return None
         try:
-            return await self._again(request) if visit.is_surely_from_here(request) else None
+            return await self._again(request, away) if visit.is_surely_from_here(request) else None
         except NOT_SHOWN:
             return None
 
@@ -91,12 +96,13 @@ def _guarded(right: Right, pages: Pages) -> type[APIRoute]:
                 except (Unauthenticated, visit.OfEarlierLogin) as error:
                     return await pages.kept(request) or _outside(request, error)
                 except DiracXError as error:
-                    return render.failure(request, error.http_status, str(error))
+                    kept = await pages.kept(request, str(error)) if isinstance(error, Unavailable) else None
+                    return kept or render.failure(request, error.http_status, str(error))
                 except HTTPException as error:
                     return render.failure(request, error.status_code, str(error.detail))
                 except (DBAPIError, PoolTimeout) as error:
                     log.warning("%s %s: %s", request.method, request.url.path, error)
-                    return render.failure(request, 503, "The database is busy or away: try again.")
+                    return await pages.kept(request, AWAY) or render.failure(request, 503, AWAY)
                 except RequestValidationError as error:
                     words = "; ".join(f"{one['loc'][-1]}: {one['msg']}" for one in error.errors()[:5])
                     return render.failure(request, 422, words)

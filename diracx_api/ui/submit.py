@@ -7,16 +7,17 @@ from typing import Any
 
 from anyio import to_thread
 from fastapi import Request, Response
+from sqlalchemy.orm import Session
 
 from diracx_api.deps import LARGE, Db, ReadDb
 from diracx_api.models.fields import WorkflowId
 from diracx_api.ui import drawing, render
 from diracx_api.ui.draft import READ, Draft, SentDraft, draft_of
-from diracx_api.ui.router import Me, Pages
+from diracx_api.ui.router import FORM_KEY, Me, Pages
 from diracx_tasks.auth import rights
 from diracx_tasks.auth.tokens import User
 from diracx_tasks.core.database import session
-from diracx_tasks.core.errors import DiracXError, InvalidCwl
+from diracx_tasks.core.errors import DiracXError, InvalidCwl, Unavailable
 from diracx_tasks.cwl.bundle import Bundle
 from diracx_tasks.cwl.given import INPUTS, with_places
 from diracx_tasks.sandboxes import metadata
@@ -36,18 +37,18 @@ def show_submit(request: Request, me: Me) -> Response:
 @router.get("/again/{workflow_id}", right=rights.submit)
 def submit_again(db: ReadDb, request: Request, me: Me, workflow_id: WorkflowId) -> Response:
     """The form with the documents of a workflow that was submitted before."""
-    workflow = search.find(db, workflow_id, by=me)
-    found = Bundle.from_json(search.bundle_of(db, workflow.bundle, me.vo))
-    draft = Draft({name: content.decode(errors="replace") for name, content in found.files.items()})
-    draft.choices.main, draft.choices.name = found.entrypoint, workflow.name
+    draft = Draft.again(_bundle_of(db, workflow_id, me), workflow_id)
+    draft.choices.name = search.find(db, workflow_id, by=me).name
     return _shown(request, draft)
 
 
 @router.post("", right=rights.submit, max_body_size=LARGE)
 def send(db: Db, request: Request, me: Me, draft: SentDraft) -> Response:
     """Check, fill in a template, or run; what is wrong is shown in the form."""
-    _store(draft, me)
     try:
+        _store(draft, me)
+        if draft.choices.again is not None:
+            draft.carry(_bundle_of(db, draft.choices.again, me))
         if draft.choices.action == "template":
             draft.inputs = precheck.template(draft.bundle)
             return _shown(request, draft)
@@ -57,6 +58,8 @@ def send(db: Db, request: Request, me: Me, draft: SentDraft) -> Response:
             submit.earlier(db, wanted, by=me)
     except InvalidCwl as error:
         return _shown(request, draft, wrong=_placed(error, draft))
+    except Unavailable:
+        raise
     except DiracXError as error:
         return _shown(request, draft, wrong=[_plain(error)])
     if draft.choices.action != "run":
@@ -68,14 +71,23 @@ def send(db: Db, request: Request, me: Me, draft: SentDraft) -> Response:
 
 
 @router.again
-async def show_again(request: Request) -> Response | None:
-    """What was sent without a login, or with another one: to be looked at and sent anew. None of nothing."""
-    await request.form(max_part_size=LARGE)
-    draft = await draft_of(request)
+async def show_again(request: Request, away: str) -> Response | None:
+    """What was sent when nothing could be done: to be looked at and sent anew. None of nothing."""
+    form = await request.form(max_part_size=LARGE)
+    # What was brought can be read once.
+    draft = getattr(request.state, "draft", None) or await draft_of(request)
     if not draft.documents and not draft.inputs.strip():
         return None
-    draft.remarks += [f"{name} was not stored: bring it once more" for name in draft.brought]
-    return await to_thread.run_sync(partial(_shown, request, draft, is_again=True))
+    lost = [name for name in draft.brought if name not in draft.files]
+    draft.remarks += [f"{name} was not stored: bring it once more" for name in lost]
+    more: dict[str, Any] = {"form_key": str(form.get(FORM_KEY, "")), "status": 503} if away else {}
+    return await to_thread.run_sync(partial(_shown, request, draft, is_again=True, away=away, **more))
+
+
+def _bundle_of(db: Session, workflow_id: int, me: User) -> Bundle:
+    """The files of a workflow of the user's VO; NotFound of another's."""
+    workflow = search.find(db, workflow_id, by=me)
+    return Bundle.from_json(search.bundle_of(db, workflow.bundle, me.vo))
 
 
 def _store(draft: Draft, me: User) -> None:
@@ -99,6 +111,8 @@ def _shown(
     checked: Mapping[str, Any] | None = None,
     wrong: Sequence[Mapping[str, Any]] = (),
     is_again: bool = False,
+    away: str = "",
+    **more: Any,
 ) -> Response:
     # Of this page as it is now: pressed twice it runs once, and what is changed is something else.
     draft.choices.key = secrets.token_hex(16)
@@ -110,10 +124,12 @@ def _shown(
         chosen=draft.choices,
         told=told,
         is_again=is_again,
+        away=away,
         errors=sum(one.get("severity", "error") == "error" for one in told),
         is_checked=checked is not None,
         graph=drawing.graph(checked["graph"]) if checked else None,
         estimate=checked.get("estimate") if checked else None,
+        **more,
     )
 
 

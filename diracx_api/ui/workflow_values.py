@@ -53,8 +53,10 @@ def show_outputs(
 def show_inputs(
     *, db: ReadDb, request: Request, me: Me, workflow_id: WorkflowId, name: Name = "", start: Start = 0
 ) -> Response:
-    """What the workflow was given; one value with `name`."""
+    """What the workflow was given, for those who may see its jobs; one value with `name`."""
     found = head(db, workflow_id, me)
+    if not found.sees_jobs:
+        return _page(db, request, found, Side("inputs", {}, "", 0))
     return _page(db, request, found, Side("inputs", values.inputs(db, found.workflow), name, start))
 
 

@@ -57,6 +57,17 @@ def page(
     return found
 
 
+def waiting(
+    db: Session, state: str | None = None, task: str | None = None, subject: str | None = None
+) -> int:
+    """How many wait or run of what `page` gives; of those about one subject among the oldest SCANNED."""
+    if subject is not None:
+        return len(_waiting(db, state, task, subject, SCANNED))
+    query = select(func.count()).select_from(Outbox)
+    query = query.where(Outbox.task == task) if task else query
+    return int(db.scalar(query.where(Outbox.tries > 0) if state == BACKING_OFF else query) or 0)
+
+
 def _waiting(db: Session, state: str | None, task: str | None, subject: str | None, limit: int) -> list[Row]:
     is_plain = subject is None and state != BACKING_OFF
     rows = map(_waiting_row, outbox.of_task(db, task, limit if is_plain else SCANNED))

@@ -2,10 +2,11 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, exists, select, tuple_, update
+from sqlalchemy import ColumnElement, exists, func, select, tuple_, update
 from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.orm import Session
 
@@ -49,6 +50,11 @@ def beats_of(db: Session, job_id: int) -> list[dict[str, Any]]:
     """The heartbeats of a job, oldest first."""
     query = select(Heartbeat.at, Heartbeat.usage).where(Heartbeat.job_id == job_id).order_by(Heartbeat.at)
     return [{"HeartBeatTime": utc(at), **orjson.loads(usage)} for at, usage in db.execute(query)]
+
+
+def newest(db: Session, job_id: int) -> datetime | None:
+    """When the last heartbeat of a job came that told of its use; None when there is none."""
+    return db.scalar(select(func.max(Heartbeat.at)).where(Heartbeat.job_id == job_id))
 
 
 def _of(beats: Mapping[int, Beat], by: User) -> Sequence[ColumnElement[bool]]:

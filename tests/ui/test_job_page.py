@@ -3,9 +3,10 @@
 import re
 from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import Engine, event, select, update
 
 from diracx_api.ui import job as job_page
 from diracx_tasks.auth.visits import find
@@ -50,6 +51,29 @@ def test_a_running_job_says_where_it_is_and_what_it_prints_and_uses(pages: Pages
     page.set_viewport_size({"width": 390, "height": 844})
     alice.fits()
     alice.picture("job-narrow")
+
+
+def test_heartbeats_are_read_again_when_there_is_a_new_one(pages: Pages, visit: Visit) -> None:
+    job_id, read = a_running_job(pages), []
+
+    def note(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        if "Usage" in statement and "JobHeartbeats" in statement and statement.startswith("SELECT"):
+            read.append(statement)
+
+    alice = visit()
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        for _ in range(3):
+            page = alice.goto(f"/ui/jobs/{job_id}")
+            assert "3 heartbeats, at most 102 MB" in page.locator(".spark title").all_text_contents()[0]
+        assert len(read) == 1
+        sent = {"Attempt": 1, "MemoryUsed": 400.0}
+        pages.ask("PATCH", "/api/jobs/heartbeat", {str(job_id): sent}, by=a_pilot())
+        page = alice.goto(f"/ui/jobs/{job_id}")
+        assert "4 heartbeats, at most 400 MB" in page.locator(".spark title").all_text_contents()[0]
+        assert len(read) == 2
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
 
 
 def test_the_page_of_a_job_changes_with_it_until_it_has_ended(

@@ -1,17 +1,21 @@
 """What somebody has written is not lost when the login has ended meanwhile."""
 
+import os
 from collections.abc import Callable
 from urllib.parse import urlencode
 
 import pytest
 import urllib3
 from playwright.sync_api import Page
+from sqlalchemy import text
 
 from diracx_api.ui.router import FORM_KEY, KEPT
 from diracx_tasks.auth import refresh
+from diracx_tasks.core import database, remembered
 from diracx_tasks.core.database import reading, session
 from diracx_tasks.workflows import listing
-from tests.builders import a_user
+from tests.builders import a_user, environment
+from tests.servers.ports import free_port
 from tests.ui.test_login_pages import log_in
 from tests.ui.test_submit_page import TOOL, a_file, drop, press
 from tests.ui.visitor import Pages, Visitor
@@ -21,6 +25,8 @@ MINE = TOOL.replace("echo", "printf")
 
 
 def submitted() -> int:
+    # What was counted a moment ago is remembered in this process, and may be older than what was sent.
+    remembered._KEPT.clear()
     with reading() as db:
         return sum(
             sum(listing.statuses(db, listing.Wanted(), by=a_user(vo=vo)).values()) for vo in ("lhcb", "belle")
@@ -121,3 +127,61 @@ def test_a_draft_of_a_stranger_whose_length_is_not_told_is_not_read(pages: Pages
         "POST", f"{pages.url}/ui/submit", body=iter([body]), headers=headers, redirect=False
     )
     assert answer.status == 303
+
+
+def there_again(page: Page, words: str) -> None:
+    """What was written is on the page, which says why nothing was done."""
+    assert words in page.get_by_role("alert").inner_text()
+    assert is_there(page)
+
+
+@pytest.mark.parametrize("script", [True, False])
+def test_a_draft_is_there_after_the_database_has_failed_amid_it(visit: Visit, script: bool) -> None:
+    alice = visit(java_script_enabled=script)
+    page = alice.goto("/ui/submit")
+    write(page)
+    press(page, "Check")
+    with database.engine().begin() as connection:
+        connection.execute(text("ALTER TABLE WorkflowEvents RENAME TO Away"))
+    press(page, "Run 1 job")
+    there_again(page, "The database is busy or away")
+    assert page.get_by_role("link", name="see there first").get_attribute("href") == "/ui/workflows"
+    if script:
+        alice.is_accessible()
+    with database.engine().begin() as connection:
+        connection.execute(text("ALTER TABLE Away RENAME TO WorkflowEvents"))
+    alice.complaints.clear()
+    press(page, "Check")
+    press(page, "Run 1 job")
+    assert submitted() == 1
+
+
+def test_a_draft_is_there_after_the_database_was_away_altogether(visit: Visit) -> None:
+    alice = visit()
+    page = alice.goto("/ui/submit")
+    write(page)
+    stated = {name: value for name, value in os.environ.items() if name.startswith("DIRACX_")}
+    away = f"mysql+pymysql://nobody@127.0.0.1:{free_port()}/away"
+    with environment(**{**stated, "DIRACX_DATABASE_URL": away}):
+        press(page, "Check")
+        there_again(page, "The database is busy or away")
+    alice.complaints.clear()
+    press(page, "Check")
+    assert page.get_by_role("alert").count() == 0 and is_there(page)
+    press(page, "Run 1 job")
+    assert submitted() == 1
+
+
+def test_a_draft_is_there_after_the_store_was_away(visit: Visit) -> None:
+    alice = visit()
+    page = alice.goto("/ui/submit")
+    write(page)
+    stated = {name: value for name, value in os.environ.items() if name.startswith("DIRACX_")}
+    s3 = {"S3_ENDPOINT": f"http://127.0.0.1:{free_port()}", "S3_ACCESS_KEY": "a", "S3_SECRET_KEY": "b"}
+    with environment(**stated, **{f"DIRACX_{name}": value for name, value in s3.items()}):
+        drop(page, a_file("in.bin", b"\0"))
+    there_again(page, "does not take")
+    alice.complaints.clear()
+    assert "in.bin was not stored: bring it once more" in page.inner_text("main")
+    drop(page, a_file("in.bin", b"\0"))
+    assert "in.bin is stored" in page.inner_text("main") and is_there(page)

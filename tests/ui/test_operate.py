@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from diracx_api.ui.operate import dead
+from diracx_api.ui.operate import dead, tasks
 from diracx_tasks.app import app as celery
 from diracx_tasks.core.database import reading, session
 from diracx_tasks.engine import dead_letters, overview, repairs, schedules
@@ -90,6 +90,27 @@ def test_tasks_are_found_by_the_address_and_one_is_told_with_its_parent_and_erro
     page = olga.goto("/ui/operate/task/job-2.verb")
     page.locator("summary", has_text="ValueError: no luck").first.click()
     assert "Traceback" in page.inner_text("details[open] pre")
+
+
+def test_of_very_many_tasks_that_wait_it_is_said_how_many_and_the_way_to_those_that_have_ended(
+    olga: Visitor, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks, "PER_PAGE", 3)
+    for number in range(1, 6):
+        ask(number)
+    die(work, 9)
+    page = olga.goto("/ui/operate/tasks")
+    assert page.locator("tbody tr").count() == 3
+    assert "the oldest 3 of 5 that wait or run" in page.inner_text("caption")
+    olga.is_accessible()
+    olga.follow("What has ended")
+    assert page.locator("tbody tr").count() == 3 and page.locator("td .s-waiting").count() == 0
+    assert "job-9.verb" in page.inner_text("tbody")
+    page = olga.goto(f"/ui/operate/tasks?state=Waiting&task={NAME}")
+    assert "the oldest 3 of 5 that wait or run" in page.inner_text("caption")
+    assert page.get_by_role("link", name="What has ended").count() == 0
+    page = olga.goto("/ui/operate/tasks?state=Waiting&subject=job-1")
+    assert "the oldest" not in page.inner_text("caption")
 
 
 def test_a_task_is_run_revoked_and_stopped(olga: Visitor, work: Work) -> None:

@@ -6,7 +6,8 @@ from playwright.sync_api import Page
 
 from diracx_tasks.auth.visits import find
 from diracx_tasks.core.database import reading, session
-from diracx_tasks.workflows import search
+from diracx_tasks.cwl.bundle import Bundle
+from diracx_tasks.workflows import search, submit
 from tests.builders import a_user, a_workflow
 from tests.ui.visitor import Pages, Visitor
 
@@ -38,6 +39,30 @@ class: CommandLineTool
 baseCommand: cat
 inputs:
   data: {type: File, inputBinding: {}}
+outputs: []
+"""
+
+
+PACKED = """cwlVersion: v1.2
+$graph:
+- id: other
+  class: CommandLineTool
+  baseCommand: "true"
+  inputs: []
+  outputs: []
+- id: wf
+  class: Workflow
+  inputs:
+    ref: {type: File, default: {class: File, location: data/ref.gz}}
+    words: string
+  outputs: []
+  steps:
+    say: {run: say.cwl, in: {ref: ref, words: words}, out: []}
+"""
+SAY = """cwlVersion: v1.2
+class: CommandLineTool
+baseCommand: echo
+inputs: {ref: File, words: {type: string, inputBinding: {}}}
 outputs: []
 """
 
@@ -123,6 +148,53 @@ def test_a_workflow_of_before_is_submitted_again_with_other_inputs(pages: Pages,
     press(page, "Run 1 job")
     assert page.url.endswith(f"/ui/workflows/{number + 1}")
     assert pages.send(f"/ui/submit/again/{number}", pages.ticket("bob", vo="belle"), method="GET")[0] == 404
+
+
+def a_packed_workflow() -> tuple[int, dict[str, bytes]]:
+    """The number and the files of a workflow that starts amid a document, and brings more than texts."""
+    more = {"data/ref.gz": b"\x1f\x8b\xff\0", "empty": b"", "dos.txt": b"1\r\n2\r\n", "blank.txt": b" \n"}
+    documents = {"main.cwl": PACKED.encode(), "say.cwl": SAY.encode(), "notes.txt": b"see main.cwl\n"}
+    bundle, given = Bundle.of(documents | more, "main.cwl#wf"), {"words": "once"}
+    with session() as db:
+        checked = submit.check(bundle, given, by=a_user())
+        number = submit.submit(db, submit.Request(bundle, given), checked, by=a_user()).workflow_id
+    return number, dict(bundle.files)
+
+
+def test_files_that_are_no_texts_go_along_untouched_and_the_start_is_where_it_was(
+    pages: Pages, visit: Visit
+) -> None:
+    number, files = a_packed_workflow()
+    alice = visit()
+    page = alice.goto(f"/ui/submit/again/{number}")
+    start = page.get_by_label("Start from")
+    assert (start.input_value(), start.locator("option").all_inner_texts()) == (
+        "main.cwl#wf",
+        ["main.cwl#wf", "say.cwl"],
+    )
+    carried = page.get_by_text(f"As they are in workflow {number}:")
+    assert all(name in carried.inner_text() for name in ("data/ref.gz", "empty", "dos.txt", "blank.txt"))
+    assert page.locator("textarea").count() == 4
+    alice.is_accessible()
+    page.get_by_label("YAML or JSON").fill("words: twice\n")
+    press(page, "Check")
+    assert carried.is_visible()
+    press(page, "Run 1 job")
+    with reading() as db:
+        found = search.find(db, number + 1, by=a_user())
+        stored = Bundle.from_json(search.bundle_of(db, found.bundle, "lhcb"))
+    assert (stored.entrypoint, stored.files) == ("main.cwl#wf", files)
+
+
+def test_files_of_a_workflow_of_another_vo_do_not_go_along(pages: Pages) -> None:
+    number, _ = a_packed_workflow()
+    ticket = pages.ticket("bob", vo="belle")
+    with session() as db:
+        form = {"form_key": find(db, ticket).form_key, "again": str(number), "action": "run"}
+    document = {"document_name": "main.cwl", "document_text": PACKED, "main": "main.cwl#wf"}
+    status, words = pages.send("/ui/submit", ticket, **form, **document, inputs="words: x")
+    assert status == 200 and f"there is no workflow {number} in belle" in words
+    assert "ref.gz:" not in words and "As they are" not in words
 
 
 def test_hostile_texts_are_shown_as_texts(visit: Visit) -> None:

@@ -7,13 +7,16 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from playwright.sync_api import Browser
 
 from diracx_api.ui import workflow_values
 from diracx_tasks.core.database import session
 from diracx_tasks.core.settings import settings
 from diracx_tasks.sandboxes import metadata
+from tests.builders import Installation
 from tests.ui.pi import Pi
-from tests.ui.visitor import Pages, Visitor
+from tests.ui.test_workflow_log import CLOSED
+from tests.ui.visitor import Pages, Visitor, open_visitor, serving
 
 Visit = Callable[..., Visitor]
 ALICE = metadata.Owner("alice", "user", "lhcb")
@@ -120,6 +123,24 @@ def test_long_arrays_are_turned_page_by_page(visit: Visit, monkeypatch: pytest.M
         alice.follow("Next")
     assert seen == [str(number) for number in range(8)]
     assert page.request.get(f"{page.url.partition('?')[0]}?name=nothing").status == 404
+
+
+def test_where_one_sees_ones_own_jobs_only_inputs_are_their_owners_and_outputs_are_given(
+    installation: Installation, browser: Browser
+) -> None:
+    with serving(installation, CLOSED) as pages:
+        pi = Pi(title="three dozen darts").to_the_end("plain words")
+        bob, alice = (open_visitor(pages, browser, name, "user") for name in ("bob", "alice"))
+        for path in ("/inputs", "/inputs?name=title"):
+            page = bob.goto(pi.at + path)
+            assert "three dozen darts" not in page.content()
+            assert "inputs of this workflow are alice's" in page.inner_text("main")
+        bob.is_accessible()
+        assert "plain words" in bob.goto(f"{pi.at}/outputs").inner_text("main")
+        assert "three dozen darts" in alice.goto(f"{pi.at}/inputs").inner_text("main")
+        for one in (bob, alice):
+            one.close()
+            assert one.complaints == []
 
 
 def test_before_the_end_there_are_inputs_and_no_outputs(visit: Visit) -> None:

@@ -40,6 +40,8 @@ def list_tasks(db: ReadDb, request: Request, me: Me, asked: Annotated[Filters, Q
         # What is behind a page does not change any more.
         every=None if asked.before else EVERY,
         rows=rows,
+        waiting=overview.waiting(db, **asked.stated) if len(rows) == PER_PAGE and not ended else 0,
+        all_ended=LARGEST,
         older=min(ended) if len(rows) == PER_PAGE and ended else None,
         asked=asked,
         stated=asked.stated,
